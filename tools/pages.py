@@ -1,0 +1,124 @@
+"Execute the lessons whose source changed, and rebuild README.md: `python tools/pages.py [--all] [paths]`"
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import readme
+from fastcore.nbio import nb2str
+from gate import environment
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from lint import ROOT, Cell, notebooks, source_hash
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbdev.clean import clean_nb
+from nbdev.config import get_config
+
+TIMEOUT = 1800 # Seconds for one cell
+COLOUR = re.compile(r'\x1b\[[0-9;]*m')
+
+
+class PageError(Exception):
+    "A notebook could not be executed; the text says which cell, and why"
+
+
+class ThisPython(AsyncKernelManager):
+    "Starts the Python that runs this, whatever kernels are or are not installed, and talks to it in cipher"
+    transport_encryption = 'auto'
+
+    @property
+    def kernel_spec(self): return KernelSpec(**get_kernel_dict())
+
+
+def stale(
+    nb:dict, # A notebook
+)->bool:     # Must it be executed again?
+    "Is there a code cell that changed since its outputs were made?"
+    return any(c['metadata'].get('source_hash') != source_hash(''.join(c['source'])) for c in nb['cells'] if c['cell_type'] == 'code')
+
+
+def skipped(
+    cell:dict, # A code cell
+)->bool:
+    "Does the cell stay unexecuted? `gpu` cells keep what a machine with a GPU wrote into them"
+    directives = Cell('code', cell['source'], cell).directives
+    return directives.get('eval') == 'false' or 'gpu' in directives
+
+
+def joined(
+    outputs:list[dict], # Outputs of a cell
+)->list[dict]:
+    "The outputs, those that follow each other on the same stream made one: where they were cut was chance"
+    whole = []
+    for output in outputs:
+        if whole and output['output_type'] == 'stream' == whole[-1]['output_type'] and output['name'] == whole[-1]['name']: whole[-1]['text'] += output['text']
+        else: whole.append(output)
+    return whole
+
+
+def cleaned(
+    nb:dict,    # A notebook as JSON
+    root:Path,  # Project folder, whose pyproject.toml says what metadata may stay
+)->str:         # Text of the file
+    "A notebook as nbdev-clean would leave it"
+    cfg = get_config(root)
+    keys = {f'allowed_{kind}metadata_keys': cfg.get(f'allowed_{kind}metadata_keys') or [] for kind in ('', 'cell_', 'out_')}
+    clean_nb(nb, clear_all=cfg.clear_all, clean_ids=cfg.clean_ids, **keys)
+    return nb2str(nb)
+
+
+def execute(
+    path:Path,      # A notebook
+    root:Path=ROOT, # Project folder
+):
+    "Execute a notebook at full size and store its outputs; raises `PageError`, and then the file is as it was"
+    before = path.read_bytes()
+    nb, reached = nbformat.reads(before.decode('utf-8'), as_version=4), [0]
+    for cell in nb.cells:
+        if cell.cell_type != 'code': continue
+        fresh = cell.metadata.get('source_hash') == source_hash(cell.source)
+        if skipped(cell): cell.metadata['tags'] = ['skip-execution']; cell.outputs = cell.outputs if fresh else []
+    with tempfile.TemporaryDirectory() as profile:
+        env = environment(DLCOURSE_SIZE='full', PYTHONHASHSEED='0', COLUMNS='120', IPYTHONDIR=profile)
+        client = NotebookClient(nb, kernel_manager_class=ThisPython, resources={'metadata': {'path': str(path.parent)}}, timeout=TIMEOUT,
+                                record_timing=False, on_cell_start=lambda cell, cell_index: reached.append(cell_index))
+        try: client.execute(env=env)
+        except CellExecutionError as e: raise PageError(f"{reached[-1]}: {e.ename}: {e.evalue}\n{COLOUR.sub('', e.traceback).strip()}") from None
+        except CellTimeoutError: raise PageError(f"{reached[-1]}: not done after {TIMEOUT} seconds") from None
+        except DeadKernelError: raise PageError(f"{reached[-1]}: the kernel died") from None
+    for cell in nb.cells:
+        if cell.cell_type == 'code': cell.update(outputs=joined(cell.outputs), execution_count=None); cell.metadata['source_hash'] = source_hash(cell.source)
+    text = cleaned(json.loads(nbformat.writes(nb)), root)
+    if path.read_bytes() != before: raise PageError("0: the file changed while it was executed; run it again")
+    part = path.with_name(f'.{path.name}.part')
+    part.write_text(text, encoding='utf-8', newline='\n')
+    os.replace(part, path)
+
+
+def main(argv:list[str]|None=None)->int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('paths', nargs='*', type=Path, help="notebooks to execute, changed or not")
+    parser.add_argument('--all', action='store_true', help="execute every lesson")
+    parser.add_argument('--root', type=Path, default=ROOT, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    root = args.root.resolve()
+    every = [p.resolve() for p in args.paths] or notebooks(root/'nbs')
+    todo = [p for p in every if args.paths or args.all or stale(json.loads(p.read_text(encoding='utf-8')))]
+    failed = []
+    for path in todo:
+        shown, start = path.relative_to(root) if path.is_relative_to(root) else path, time.perf_counter()
+        try: execute(path, root); message = f'{shown}'
+        except PageError as e: failed.append(shown); message = f'{shown}:{e}'
+        print(f'{time.perf_counter() - start:6.1f} s  {message}', flush=True)
+    print(f"{len(todo) - len(failed)} executed, {len(every) - len(todo)} up to date, {len(failed)} failed" + ''.join(f'\n  {p}' for p in failed), flush=True)
+    return readme.main(['--root', str(root)]) or bool(failed)
+
+
+if __name__ == '__main__': sys.exit(main())

@@ -1,0 +1,67 @@
+"README.md from nbs/index.ipynb: `python tools/readme.py [--check]`"
+import argparse
+import posixpath
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from lint import DIRECTIVE, ROOT, Cell
+from nbconvert import MarkdownExporter
+
+INDEX = 'nbs/index.ipynb'
+NOTICE = f"<!-- Made from {INDEX} by tools/readme.py. Edit the notebook, then run `make pages`. -->"
+CODE = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.M | re.S)
+LINK = re.compile(r'''(\]\(\s*<?|^\s*\[[^\]]+\]:\s*<?|\b(?:src|href|srcset)=["'])(?![a-z][\w+.-]*:|[#/])([^\s)>"']+)''', re.M | re.I)
+
+
+def from_root(
+    text:str,     # Markdown of a notebook in nbs/
+)->str:           # The same for a file beside nbs/
+    "Let relative links and images start at the root of the repository; code stays as it is"
+    def moved(m): return m[1] + posixpath.normpath(posixpath.join('nbs', m[2]))
+    parts = CODE.split(text)
+    parts[::2] = [LINK.sub(moved, part) for part in parts[::2]]
+    return ''.join(parts)
+
+
+def shown(
+    cell,      # A cell of the notebook, which is brought into the form in which it is shown
+)->bool:       # Is it shown at all?
+    "Do what a cell's directives say, and take them out"
+    seen = Cell(cell.cell_type, cell.source, cell)
+    if {'hide', 'default_exp'} & seen.directives.keys(): return False
+    if any(mime.startswith('image/') for output in seen.outputs for mime in output.get('data', {})):
+        raise ValueError(f"a cell of {INDEX} puts out an image, which README.md cannot hold; save it in nbs/ and write ![what it shows](name.png)")
+    if seen.directives.get('echo') == 'false': cell.metadata['transient'] = {'remove_source': True}
+    cell.source = '\n'.join([line for line in seen.head if not DIRECTIVE.match(line)] + cell.source.splitlines()[len(seen.head):]).strip('\n')
+    if cell.cell_type == 'markdown': cell.source = from_root(cell.source)
+    return bool(cell.source)
+
+
+def readme(
+    root:Path=ROOT, # The project's folder
+)->str:             # Text of README.md
+    "What README.md must be"
+    nb = nbformat.read(root/INDEX, as_version=4)
+    nb.cells = [cell for cell in nb.cells if shown(cell)]
+    nb.metadata['language_info'] = {'name': 'python'}
+    body, _ = MarkdownExporter().from_notebook_node(nb)
+    return NOTICE + '\n\n' + re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
+
+
+def main(argv:list[str]|None=None)->int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help="write nothing; end with 1 if README.md is not what it would be")
+    parser.add_argument('--root', type=Path, default=ROOT, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    target = args.root/'README.md'
+    if not (args.root/INDEX).exists(): print(f"there is no {INDEX} to make README.md from"); return 0
+    text, old = readme(args.root), target.read_text(encoding='utf-8') if target.exists() else None
+    if text == old: print("README.md is in step")
+    elif args.check: print(f"README.md is not what {INDEX} says: run `make pages`, and commit"); return 1
+    else: target.write_text(text, encoding='utf-8'); print("README.md written")
+    return 0
+
+
+if __name__ == '__main__': sys.exit(main())
