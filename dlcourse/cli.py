@@ -274,6 +274,3 @@ def main():
         if isinstance(e, BrokenPipeError): sys.stderr.close()
         else: print(f'dlcourse: {e}', file=sys.stderr)
         raise SystemExit(2) from None
-
-# %% ../nbs/cli.ipynb #300304cc
-if __name__ == '__main__': main()

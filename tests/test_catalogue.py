@@ -33,7 +33,7 @@ class Web:
     "A server of one body: what it does wrong can be set, what it was asked is kept"
     def __init__(self, body=BODY):
         self.body, self.etag, self.ranges, self.cut, self.chunked, self.status = body, '"v1"', True, None, False, None
-        self.modified = None
+        self.modified, self.shift = None, 0
         self.asked = []
         web = self
         class Handler(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ class Web:
             if h.headers.get('If-Range') in validators: start = int(wanted[1])
         if start >= len(self.body): h.send_response(416); h.send_header('Content-Length', '0'); return h.end_headers()
         h.send_response(206 if start else 200)
-        if start: h.send_header('Content-Range', f'bytes {start}-{len(self.body)-1}/{len(self.body)}')
+        if start: h.send_header('Content-Range', f'bytes {start + self.shift}-{len(self.body)-1}/{len(self.body)}')
         if self.etag: h.send_header('ETag', self.etag)
         if self.modified: h.send_header('Last-Modified', self.modified)
         if not self.chunked: h.send_header('Content-Length', str(len(self.body) - start))
@@ -154,6 +154,11 @@ def test_whole_part_needs_no_network(tmp_path):
     (tmp_path/'toy').mkdir()
     (tmp_path/'toy'/'t.csv.part').write_bytes(BODY)
     assert fetch(toy('http://127.0.0.1:9/t'), tmp_path)['t.csv'].read_bytes() == BODY and left(tmp_path) == ['t.csv']
+
+def test_another_range_than_asked_for_is_refused(web, tmp_path, monkeypatch):
+    w = interrupted(web, tmp_path, monkeypatch)
+    w.shift = 1
+    assert 'another range came than was asked for' in failure(toy(w.address), tmp_path)
 
 @pytest.mark.parametrize('note', ['', '[]', '{"address": 3}', '{"version": "\\"v1\\""}'])
 def test_spoilt_note_starts_over(web, tmp_path, monkeypatch, note):

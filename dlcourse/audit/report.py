@@ -256,15 +256,14 @@ def to_junit(self:FairnessAudit)->str:
 
 # %% ../../nbs/20_audit/01_report.ipynb #821639c2
 def _percent(x): return '–' if x is None else _pc(x)
-def _number(x): return '–' if x is None else f'{x:,}' if isinstance(x, int) or float(x).is_integer() else f'{x:,.3f}'
-def _signed(x): return '–' if x is None else f'{x:+.3f}'
+def _number(x): return '–' if x is None else f'{x:,}' if float(x).is_integer() else f'{x:,.3f}'
 
 @patch
 def to_html(self:FairnessAudit)->str:
     "The report as one self-contained web page"
     from jinja2 import Environment, StrictUndefined
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    env.filters |= dict(percent=_percent, number=_number, signed=_signed)
+    env.filters |= dict(percent=_percent, number=_number)
     return env.from_string(project_path('nbs', '20_audit', 'report.html.j2').read_text(encoding='utf-8')).render(r=self.to_dict())
 
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RULES', 'PARTS', 'TIMEOUT', 'TRIES', 'READERS', 'CARRIED', 'Checked', 'Column', 'Outcome', 'Result', 'DataFile',
-           'Card', 'read_card', 'card_paths', 'cards', 'card', 'file_fault', 'fetch', 'read_idx', 'load']
+           'Card', 'read_card', 'card_paths', 'cards', 'card', 'file_fault', 'fetch', 'is_here', 'read_idx', 'load']
 
 # %% ../../nbs/00_course/04_catalogue.ipynb #b58d60b9
 import gzip
@@ -109,7 +109,8 @@ class Card(Checked):
         if not re.fullmatch(r'\w[\w-]*', self.name, re.ASCII): raise InputError(f"`name` must be a plain name, got {self.name!r}")
         needed = dict(not_for=True, columns=self.format == 'table', files=self.kind != 'library')
         if empty := [k for k, wanted in needed.items() if wanted and not getattr(self, k)]: raise InputError(f"`{empty[0]}` must not be empty")
-        if self.kind == 'downloaded' and (bare := [f.path for f in self.files if not f.addresses]): raise InputError(f"`addresses` of {bare[0]} must not be empty")
+        bare = [f.path for f in self.files if self.kind == 'downloaded' and not f.addresses]
+        if bare: raise InputError(f"`addresses` of {bare[0]} must not be empty")
         if self.format != 'table': return
         names = [c.name for c in self.columns]
         for name in (*names, *self.sensitive, *(o.column for o in (self.label, self.prediction) if o)):
@@ -315,8 +316,16 @@ def fetch(
     "Verified local files of a data set, downloaded where missing; raises `InputError` where a file cannot be had or is not the right one"
     c = which if isinstance(which, Card) else card(which)
     if c.kind == 'library': return {}
-    root = project_path('datasets', c.name) if c.kind == 'embedded' else settings(data_home=home).data_home.absolute()/c.name
-    return {f.path: _verified(c, f, root/f.path, progress) for f in c.files}
+    return {f.path: _verified(c, f, _folder(c, home)/f.path, progress) for f in c.files}
+
+def is_here(
+    c:Card,                  # A card
+    home:str|Path|None=None, # The data home; the setting when not given
+)->bool:                     # `True` also for what a library carries
+    "Are all files of a data set there? It looks, and leaves verifying to `fetch`"
+    return c.kind == 'library' or all((_folder(c, home)/f.path).exists() for f in c.files)
+
+def _folder(c, home): return project_path('datasets', c.name) if c.kind == 'embedded' else settings(data_home=home).data_home.absolute()/c.name
 
 def _verified(c, file, path, progress):
     "The path of one file that is there and right"

@@ -121,14 +121,15 @@ def open_table(
     if not path.stat().st_size: raise InputError(f"`{path.name}` is empty: it needs a line of column names and rows below it")
     if encoding not in ('utf-8', 'latin-1', 'utf-16'): raise InputError(f"`encoding` must be utf-8, latin-1 or utf-16, got '{encoding}'")
     import duckdb
-    con = _connect(path)
-    try: names, source = _parquet(con, path) if kind in ('.parquet', '.pq') else _text(path, encoding)
+    con, parquet = _connect(path), kind in ('.parquet', '.pq')
+    try: names, source = _parquet(con, path) if parquet else _text(path, encoding)
     except duckdb.Error as e: raise _reading_error(path, encoding, e) from None
     wanted = names if columns is None else list(dict.fromkeys(columns))
     terms = []
     for name in wanted:
         cell = f'c{column_place(name, names, path.name)}'
-        terms.append(f"{f'try_cast({cell} as double)' if name in numeric else cell} as {_quoted(name)}")
+        if name in numeric: cell = f"try_cast({cell if parquet else f'trim({cell})'} as double)" # without trim, DuckDB has the reader cast, and fail
+        terms.append(f'{cell} as {_quoted(name)}')
     return con.sql(f"select {', '.join(terms)} from {source} t({', '.join(f'c{i}' for i in range(len(names)))})")
 
 def _text(path, encoding):

@@ -139,7 +139,8 @@ def _numeric(frame, column):
 def _glance(frame, role, column, threshold, max_groups, positive):
     "Refuse early, from the first rows, what would make millions of groups"
     import narwhals as nw
-    seen = Counter({v: n for v, n in _rows(frame.head(GLANCE).group_by(column).agg(nw.len().alias('n'))) if not _missing(v)})
+    head = frame.head(GLANCE).select(nw.col(column).alias('_value'))
+    seen = Counter({v: n for v, n in _rows(head.group_by('_value').agg(nw.len().alias('_n'))) if not _missing(v)})
     if role.startswith('sensitive') and len(seen) > max_groups: raise _too_many(frame, column, max_groups)
     if role == 'label' and len(seen) > 20 or role == 'prediction' and threshold is None and len(seen) > 20: classes(seen, column, positive)
 
@@ -172,7 +173,10 @@ def _group(frame, roles, threshold):
     narrow = frame.select(*(e.alias(f'_{k}') for k, e in (keys | sums).items()))
     cells = narrow.group_by(*(f'_{k}' for k in keys)).agg(nw.len().alias('_n'), *(nw.col(f'_{k}').sum() for k in sums))
     names = [*keys, 'n', *sums]
-    return [dict(zip(names, row, strict=True)) for row in _rows(cells.select(*(f'_{k}' for k in names)))]
+    out = [dict(zip(names, row, strict=True)) for row in _rows(cells.select(*(f'_{k}' for k in names)))]
+    if score is not None and (n := sum(c['n'] for c in out if not np.isfinite(c['score']))):
+        raise InputError(f"`{roles['score']}` must hold finite numbers; some of {n:,} rows are infinite. Mend or leave out those rows")
+    return out
 
 def _check_weights(frame, column, weight):
     import narwhals as nw
@@ -222,7 +226,9 @@ def count_groups(
     roles |= {r: c for r, c in dict(label=label, score=score, weight=weight).items() if c is not None}
     if not sensitive: raise InputError("`sensitive` must name at least one column whose groups are compared")
     for a, b in combinations([r for r in roles if r != 'score'], 2):
-        if roles[a] == roles[b]: raise InputError(f"`{roles[a]}` is given twice, as {a.rstrip('0123456789')} and {b.rstrip('0123456789')}; each needs a column of its own")
+        if roles[a] == roles[b]:
+            first, second = (r.rstrip('0123456789') for r in (a, b))
+            raise InputError(f"`{roles[a]}` is given twice, as {first} and {second}; each needs a column of its own")
     frame = _frame(frame, roles)
     for role, column in roles.items():
         if role not in ('score', 'weight'): _glance(frame, role, column, threshold, s.max_groups, positive)
@@ -239,7 +245,8 @@ def count_groups(
         if r.startswith('sensitive'):
             if len(values[r]) > s.max_groups: raise _too_many(frame, roles[r], s.max_groups)
             _same_text(roles[r], values[r])
-    kinds = {r: classes(values[r], roles[r], () if r == 'prediction' and threshold is not None else positive) for r in ('prediction', 'label') if r in roles}
+    said = dict(prediction=() if threshold is not None else positive, label=positive)
+    kinds = {r: classes(values[r], roles[r], words) for r, words in said.items() if r in roles}
     absent = {roles[r]: n for r in keys if (n := sum(c['n'] for c in cells if c[r] is None))}
     if n := sum(c['n'] for c in cells if c.get('absent')): absent[score] = n
     if absent and s.missing == 'error':

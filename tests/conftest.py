@@ -1,0 +1,24 @@
+"Shared by all tests: no setting of the machine leaks in, and real data are used where they are"
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    "Every test starts in an empty folder, without anybody's settings; the data home stays"
+    for name in list(os.environ):
+        if name.startswith('DLCOURSE_') and name != 'DLCOURSE_DATA': monkeypatch.delenv(name)
+    monkeypatch.delenv('IN_TEST', raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def real():
+    "`real('compas')` loads a downloaded data set, or skips with a message where it is not here"
+    from dlcourse.course.catalogue import card, is_here, load
+
+    def get(name):
+        if not is_here(card(name)): pytest.skip(f"`{name}` is not in the data home; set DLCOURSE_DATA to a folder that has it")
+        return load(name)
+    return get
