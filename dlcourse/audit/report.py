@@ -21,14 +21,14 @@ import dlcourse
 from ..course.files import open_table, project_path, reading, write_whole
 from ..course.settings import InputError, need, settings
 from ..fairness.counts import KNOWN, Tally, count_groups
-from ..fairness.groups import METRICS, MISSING, Disparity, Rate, disparities, rates
+from ..fairness.groups import METRICS, Disparity, Rate, disparities, group_name, rates
 from ..fairness.uncertainty import Policy, judge, read_policy, settings_policy
 
 # %% ../../nbs/20_audit/01_report.ipynb #b5f5ea2d
 VERDICTS = ('fail', 'insufficient evidence', 'pass', 'not judged') # The worst first
 EXIT_CODES = {'pass': 0, 'not judged': 0, 'fail': 1, 'insufficient evidence': 3} # 2 is for an audit that could not be run
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FairnessAudit:
     "What an audit found, and what it asked"
     title:str                            # Heading of the report
@@ -67,6 +67,10 @@ class FairnessAudit:
         import polars as pl
         return pl.DataFrame([asdict(r) for r in self.rates], infer_schema_length=None)
 
+    def __repr__(self):
+        by = ', '.join(dict.fromkeys(r.attribute for r in self.rates))
+        return f"<FairnessAudit '{self.title}': {self.tally.rows:,} rows by {by}; verdict: {self.verdict}>"
+
     def rate(self, attribute:str|None, group:str|None, metric:str)->Rate:
         "One rate, such as `audit.rate('sex', 'Female', 'selection_rate')`"
         for r in (*self.overall, *self.rates):
@@ -83,7 +87,8 @@ def _findings(audit):
     gaps = {(d.attribute, d.metric): d for d in audit.disparities if d.kind == 'difference'}
     ratios = {(d.attribute, d.metric): d for d in audit.disparities if d.kind == 'ratio'}
     value = {(r.attribute, r.metric, r.group): r.value for r in audit.rates}
-    def between(d): return f"{d.groups[0]} ({_pc(value[d.attribute, d.metric, d.groups[0]])}) and {d.groups[1]} ({_pc(value[d.attribute, d.metric, d.groups[1]])})"
+    def at(d, group): return f"{group} ({_pc(value[d.attribute, d.metric, group])})"
+    def between(d): return ' and '.join(at(d, g) for g in d.groups)
     out = []
     for d in sorted((d for d in audit.disparities if d.verdict in ('fail', 'insufficient evidence')), key=lambda d: VERDICTS.index(d.verdict)):
         gap = f"{METRICS[d.metric].label.lower()} by {d.attribute}, {d.kind}"
@@ -92,8 +97,8 @@ def _findings(audit):
     for attribute in dict.fromkeys(d.attribute for d in audit.disparities):
         d, ratio = gaps[attribute, main], ratios.get((attribute, main))
         if d.value is None: out.append(f"By {attribute}, nothing can be compared: {d.reason}."); continue
-        low, high = d.groups
-        text = f"By {attribute}, {what} is rarest for {low} ({_pc(value[attribute, main, low])}) and most common for {high} ({_pc(value[attribute, main, high])}): {100*d.value:.1f} points apart"
+        low, high = (at(d, g) for g in d.groups)
+        text = f"By {attribute}, {what} is rarest for {low} and most common for {high}: {100*d.value:.1f} points apart"
         out.append(text + (f", a ratio of {ratio.value:.2f}." if ratio and ratio.value is not None else '.'))
     errors = [d for d in gaps.values() if d.metric not in (main, 'selection_rate', 'mean_prediction') and d.value]
     if errors:
@@ -105,11 +110,13 @@ def _findings(audit):
 def _warnings(audit):
     "What a reader has to know before believing a number"
     out = []
-    if audit.favorable is None: out.append("Nobody said which prediction is favourable for the person (`favorable`), so no ratio is given: a ratio of rates depends on it.")
+    if audit.favorable is None:
+        out.append("Nobody said which prediction is favourable for the person (`favorable`), so no ratio is given: a ratio of rates depends on it.")
     if audit.columns['label'] is None: out.append("There is no label, so it is only known who was selected, not who was selected rightly.")
-    lost = ', '.join(f"`{c}` in {n:,}" for c, n in audit.tally.missing.items())
-    if lost: out.append(f"Missing: {lost} of {audit.tally.rows:,} rows. "
-                        + (f"{audit.tally.dropped:,} rows were left out." if audit.tally.dropped else "They are shown as a group of their own, not compared with others."))
+    if lost := ', '.join(f"`{c}` in {n:,}" for c, n in audit.tally.missing.items()):
+        kept = "People without an attribute are shown as a group of their own, not compared with others; people without a label count for selection only."
+        left_out = f"{audit.tally.dropped:,} rows were left out. " if audit.tally.dropped else ''
+        out.append(f"Missing: {lost} of {audit.tally.rows:,} rows. {left_out}{kept if audit.missing == 'unknown' else ''}".strip())
     return out + list(audit.tally.warnings)
 
 # %% ../../nbs/20_audit/01_report.ipynb #3e45dacc
@@ -126,7 +133,8 @@ def _favorable(favorable, kinds, threshold):
     if threshold is None and len(set(same)) == 1: side = same[0]
     elif text in ('0', '1'): side = int(text)
     else: raise InputError(f"`favorable` must be a value of the prediction ({', '.join(str(v) for v in values)}) or its class, 0 or 1; got '{text}'")
-    return dict(prediction=side, values=[str(v) for v, k in values.items() if k == side] if threshold is None else [('at least ' if side else 'under ') + f'{threshold:g}'])
+    if threshold is not None: return dict(prediction=side, values=[f"{'at least' if side else 'under'} {threshold:g}"])
+    return dict(prediction=side, values=[str(v) for v, k in values.items() if k == side])
 
 def _float(value):
     try: return float(value)
@@ -166,7 +174,8 @@ def audit_fairness(
     sensitive = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     if prediction and score and threshold is not None:
         raise InputError("`threshold` makes decisions of a `score`, and a `prediction` is a decision already; give one of the two")
-    if prediction is None and (score is None or threshold is None): raise InputError("`prediction` must name the column of decisions, or give a `score` and a `threshold`")
+    if prediction is None and (score is None or threshold is None):
+        raise InputError("`prediction` must name the column of decisions, or give a `score` and a `threshold`")
     decisions = prediction or score
     roles = dict(prediction=decisions, label=label, score=score, weight=weight)
     numeric = tuple(c for c in (score, weight, decisions if threshold is not None else None) if c)
@@ -177,15 +186,17 @@ def audit_fairness(
     else:
         with guard: tally = count_groups(table, **asked)
     good = _favorable(favorable if favorable is not None else policy.favorable, tally.classes, threshold)
-    if policy.ratio and good is None: raise InputError("the policy judges ratios, and a ratio depends on which prediction is good for the person; say so: `favorable`")
-    names = ['count', *(m for m in METRICS if (m in ('selection_rate', 'favorable_rate') or label) and (m != 'favorable_rate' or good and good['prediction'] == 0))]
-    if score: names.insert(2, 'mean_prediction')
+    if policy.ratio and good is None:
+        raise InputError("the policy judges ratios, and a ratio depends on which prediction is good for the person; say so: `favorable`")
+    names = ['count', 'selection_rate', *(['favorable_rate'] if good and good['prediction'] == 0 else []), *(['mean_prediction'] if score else []),
+             *([m for m in METRICS if m not in ('selection_rate', 'favorable_rate')] if label else [])]
     shared = dict(level=s.level, min_count=s.min_count)
     crossed = [c for size in range(1, min(depth, len(sensitive)) + 1) for c in combinations(sensitive, size)]
     found = [r for c in crossed for r in rates(tally.counts.by(*c), names, **shared)]
     gaps = judge(disparities(found, ratios=good is not None), found, policy, **shared)
-    return FairnessAudit(title=title, source=Path(data).name if isinstance(data, (str, Path)) else None, columns=roles | dict(sensitive=list(sensitive), threshold=threshold),
-                         crossed=crossed,                          favorable=good, tally=tally, overall=rates(tally.counts.by(), names, **shared), rates=found, disparities=gaps,
+    return FairnessAudit(title=title, source=Path(data).name if isinstance(data, (str, Path)) else None, crossed=crossed,
+                         columns=roles | dict(sensitive=list(sensitive), threshold=threshold), favorable=good, tally=tally,
+                         overall=rates(tally.counts.by(), names, **shared), rates=found, disparities=gaps,
                          policy=policy if policy.judges else None, level=s.level, min_count=s.min_count, missing=s.missing, created=_now())
 
 # %% ../../nbs/20_audit/01_report.ipynb #200e70d1
@@ -201,7 +212,7 @@ def _population(audit):
         for group, n, w in zip(counts.groups, counts.n, counts.weight, strict=True):
             known, size = w[KNOWN].sum(), int(n.sum())
             base = float(w[1].sum()/known) if known > 0 and n[KNOWN].sum() >= audit.min_count else None
-            out.append(dict(attribute=' × '.join(attributes), group=' × '.join(MISSING if v is None else v for v in group), n=size, share=size/everyone, base_rate=base))
+            out.append(dict(attribute=' × '.join(attributes), group=group_name(group), n=size, share=size/everyone, base_rate=base))
     return out
 
 def _classes(audit, role):
@@ -247,7 +258,8 @@ def to_junit(self:FairnessAudit)->str:
         for d in group:
             case = ET.SubElement(suite, 'testcase', classname=printable(f'fairness.{attribute}'), name=f'{d.metric} {d.kind}')
             value = 'undefined' if d.value is None else f'{d.value:.4f}'
-            text = printable(f"{d.kind} {value} between {' and '.join(d.groups) or 'no groups'}; tolerance {d.tolerance}" + (f"; {d.reason}" if d.reason else ''))
+            gap = f"{d.kind} {value} between {' and '.join(d.groups) or 'no groups'}"
+            text = printable('; '.join([gap, f'tolerance {d.tolerance}', *filter(None, [d.reason])]))
             if d.verdict == 'fail': ET.SubElement(case, 'failure', type='gap', message=text)
             if d.verdict == 'insufficient evidence': ET.SubElement(case, 'error', type='insufficient evidence', message=text)
             if d.verdict == 'not judged': ET.SubElement(case, 'skipped', message=text)
@@ -264,7 +276,7 @@ def to_html(self:FairnessAudit)->str:
     from jinja2 import Environment, StrictUndefined
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     env.filters |= dict(percent=_percent, number=_number)
-    return env.from_string(project_path('nbs', '20_audit', 'report.html.j2').read_text(encoding='utf-8')).render(r=self.to_dict())
+    return env.from_string(project_path('nbs', '20_audit', 'report.html.j2').read_text(encoding='utf-8')).render(r=self.to_dict()).strip() + '\n'
 
 @patch
 def save(
@@ -335,7 +347,8 @@ def _repr_html_(self:FairnessAudit)->str:
         for group, row in groups.items():
             values = ''.join(f'<td>{value}<br><small>{interval}</small></td>' for value, interval in (_cell(row[m]) for m in metrics))
             body += f'<tr><th scope="row">{escape(group)}</th><td>{row["count"].n:,}</td>{values}</tr>'
-        out.append(f'<table><caption>By {escape(attribute)}: %, with {100*self.level:g} % intervals</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
+        caption = f'By {escape(attribute)}: %, with {100*self.level:g} % intervals'
+        out.append(f'<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
     return ''.join(out) + f'<p>Verdict: <b>{self.verdict}</b></p>'
 
 # %% ../../nbs/20_audit/01_report.ipynb #ed99a379
@@ -356,5 +369,6 @@ def plot(
         ax.plot(r.value, i, 'o', color='C0')
     everyone = self.rate(None, None, metric).value
     if everyone is not None: ax.axvline(everyone, color='black', lw=.8, ls='-')
-    ax.set(yticks=range(len(shown)), yticklabels=[printable(r.group) for r in shown], xlabel=f"{WORDS[metric][0].lower()}, with {100*self.level:g} % interval; line: everyone")
+    ax.set(yticks=range(len(shown)), yticklabels=[printable(r.group) for r in shown],
+           xlabel=f"{WORDS[metric][0].lower()}, with {100*self.level:g} % interval; line: everyone")
     return fig

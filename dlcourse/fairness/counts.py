@@ -196,7 +196,7 @@ def _uneven(attribute, lost, kept):
     share = {g: lost[g]/(lost[g] + kept[g]) for g in lost | kept}
     low, high = min(share, key=share.get), max(share, key=share.get)
     return [f"Dropping rows is not harmless: {share[high]:.1%} of `{attribute}` = {high} were dropped and {share[low]:.1%} of {low} "
-            f"(chi-square test, p = {p:.1g}). The rates describe those who are left."]
+            f"(chi-square test, {f'p = {p:.1g}' if p >= 1e-4 else 'p < 0.0001'}). The rates describe those who are left."]
 
 def _disguised(column, values):
     "A warning where a text looks like a missing value"
@@ -267,7 +267,8 @@ def count_groups(
         if len({_text(c[r]) for c in kept if c[r] is not None}) < 2:
             raise InputError(f"`{a}` has one group only, '{next((_text(c[r]) for c in kept if c[r] is not None), 'missing')}' "
                              f"({rows:,} rows); a comparison needs two")
-    return Tally(counts=_counts(kept, sensitive, keys, kinds), rows=rows, dropped=sum(c['n'] for c in out), missing=absent, classes=kinds, warnings=tuple(notes))
+    return Tally(counts=_counts(kept, sensitive, keys, kinds), rows=rows, dropped=sum(c['n'] for c in out), missing=absent, classes=kinds,
+                 warnings=tuple(notes))
 
 # %% ../../nbs/15_fairness/00_counts.ipynb #75c8f87f
 def _same_text(column, values):

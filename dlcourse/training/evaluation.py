@@ -40,7 +40,7 @@ def wilson(
         half = z/(1 + z*z/n)*np.sqrt(p*(1 - p)/n + z*z/(4*n*n))
         low, high = np.where(k == 0, 0., centre - half), np.where(k == n, 1., centre + half)
     none = n == 0
-    return np.where(none, np.nan, low), np.where(none, np.nan, high)
+    return np.where(none, np.nan, low)[()], np.where(none, np.nan, high)[()]
 
 # %% ../../nbs/02_training/02_evaluation.ipynb #83c99d78
 def clopper_pearson(
@@ -56,7 +56,7 @@ def clopper_pearson(
     with np.errstate(invalid='ignore'):
         low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1), n - k + 1, alpha), 0.)
         high = np.where(k < n, betaincinv(k + 1, np.where(k < n, n - k, 1), 1 - alpha), 1.)
-    return low, high
+    return low[()], high[()]
 
 # %% ../../nbs/02_training/02_evaluation.ipynb #30473281
 def mover_difference(
@@ -84,4 +84,4 @@ def mover_ratio(
         over = np.sqrt(np.maximum((p1*p2)**2 - u1*l2*(2*p1 - u1)*(2*p2 - l2), 0))
         low = np.where(u2 == 2*p2, l1*(2*p1 - l1)/(2*p1*p2), (p1*p2 - under)/(u2*(2*p2 - u2)))
         high = (p1*p2 + over)/(l2*(2*p2 - l2))
-    return np.where(p1 > 0, np.maximum(low, 0), 0.), np.where(l2 > 0, high, np.inf)
+    return np.where(p1 > 0, np.maximum(low, 0), 0.)[()], np.where(l2 > 0, high, np.inf)[()]

@@ -1,0 +1,177 @@
+"The command line, end to end: what it prints, what it writes, and with which exit code"
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from dlcourse.cli import course_lessons, extras, lay_out_lessons
+
+ROOT = Path(__file__).parents[1]
+
+
+def dlcourse(*words, cwd=None, **env):
+    "Run the command as a user would: exit code, output, errors"
+    done = subprocess.run([sys.executable, '-c', 'from dlcourse.cli import main; main()', *map(str, words)], capture_output=True, text=True, cwd=cwd,
+                          env=os.environ | {'COLUMNS': '120', 'NO_COLOR': '1'} | env)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def loans(tmp_path):
+    rows = [dict(sex=s, approved=a, repaid=r) for s, a, r, n in [('Female', 1, 1, 40), ('Female', 0, 1, 40), ('Female', 0, 0, 20), ('Male', 1, 1, 80), ('Male', 1, 0, 20)] for _ in range(n)]
+    pl.DataFrame(rows).write_csv(tmp_path/'loans.csv')
+    return tmp_path/'loans.csv'
+
+
+ASK = ('--prediction', 'approved', '--label', 'repaid', '--sensitive', 'sex', '--favorable', 1)
+
+
+def test_audit_prints_and_writes(loans, tmp_path):
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--html', 'r.html', '--json', 'r.json', '--junit', 'j.xml', cwd=tmp_path)
+    assert (code, err) == (0, '')
+    lines = out.splitlines()
+    assert lines[0] == 'Favourable for the person: approved = 1' and 'Verdict: not judged' in lines
+    assert "rarest for Female (40.0 %) and most common for Male (100.0 %)" in out and lines[-3:] == ['Written: r.html', 'Written: r.json', 'Written: j.xml']
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['j.xml', 'loans.csv', 'r.html', 'r.json']
+    rate = next(r for r in json.loads((tmp_path/'r.json').read_text())['rates'] if (r['group'], r['metric']) == ('Female', 'true_positive_rate'))
+    assert (rate['value'], rate['numerator'], rate['denominator'], rate['n']) == (.5, 40, 80, 100)
+
+
+def test_json_to_stdout_is_only_json(loans):
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--json', '-')
+    assert (code, err) == (0, '') and json.loads(out)['schema'] == 'dlcourse/fairness-report/1'
+
+
+def test_exit_codes(loans, tmp_path):
+    (tmp_path/'strict.toml').write_text('[difference]\nselection_rate = 0.1')
+    (tmp_path/'unsure.toml').write_text('[difference]\ntrue_positive_rate = 0.45')
+    (tmp_path/'loose.toml').write_text('[difference]\nselection_rate = 0.9')
+    ask = ('audit', 'fairness', loans, *ASK, '--policy')
+    assert [dlcourse(*ask, tmp_path/f'{name}.toml')[0] for name in ('strict', 'unsure', 'loose')] == [1, 3, 0]
+    assert dlcourse('audit', 'fairness', loans, *ASK, DLCOURSE_MAX_DIFFERENCE='0.1')[0] == 1
+    assert dlcourse(*ask, tmp_path/'loose.toml', DLCOURSE_MAX_DIFFERENCE='0.1')[0] == 0, "the policy wins over the settings"
+
+
+@pytest.mark.parametrize('words, says', [
+    (('--prediction', 'aproved', '--sensitive', 'sex'), "`aproved` is not a column of loans.csv; did you mean `approved`?"),
+    (('--prediction', 'sex', '--sensitive', 'approved'), "`sex` holds words: 'Female' (100 rows), 'Male' (100 rows)"),
+    (('--sensitive', 'sex'), "`prediction` must name the column of decisions"),
+    (('--prediction', 'approved', '--sensitive', 'sex', '--missing', 'skip'), "`missing` must be error, unknown or drop; got 'skip'"),
+    (('--prediction', 'approved', '--sensitive', 'sex', '--favorable', 'yes'), "`favorable` must be a value of the prediction"),
+    (('--prediction', 'approved', '--sensitive', 'sex', '--policy', 'none.toml'), "`none.toml` cannot be read"),
+    (('--prediction', 'approved', '--sensitive', 'sex', '--html', '/proc/r.html'), "/proc"),
+    (('--prediction', 'approved'), "Missing option '--sensitive'"),
+    (('--prediction', 'approved', '--sensitive', 'sex', '--min-count', 'ten'), "--min-count")])
+def test_errors_are_one_sentence_and_exit_2(loans, tmp_path, words, says):
+    before = sorted(tmp_path.iterdir())
+    code, out, err = dlcourse('audit', 'fairness', loans, *words, cwd=tmp_path)
+    assert code == 2 and says in err and 'Traceback' not in err and 'Verdict' not in out
+    assert sorted(tmp_path.iterdir()) == before, "nothing is left behind"
+
+
+@pytest.mark.parametrize('name, content, says', [
+    ('t.xlsx', b'x', "of no type that can be read here"), ('t.csv', b'', "`t.csv` is empty"), ('t.csv', b'sex,approved\n', "has no rows"),
+    ('t.csv', 'sex,approved\nMänner,1\n'.encode('latin-1'), "not encoded as utf-8"), ('t.csv', b'sex,approved\nF,1\nM\n', "line 3"), ('t.parquet', b'PAR1', "cannot be read as .parquet"),
+    ('t.csv', b'sex,approved\nF,0.25\nM,0.75\n', "holds probabilities"), ('t.csv', b'sex,approved\nF,1\nF,0\n', "one group only"),
+    ('t.csv', b'sex,approved\nF,1\n,0\nM,1\n', "`sex` is missing in 1 of 3 rows"), ('t.csv', b'sex,approved,sex\nF,1,a\nM,0,b\n', "`sex` is the name of 2 columns")])
+def test_bad_files(tmp_path, name, content, says):
+    (tmp_path/name).write_bytes(content)
+    code, out, err = dlcourse('audit', 'fairness', tmp_path/name, '--prediction', 'approved', '--sensitive', 'sex', cwd=tmp_path)
+    assert code == 2 and says in err and 'Traceback' not in err and len(err.splitlines()) == 1
+
+
+def test_missing_policies(tmp_path):
+    path = tmp_path/'t.csv'
+    path.write_text('sex,approved\n' + 'F,1\nM,0\n,1\n'*40)
+    ask = ('audit', 'fairness', path, '--prediction', 'approved', '--sensitive', 'sex', '--json', '-', '--missing')
+    dropped, unknown = (json.loads(dlcourse(*ask, how)[1]) for how in ('drop', 'unknown'))
+    assert dropped['missing'] == dict(policy='drop', rows=40, dropped=40, columns=dict(sex=40)) and dropped['source']['rows_used'] == 80
+    assert unknown['missing']['dropped'] == 0 and '(missing)' in {r['group'] for r in unknown['rates']}
+
+
+def test_a_hostile_column(tmp_path):
+    name = '<script>alert(1)</script>'
+    (tmp_path/'t.csv').write_text(f'{name},p\n' + 'a,1\nb,0\n'*40)
+    code, out, err = dlcourse('audit', 'fairness', tmp_path/'t.csv', '--prediction', 'p', '--sensitive', name, '--html', tmp_path/'r.html')
+    assert code == 0 and name in out and '<script' not in (tmp_path/'r.html').read_text()
+
+
+def test_compas_as_a_practitioner_would(tmp_path, real):
+    from dlcourse.course.catalogue import fetch
+    real('compas')
+    path = fetch('compas')['compas-scores-two-years.csv']
+    code, out, err = dlcourse('audit', 'fairness', path, '--prediction', 'score_text', '--label', 'two_year_recid', '--positive', 'Medium', '--positive', 'High',
+                              '--favorable', 'Low', '--sensitive', 'race', '--sensitive', 'sex', '--json', tmp_path/'r.json')
+    assert (code, err) == (0, '') and out.startswith('Favourable for the person: score_text = Low\n')
+    report = json.loads((tmp_path/'r.json').read_text())
+    assert report['classes']['prediction'] == dict(positive=['High', 'Medium'], negative=['Low']) and report['favorable']['prediction'] == 0
+    rate = next(r for r in report['rates'] if (r['group'], r['metric']) == ('African-American', 'false_positive_rate'))
+    assert (rate['numerator'], rate['denominator']) == (805, 1795)
+    assert dlcourse('audit', 'fairness', path, '--prediction', 'decile_score', '--sensitive', 'race')[2].startswith("dlcourse: `decile_score` is the name of 2 columns")
+
+
+def test_demo(tmp_path):
+    code, out, err = dlcourse('audit', 'demo', cwd=tmp_path, DLCOURSE_MAX_DIFFERENCE='0.01')
+    assert (code, err) == (0, ''), "the demo exits with 0 whatever it found"
+    assert {p.name for p in (tmp_path/'_out'/'audit').iterdir()} == {'report.html', 'report.json', 'junit.xml', 'decisions.csv'}
+    assert 'The report: _out/audit/report.html' in out and 'Verdict: fail' in out
+    command = next(line.split() for line in out.splitlines() if line.startswith('  dlcourse audit fairness'))
+    assert dlcourse(*command[1:], cwd=tmp_path)[0] == 0, "the command it suggests works"
+
+
+def test_datasets():
+    code, out, _ = dlcourse('datasets', 'list', '--json')
+    found = {d['name']: d for d in json.loads(out)}
+    assert code == 0 and {'lending', 'digits', 'breast_cancer', 'pydoc_topics', 'compas', 'adult', 'mnist', 'tinyshakespeare'} <= set(found)
+    assert found['digits']['here'] and found['lending']['here']
+    assert 'Must not be used to claim' in dlcourse('datasets', 'show', 'compas')[1]
+    assert json.loads(dlcourse('datasets', 'show', 'compas', '--json')[1])['name'] == 'compas'
+    code, out, err = dlcourse('datasets', 'show', 'compass')
+    assert code == 2 and "did you mean `compas`?" in err
+    assert 'nothing to get' in dlcourse('datasets', 'get', 'digits')[1]
+    assert Path(dlcourse('datasets', 'get', 'lending')[1].strip()).name == 'lending.csv'
+
+
+def test_get_without_a_network(tmp_path):
+    code, out, err = dlcourse('datasets', 'get', 'tinyshakespeare', DLCOURSE_DATA=str(tmp_path/'home'), https_proxy='http://127.0.0.1:9', HTTPS_PROXY='http://127.0.0.1:9')
+    assert code == 2 and str(tmp_path/'home'/'tinyshakespeare'/'input.txt') in err and 'https://raw.githubusercontent.com' in err and 'Traceback' not in err
+    assert not [p for p in (tmp_path/'home').rglob('*') if p.name.endswith('input.txt')]
+
+
+def test_lessons_are_in_the_order_of_the_course():
+    found = course_lessons()
+    order = [(x['part_number'], x['number']) for x in found]
+    assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
+    assert json.loads(dlcourse('lessons', '--json')[1]) == found
+    assert found[0]['module'] == 'dlcourse.course.settings'
+
+
+def test_lessons_are_laid_out_and_never_overwritten(tmp_path):
+    lay_out_lessons(tmp_path)
+    first = next(tmp_path.glob('00_*/01_*.ipynb'))
+    first.write_text('mine')
+    lay_out_lessons(tmp_path)
+    assert first.read_text() == 'mine' and len(list(tmp_path.rglob('*.ipynb'))) >= len(course_lessons())
+
+
+def test_doctor():
+    code, out, err = dlcourse('doctor', '--json', DLCOURSE_SED='1')
+    found = json.loads(out)
+    assert (code, err) == (0, '') and found['unknown_variables'] == ['DLCOURSE_SED'] and set(found['extras']) >= {'lab', 'torch', 'fairness'}
+    assert set(extras()) == {'lab', 'torch', 'graphs', 'fairness', 'privacy', 'federated'} and 'data home' in dlcourse('doctor')[1]
+
+
+def test_version_and_help():
+    import dlcourse as package
+    assert dlcourse('--version')[1].strip() == package.__version__
+    for words in ((), ('audit',), ('audit', 'fairness'), ('datasets',), ('lab',), ('doctor',)):
+        code, out, _ = dlcourse(*words, '--help')
+        assert code == 0 and 'Usage' in out
+    out = re.sub(r'[│\s]+', ' ', dlcourse('audit', 'fairness', '--help')[1])
+    assert 'Withhold what rests on fewer rows' in out and 'CSV, TSV or Parquet file of any size' in out, "help is the comment beside the parameter"
+    assert dlcourse('audit', 'fairnes')[0] == 2
