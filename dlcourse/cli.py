@@ -103,14 +103,18 @@ def demo(
     out:Path=Path('_out/audit'), # Folder for the report
 ):
     "Train a credit model on an invented bank's decisions and audit it, from data to report. Always exits with 0."
+    import shutil
+
     from rich import print as show
 
     from dlcourse.audit.first_audit import first_audit
     print('An invented bank: its officers decided about 12,000 applicants. A model learns from their decisions and is audited on people it has not seen.\n')
     audit, saved = first_audit(out)
     show(audit)
-    print(f'\nThe report: {saved[0]}\nAlso there: {", ".join(p.name for p in saved[1:])}\nThe same audit of a table of your own:\n'
-          f'  dlcourse audit fairness {saved[-1]} --prediction approved --label repaid --sensitive sex --sensitive race --favorable 1')
+    program = sys.argv[0] if Path(sys.argv[0]).name == 'dlcourse' and not shutil.which('dlcourse') else 'dlcourse'
+    print(f'\nThe same audit of a table, to try with one of your own:\n'
+          f'  {program} audit fairness {saved[-1]} --prediction approved --label repaid --sensitive sex --sensitive race --favorable 1\n'
+          f'\nAlso written: {", ".join(p.name for p in saved[1:])}\nThe report: {saved[0]}')
 
 # %% ../nbs/cli.ipynb #aa9159dd
 @command(datasets_app, 'list')
