@@ -3,6 +3,8 @@ import os
 
 import pytest
 
+os.environ['MPLBACKEND'] = 'Agg'
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch, tmp_path):

@@ -1,10 +1,8 @@
 "Figures: labels that do not overlap, a text with every picture"
 import base64
 
-import pytest
-
-pytest.importorskip('matplotlib').use('Agg')
 import matplotlib.pyplot as plt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -207,7 +207,6 @@ def test_frame_plot_and_lookup():
     assert found.frame.height == len(found.rates) and {'attribute', 'group', 'metric', 'value', 'low', 'high'} <= set(found.frame.columns)
     assert found.rate(None, None, 'count').value == 900
     with pytest.raises(InputError, match="there is no `recall` of sex = Male"): found.rate('sex', 'Male', 'recall')
-    pytest.importorskip('matplotlib').use('Agg')
     import matplotlib.pyplot as plt
     fig = found.plot('accuracy_score', 'race')
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == sorted('ABC', key=lambda g: found.rate('race', g, 'accuracy_score').value)
