@@ -98,6 +98,7 @@ def _connect(path):
     con = duckdb.connect(config={'autoinstall_known_extensions': 'false', 'autoload_known_extensions': 'false'})
     con.execute("set temp_directory = $1", [str(Path(tempfile.gettempdir())/'dlcourse-duckdb')])
     con.execute("set preserve_insertion_order = false")
+    con.execute("set enable_progress_bar = false") # It would go to standard output, amid somebody's JSON
     con.execute("set allowed_paths = $1", [[str(path)]])
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
