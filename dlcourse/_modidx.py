@@ -42,6 +42,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'dlcourse.audit.report.FairnessAudit.withheld': ( '20_audit/report.html#fairnessaudit.withheld',
                                                                                          'dlcourse/audit/report.py'),
                                        'dlcourse.audit.report._cell': ('20_audit/report.html#_cell', 'dlcourse/audit/report.py'),
+                                       'dlcourse.audit.report._check_policy': ( '20_audit/report.html#_check_policy',
+                                                                                'dlcourse/audit/report.py'),
                                        'dlcourse.audit.report._classes': ('20_audit/report.html#_classes', 'dlcourse/audit/report.py'),
                                        'dlcourse.audit.report._favorable': ('20_audit/report.html#_favorable', 'dlcourse/audit/report.py'),
                                        'dlcourse.audit.report._findings': ('20_audit/report.html#_findings', 'dlcourse/audit/report.py'),

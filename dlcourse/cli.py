@@ -278,3 +278,7 @@ def main():
         if isinstance(e, BrokenPipeError): sys.stderr.close()
         else: print(f'dlcourse: {e}', file=sys.stderr)
         raise SystemExit(2) from None
+    except Exception as e: # a fault of ours must not look like a verdict, and Python's own exit code for it is that of `fail`
+        import traceback
+        traceback.print_exception(e)
+        raise SystemExit(2) from None

@@ -124,6 +124,12 @@ def test_demo(tmp_path):
     assert dlcourse(*command[1:], cwd=tmp_path)[0] == 0, "the command it suggests works"
 
 
+def test_a_fault_is_no_verdict(tmp_path):
+    code = "import dlcourse.course.catalogue as c, sys\ndef broken(): raise ZeroDivisionError('ours')\nc.cards = broken\nsys.argv = ['dlcourse', 'datasets', 'list']\nfrom dlcourse.cli import main; main()"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 2 and 'Traceback' in done.stderr and 'ours' in done.stderr
+
+
 def test_datasets():
     code, out, _ = dlcourse('datasets', 'list', '--json')
     found = {d['name']: d for d in json.loads(out)}

@@ -128,6 +128,19 @@ def test_the_policy_wins_over_settings(tmp_path):
     assert audit(policy=tmp_path/'p.toml', min_count=3).min_count == 3
 
 
+@pytest.mark.parametrize('policy, more, says', [
+    (Policy(difference=dict(true_positive_rate=.1)), dict(label=None), "the policy judges `true_positive_rate`, which needs true outcomes; give a `label`"),
+    (Policy(ratio=dict(favorable_rate=.8)), {}, "the policy judges `favorable_rate`, which is only there where"),
+    (Policy(difference=dict(selection_rate=.1), attributes=('sexx',)), {}, "the policy judges `sexx`, which is not audited here; there are: sex, race, sex × race")])
+def test_a_policy_never_passes_by_emptiness(policy, more, says):
+    with pytest.raises(InputError, match=says): audit(policy=policy, **more)
+
+
+def test_settings_judge_without_a_label(monkeypatch):
+    monkeypatch.setenv('DLCOURSE_MAX_DIFFERENCE', '0.9')
+    assert audit(label=None).policy.difference == dict(selection_rate=.9)
+
+
 def test_depth_and_three_attributes():
     t = people() | dict(age=np.where(np.arange(900) % 3, 'young', 'old'))
     names = [a for a in dict.fromkeys(r.attribute for r in audit(t, sensitive=['sex', 'race', 'age']).rates)]

@@ -136,6 +136,16 @@ def _favorable(favorable, kinds, threshold):
     if threshold is not None: return dict(prediction=side, values=[f"{'at least' if side else 'under'} {threshold:g}"])
     return dict(prediction=side, values=[str(v) for v, k in values.items() if k == side])
 
+def _check_policy(policy, names, attributes):
+    "A policy that judges what is not there would pass by emptiness; raises `InputError` instead"
+    for metric in (*policy.difference, *policy.ratio):
+        if metric in names: continue
+        if metric == 'favorable_rate': why = "is only there where the favourable prediction is the negative class; judge `selection_rate`"
+        else: why = "needs true outcomes; give a `label`"
+        raise InputError(f"the policy judges `{metric}`, which {why}")
+    for a in policy.attributes or ():
+        if a not in attributes: raise InputError(f"the policy judges `{a}`, which is not audited here; there are: {', '.join(attributes)}")
+
 def _float(value):
     try: return float(value)
     except (TypeError, ValueError): return None
@@ -170,7 +180,7 @@ def audit_fairness(
     policy = read_policy(policy) if isinstance(policy, (str, Path)) else policy
     s = settings(missing=missing, max_groups=max_groups, level=level if level is not None else policy and policy.level,
                  min_count=min_count if min_count is not None else policy and policy.min_count)
-    policy = policy or settings_policy(s)
+    policy = policy or settings_policy(s, label is not None)
     sensitive = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
     if prediction and score and threshold is not None:
         raise InputError("`threshold` makes decisions of a `score`, and a `prediction` is a decision already; give one of the two")
@@ -192,6 +202,7 @@ def audit_fairness(
              *([m for m in METRICS if m not in ('selection_rate', 'favorable_rate')] if label else [])]
     shared = dict(level=s.level, min_count=s.min_count)
     crossed = [c for size in range(1, min(depth, len(sensitive)) + 1) for c in combinations(sensitive, size)]
+    _check_policy(policy, names, [' × '.join(c) for c in crossed])
     found = [r for c in crossed for r in rates(tally.counts.by(*c), names, **shared)]
     gaps = judge(disparities(found, ratios=good is not None), found, policy, **shared)
     return FairnessAudit(title=title, source=Path(data).name if isinstance(data, (str, Path)) else None, crossed=crossed,

@@ -86,10 +86,12 @@ def read_policy(
     return policy
 
 def settings_policy(
-    s:Settings, # What holds here
-)->Policy:      # Empty where nothing is set
+    s:Settings,       # What holds here
+    label:bool=True,  # Are true outcomes known?
+)->Policy:            # Empty where nothing is set
     "The policy that `settings.ini` implies: `max_difference` and `min_ratio` of the rates that laws and papers look at most"
-    difference = {} if s.max_difference is None else dict.fromkeys(('selection_rate', 'true_positive_rate', 'false_positive_rate'), s.max_difference)
+    metrics = ('selection_rate', *(('true_positive_rate', 'false_positive_rate') if label else ()))
+    difference = {} if s.max_difference is None else dict.fromkeys(metrics, s.max_difference)
     return Policy(difference=difference, ratio={} if s.min_ratio is None else dict(selection_rate=s.min_ratio))
 
 # %% ../../nbs/15_fairness/02_uncertainty.ipynb #2f5b650f
