@@ -10,6 +10,7 @@ import csv
 import gzip
 import os
 import tempfile
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def _connect(path):
     con = duckdb.connect(config={'autoinstall_known_extensions': 'false', 'autoload_known_extensions': 'false'})
     con.execute("set temp_directory = $1", [str(Path(tempfile.gettempdir())/'dlcourse-duckdb')])
     con.execute("set preserve_insertion_order = false")
-    con.execute("set enable_progress_bar = false") # It would go to standard output, amid somebody's JSON
+    with suppress(duckdb.Error): con.execute("set enable_progress_bar = false") # It would go amid somebody's JSON; in Jupyter without widgets there is none
     con.execute("set allowed_paths = $1", [[str(path)]])
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
