@@ -330,15 +330,18 @@ def __rich_console__(self:FairnessAudit, console, options):
     tables, metrics = _tables(self)
     yield Text(printable(_headline(self)), style='bold')
     for attribute, groups in tables.items():
-        wide = max(len(g) for g in groups)
-        shown = metrics[:max(1, (options.max_width - wide - 12)//12)]
+        cells = {m: [_cell(row[m]) for row in groups.values()] for m in metrics}
+        room, shown = options.max_width - max(len(g) for g in groups) - 11, []
+        for m in metrics:                                                          # as many as fit, the most asked for first
+            room -= 3 + max(len(SHORT[m]), *(len(text) for cell in cells[m] for text in cell))
+            if room >= 0 or not shown: shown.append(m)
         rest = f"; {', '.join(WORDS[m][0].lower() for m in metrics[len(shown):])}: in the report" if len(shown) < len(metrics) else ''
         table = Table(title=Text(f'By {printable(attribute)}', style='bold'), title_justify='left', box=SIMPLE_HEAD, pad_edge=False,
                       caption=Text(f'in %, with {100*self.level:g} % intervals{rest}', style='dim'), caption_justify='left')
         table.add_column('group', no_wrap=True)
         for head in ('people', *(SHORT[m] for m in shown)): table.add_column(head, justify='right', no_wrap=True)
-        for group, row in groups.items():
-            lines = [Text(value) + Text(f'\n{interval}', style='dim') for value, interval in (_cell(row[m]) for m in shown)]
+        for i, (group, row) in enumerate(groups.items()):
+            lines = [Text(cells[m][i][0]) + Text(f'\n{cells[m][i][1]}', style='dim') for m in shown]
             table.add_row(Text(printable(group)), f"{row['count'].n:,}", *lines)
         yield table
     for text in _warnings(self): yield Text(f'! {printable(text)}', style='yellow')
