@@ -6,8 +6,8 @@
 __all__ = ['LATE', 'USUAL', 'LOOPS', 'SIGNS', 'attempted', 'Mismatch', 'expect', 'expect_error', 'Forbidden', 'OutOfTime',
            'is_mark', 'Check', 'Answer', 'check', 'wrong', 'right', 'equivalent', 'Quiz', 'quiz', 'Claim', 'run_check',
            'describe', 'own_lines', 'time_limit', 'random_state', 'Stage', 'Missing', 'forbidden', 'written', 'freeze',
-           'alike', 'behaviour', 'misconception', 'Result', 'verdict', 'run', 'passes', 'known_answers', 'Quizzes',
-           'check_cell', 'defines_now']
+           'alike', 'behaviour', 'patience', 'misconception', 'Result', 'verdict', 'run', 'passes', 'known_answers',
+           'Quizzes', 'check_cell', 'defines_now']
 
 # %% ../../nbs/00_course/06_exercises.ipynb #83de01b3
 import ast
@@ -408,7 +408,7 @@ class Stage:
         *,
         answers:bool=False,     # Are the answers wanted that the lesson knows?
     ):
-        self.exercise, self.lesson = exercise, read_lesson(exercise.path)
+        self.exercise, self.lesson = exercise, _lesson(exercise)
         self.checks, self.answers, self.quizzes, self.equivalents, self.tampered = [], [], [], {}, set()
         self.depth, self.last = 0, ()
         self.module = types.ModuleType(exercise.module)
@@ -450,6 +450,7 @@ class Stage:
                 else: exec(_candidate(source, self.exercise.name), self.space)
                 self.reference = self.space.get(self.exercise.name)
                 self._watch()
+        if not hasattr(self, 'reference'): raise InputError(f"`{self.exercise.path}` has changed since `{self.exercise.id}` was read; read it again")
 
     def _check_cells(self, answers):
         e = self.exercise
@@ -504,6 +505,12 @@ class Stage:
         candidate._watched_for = f
         return candidate
 
+    def candidates(self,
+        check:Check, # One of the stage's
+    )->list:         # What it receives
+        "What a check's parameters mean here"
+        return [self.space[p] for p in inspect.signature(check.f).parameters]
+
     def run(self,
         seconds:float|None=None, # Time limit of each check; its own when not given
         seed:int=0,              # Random state that each check starts from
@@ -514,8 +521,7 @@ class Stage:
         with self.entered():
             for c in self.checks:
                 self.last, self.depth = (), 0
-                claims.append(run_check(c, [self.space[p] for p in inspect.signature(c.f).parameters], seconds=seconds, seed=seed,
-                                        name=self.exercise.name, last=lambda: self.last))
+                claims.append(run_check(c, self.candidates(c), seconds=seconds, seed=seed, name=self.exercise.name, last=lambda: self.last))
                 if stop and claims[-1].outcome not in ('passed', 'not checked'): break
                 if claims[-1].message.startswith(LATE): break
         if not stop: claims += [Claim(claim=c.claim, outcome='not checked', message="not run after that") for c in self.checks[len(claims):]]
@@ -523,6 +529,9 @@ class Stage:
             changed = f"your code changed {', '.join(sorted(self.tampered))}"
             claims.append(Claim(claim="A solution leaves the checks alone.", outcome='failed', message=changed))
         return claims
+
+@cache
+def _lesson(exercise): return read_lesson(exercise.path) # Read once: a sandbox cannot read it later
 
 class Missing(Exception):
     "A candidate's cell does not define what it was to define"
@@ -665,19 +674,31 @@ def alike(
     return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else a == b
 
 def behaviour(
-    stage:Stage,            # A candidate on its stage
-    seconds:float|None=None,# Time limit of each check
-)->list:                    # For each check all values that came, and what ended it
+    stage:Stage, # A candidate on its stage
+)->list:         # For each check all values that came, and what ended it
     "What a candidate does on the seeded inputs of all checks"
     seen = []
     for c in stage.checks:
         _now.trace = []
         try:
             with stage.entered():
-                claim = run_check(c, [stage.space[p] for p in inspect.signature(c.f).parameters], seconds=seconds)
-            seen.append((*_now.trace, claim.outcome if not claim.message else claim.message.split(':')[0].split('\n')[0]))
+                claim = run_check(c, stage.candidates(c), seconds=patience(stage.exercise))
+            late = claim.message.startswith(LATE)
+            seen.append(('late',) if late else (*_now.trace, claim.message.split(':')[0].split('\n')[0] or claim.outcome))
         finally: _now.trace = None
     return seen
+
+@cache
+def patience(
+    exercise:Exercise, # Any
+)->float:              # Seconds
+    "Twenty times what the reference needs for its slowest check, and a quarter of a second at least: whoever takes longer will not come to an end"
+    stage, slowest = Stage(exercise, None), 0.
+    for c in stage.checks:
+        start = time.perf_counter()
+        with stage.entered(): run_check(c, stage.candidates(c))
+        slowest = max(slowest, time.perf_counter() - start)
+    return min(5., max(.25, 20*slowest))
 
 @cache
 def _known(exercise):
@@ -750,7 +771,8 @@ class Result:
                        f'<td style="text-align:left">{q(c.claim)}</td><td style="text-align:left">{cell(c)}</td></tr>' for c in self._shortened())
         below = ''.join(f'<p>{q(text)}</p>' for text in (self.misconception, self.message, self.note) if text)
         head = '<thead><tr>' + ''.join(f'<th scope="col" style="text-align:left">{w}</th>' for w in ('', 'Claim', 'What came')) + '</tr></thead>'
-        table = f'<table><caption style="text-align:left"><b>{q(self.exercise)}</b>: {self.outcome}</caption>{head if rows else ""}<tbody>{rows}</tbody></table>'
+        caption = f'<caption style="text-align:left"><b>{q(self.exercise)}</b>: {self.outcome}</caption>'
+        table = f'<table>{caption}{head if rows else ""}<tbody>{rows}</tbody></table>'
         return f'<div class="dlcourse-result" role="status" data-outcome="{self.outcome}">{table}{below}</div>'
 
 def verdict(
@@ -773,14 +795,14 @@ def run(
     start = time.perf_counter()
     def result(outcome, claims=(), **more):
         return Result(exercise=exercise.id, outcome=outcome, claims=tuple(claims), seconds=round(time.perf_counter() - start, 4), **more)
-    name = exercise.name
+    name, without = exercise.name, f"It does without {', '.join(exercise.without)}."
     if isinstance(candidate, str):
         if untouched(exercise, candidate): return result('not tried', message="the cell is still blank")
         try: ast.parse(candidate)
         except SyntaxError as e:
             return result('error', message=f"line {e.lineno} is not Python: {e.msg}{': ' + e.text.strip() if e.text else ''}")
         if used := written(candidate, exercise.without):
-            return result('failed', [Claim(claim=f"It does without {', '.join(exercise.without)}.", outcome='failed', message=f"`{used[0]}` stands in the code")])
+            return result('failed', [Claim(claim=without, outcome='failed', message=f"`{used[0]}` stands in the code")])
     try:
         with time_limit(10.): stage = Stage(exercise, candidate)
     except Missing: return result('error', message=f"the cell does not define `{name}`; keep its name and its signature")
@@ -793,10 +815,9 @@ def run(
     claims = [_advised(c, stage) for c in stage.run(seconds, seed)]
     if exercise.without:
         called = next((c.message for c in claims if 'which it is to do without' in c.message), '')
-        claims.insert(0, Claim(claim=f"It does without {', '.join(exercise.without)}.", outcome='failed' if called else 'passed', message=called))
+        claims.insert(0, Claim(claim=without, outcome='failed' if called else 'passed', message=called))
     outcome = verdict(claims)
-    timed_out = any(c.message.startswith(LATE) for c in claims)
-    known = misconception(exercise, candidate) if explain and outcome in ('failed', 'error') and not timed_out else None
+    known = misconception(exercise, candidate) if explain and outcome in ('failed', 'error') else None
     return result(outcome, claims, misconception=known)
 
 def _advised(claim, stage):

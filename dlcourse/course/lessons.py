@@ -36,7 +36,7 @@ def directives(
     return found
 
 # %% ../../nbs/00_course/05_lessons.ipynb #a653e225
-SCALES = dict(level=range(1, 4), importance=range(1, 4), minutes=range(1, 241))
+SCALES = dict(level=range(1, 6), importance=range(1, 6), minutes=range(1, 241))
 NAME = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)?')
 
 def exercise_arguments(
@@ -45,7 +45,7 @@ def exercise_arguments(
     "Read the argument of `#| exercise`; raises `InputError`"
     name, *pairs = text.split() or ['']
     if not NAME.fullmatch(name): raise InputError(f"`#| exercise` needs the name of a function or Class.method, got '{name}'")
-    found = dict(name=name, level=1, importance=2, minutes=10, without=())
+    found = dict(name=name, level=1, importance=3, minutes=10, without=())
     for pair in pairs:
         key, _, value = pair.partition('=')
         if key == 'without': found[key] = tuple(filter(None, value.split(',')))
@@ -65,8 +65,8 @@ class Exercise:
     part:str                 # Such as `transformers`
     lesson:str               # Such as `attention`
     name:str                 # `causal_mask`, or `Class.method`
-    level:int                # 1 warm-up, 2 takes work, 3 takes thought
-    importance:int           # From 1, nice to know, to 3, the lesson rests on it
+    level:int                # From 1, a warm-up, to 5, takes an evening
+    importance:int           # From 1, nice to know, to 5, the course rests on it
     minutes:int              # How long it may take
     without:tuple[str, ...]  # What a solution must not call
     cell:str                 # Id of the reference cell
@@ -351,10 +351,12 @@ def leaks(
 )->list[str]:           # Lines of the solution that the page gives away
     "Which lines of the reference still stand in the learner's page, in a cell or in an output?"
     node = find_def(exercise.source, exercise.name)
-    known = {_plain(line) for line in exercise.blank.splitlines()}
+    given = [c for c in edition['cells'] if any(d in directives(''.join(c['source'])) for d in EXPORTING)]
+    known = {_plain(line) for c in given for line in ''.join(c['source']).splitlines()}
     body = node.body[ast.get_docstring(node) is not None:]
     lines = {line.strip() for stmt in body for line in ast.get_source_segment(exercise.source, stmt).splitlines()}
-    lines = {line for line in lines if len(_plain(line)) >= 12 and _plain(line) not in known and re.search(r'\w', line)}
+    lines = {line for line in lines if len(_plain(line)) >= 12}
+    lines = {line for line in lines if _plain(line) not in known} or lines # All of it in another function: that is the answer
     page = '\n'.join(_plain(line) for c in edition['cells'] for line in [*''.join(c['source']).splitlines(), json.dumps(c.get('outputs', []))])
     return sorted(line for line in lines if _plain(line) in page)
 
