@@ -101,6 +101,7 @@ def _compare(got, want, atol, rtol, where=''):
         if got.device != want.device: raise Mismatch(f"device {want.device}", f"device {got.device}", where)
         _same(str(got.dtype).removeprefix('torch.'), str(want.dtype).removeprefix('torch.'), 'dtype', where)
         _same(tuple(got.shape), tuple(want.shape), 'shape', where)
+        _same(str(got.layout), str(want.layout), 'layout', where)
         if want.device.type != 'meta': _compare_arrays(_as_numpy(got), _as_numpy(want), atol, rtol, where)
         return
     if type(got) is not type(want): raise Mismatch(_told(want), _told(got), where)
@@ -443,14 +444,22 @@ class Stage:
                 elif hasattr(parent, attribute): delattr(parent, attribute)
 
     def _module_cells(self, source):
-        for cell in self.lesson.cells:
-            if cell.id != self.exercise.cell: exec(_compiled(cell.source, f'<{self.lesson.id}>'), self.space)
-            else:
-                if source is None: exec(_compiled(cell.source, f'<reference {self.exercise.name}>'), self.space)
-                else: exec(_candidate(source, self.exercise.name), self.space)
-                self.reference = self.space.get(self.exercise.name)
-                self._watch()
-        if not hasattr(self, 'reference'): raise InputError(f"`{self.exercise.path}` has changed since `{self.exercise.id}` was read; read it again")
+        ids = [c.id for c in self.lesson.cells]
+        if self.exercise.cell not in ids: raise InputError(f"`{self.exercise.path}` has changed since `{self.exercise.id}` was read; read it again")
+        self.place = ids.index(self.exercise.cell)
+        for cell in self.lesson.cells[:self.place]: exec(_compiled(cell.source, f'<{self.lesson.id}>'), self.space)
+        if source is None: exec(_compiled(self.exercise.source, f'<reference {self.exercise.name}>'), self.space)
+        else: exec(_candidate(source, self.exercise.name), self.space)
+        self.reference = self.space.get(self.exercise.name)
+        self._watch()
+        self._cells_after()
+
+    def _cells_after(self):
+        "Run the exported cells below; where the candidate makes one fail, the checks can still say why"
+        self.broken = None
+        for cell in self.lesson.cells[self.place+1:]:
+            try: exec(_compiled(cell.source, f'<{self.lesson.id}>'), self.space)
+            except Exception as e: self.broken = self.broken or e
 
     def _check_cells(self, answers):
         e = self.exercise
@@ -471,8 +480,7 @@ class Stage:
         if owner: setattr(self.space[owner], name, _like(inspect.getattr_static(self.space[owner], name), f))
         else: self.space[name] = f
         self._watch()
-        later = [c.id for c in self.lesson.cells].index(self.exercise.cell) + 1
-        for cell in self.lesson.cells[later:]: exec(_compiled(cell.source, f'<{self.lesson.id}>'), self.space)
+        self._cells_after()
         for space in (self.checked, getattr(self, 'answering', {})):
             for name, value in self.space.items():
                 if name in before and space.get(name) is before[name]: space[name] = value
@@ -518,13 +526,18 @@ class Stage:
     )->list[Claim]:
         "What each check finds"
         claims = []
-        with self.entered():
-            for c in self.checks:
-                self.last, self.depth = (), 0
-                claims.append(run_check(c, self.candidates(c), seconds=seconds, seed=seed, name=self.exercise.name, last=lambda: self.last))
-                if stop and claims[-1].outcome not in ('passed', 'not checked'): break
-                if claims[-1].message.startswith(LATE): break
+        for c in self.checks:
+            self.last, self.depth = (), 0
+            try:
+                with self.entered():
+                    claims.append(run_check(c, self.candidates(c), seconds=seconds, seed=seed, name=self.exercise.name, last=lambda: self.last))
+            except Exception as e: claims.append(Claim(claim=c.claim, outcome='error', message=f"the check could not be run: {describe(e)}"))
+            if stop and claims[-1].outcome not in ('passed', 'not checked') or claims[-1].message.startswith(LATE): break
         if not stop: claims += [Claim(claim=c.claim, outcome='not checked', message="not run after that") for c in self.checks[len(claims):]]
+        if self.broken:
+            message = '\n'.join(filter(None, [describe(self.broken), own_lines(self.broken, self.exercise.name)]))
+            outcome = 'not tried' if is_mark(self.broken) else 'error'
+            claims.append(Claim(claim="The rest of the lesson's module works with it.", outcome=outcome, message=message))
         if self.tampered:
             changed = f"your code changed {', '.join(sorted(self.tampered))}"
             claims.append(Claim(claim="A solution leaves the checks alone.", outcome='failed', message=changed))
@@ -677,12 +690,12 @@ def behaviour(
     stage:Stage, # A candidate on its stage
 )->list:         # For each check all values that came, and what ended it
     "What a candidate does on the seeded inputs of all checks"
-    seen = []
+    seen, limit = [], patience(stage.exercise)
     for c in stage.checks:
         _now.trace = []
         try:
             with stage.entered():
-                claim = run_check(c, stage.candidates(c), seconds=patience(stage.exercise))
+                claim = run_check(c, stage.candidates(c), seconds=limit)
             late = claim.message.startswith(LATE)
             seen.append(('late',) if late else (*_now.trace, claim.message.split(':')[0].split('\n')[0] or claim.outcome))
         finally: _now.trace = None
@@ -769,7 +782,7 @@ class Result:
             return '<br>'.join((f'<em>{word}</em> ' if word else '') + q(text).replace('\n', '<br>') for word, text in self._told(c))
         rows = ''.join(f'<tr><td style="text-align:left"><span aria-hidden="true">{SIGNS[c.outcome]}</span> {said.get(c.outcome, c.outcome)}</td>'
                        f'<td style="text-align:left">{q(c.claim)}</td><td style="text-align:left">{cell(c)}</td></tr>' for c in self._shortened())
-        below = ''.join(f'<p>{q(text)}</p>' for text in (self.misconception, self.message, self.note) if text)
+        below = ''.join(f'<p>{q(text)}</p>'.replace('\n', '<br>') for text in (self.misconception, self.message, self.note) if text)
         head = '<thead><tr>' + ''.join(f'<th scope="col" style="text-align:left">{w}</th>' for w in ('', 'Claim', 'What came')) + '</tr></thead>'
         caption = f'<caption style="text-align:left"><b>{q(self.exercise)}</b>: {self.outcome}</caption>'
         table = f'<table>{caption}{head if rows else ""}<tbody>{rows}</tbody></table>'
@@ -804,7 +817,7 @@ def run(
         if used := written(candidate, exercise.without):
             return result('failed', [Claim(claim=without, outcome='failed', message=f"`{used[0]}` stands in the code")])
     try:
-        with time_limit(10.): stage = Stage(exercise, candidate)
+        with time_limit(5.): stage = Stage(exercise, candidate)
     except Missing: return result('error', message=f"the cell does not define `{name}`; keep its name and its signature")
     except OutOfTime: return result('error', message="the cell itself does not come to an end")
     except KeyboardInterrupt: raise
@@ -836,7 +849,7 @@ def passes(
 )->bool:
     "Does an answer pass? The first claim that does not hold decides, and nothing is explained"
     try:
-        with time_limit(10.): stage = Stage(exercise, candidate)
+        with time_limit(5. if seconds is None else max(seconds, 1.)): stage = Stage(exercise, candidate)
     except (Exception, OutOfTime, SystemExit): return False
     return verdict(stage.run(seconds, stop=True)) == 'passed'
 
@@ -868,7 +881,7 @@ def check_cell(
     exercise = find_exercise(name, lesson=_open_lesson(shell))
     source = _last_cell(shell, exercise)
     if source is None: result = Result(exercise=exercise.id, outcome='not tried', message="run the cell of the exercise first")
-    else: result = run(exercise, source)
+    else: result = run(exercise, _plain_python(source))
     for record in attempted: record(exercise, source or '', result)
     if result.outcome == 'passed' or source is None and defines_now(shell.user_ns, exercise.name): return result
     exec(_compiled(exercise.source, f'<reference {exercise.name}>'), shell.user_ns)
@@ -894,10 +907,8 @@ def _open_lesson(shell):
     return next((m[1] for source in reversed(_cells(shell)) if (m := re.match(r'\s*#\| *default_exp +([\w.]+)', source))), None)
 
 def _last_cell(shell, exercise):
-    "The learner's cell: the last one marked as the exercise, or else the last one that defines it"
-    cells = [s for s in _cells(shell) if defines(_plain_python(s), exercise.name)]
-    marked = [s for s in cells if re.search(rf'^#\| *exercise +{re.escape(exercise.name)}\b', s, re.M)]
-    return next(reversed(marked or cells), None)
+    "The learner's cell: the last one run that defines what is asked, or tries to"
+    return next((s for s in reversed(_cells(shell)) if defines(_plain_python(s), exercise.name)), None)
 
 def _plain_python(source):
     "A cell without magics, line by line"

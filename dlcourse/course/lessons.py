@@ -140,28 +140,27 @@ def blank(
     if scaffold is not None: return '\n'.join([*_head(source), *scaffold.splitlines()[len(_head(scaffold)):]])
     node = find_def(source, name)
     if node is None: raise InputError(f"`{name}` is not defined in its exercise's cell")
-    line, column = _question_end(source, node)
-    lines = source.splitlines()
-    kept = [*lines[:line-1], lines[line-1].encode()[:column].decode().rstrip(' ;')]
-    return '\n'.join([*kept, ' '*(node.col_offset + 4) + f'raise NotImplementedError("{MARK}{name}")', *lines[node.end_lineno:]])
+    lines, indent = source.splitlines(), ' '*(node.col_offset + 4)
+    line, column = _signature_end(source, node)
+    kept = [*lines[:line-1], lines[line-1][:column].rstrip()]
+    if ast.get_docstring(node) is not None:
+        doc = node.body[0]
+        if doc.lineno == line: kept.append(indent + ast.get_source_segment(source, doc))
+        else: kept = [*lines[:doc.end_lineno-1], lines[doc.end_lineno-1].encode()[:doc.end_col_offset].decode()]
+    return '\n'.join([*kept, indent + f'raise NotImplementedError("{MARK}{name}")', *lines[node.end_lineno:]])
 
 def _head(source):
     "The lines of directives that open a cell"
     lines = source.splitlines()
     return lines[:next((i for i, line in enumerate(lines) if not DIRECTIVE.match(line)), len(lines))]
 
-def _question_end(source, node):
-    "Line and column (in bytes) behind the docstring, or behind the signature where there is none"
-    first = node.body[0]
-    if ast.get_docstring(node) is not None: return first.end_lineno, first.end_col_offset
-    depth, colon = 0, None
+def _signature_end(source, node):
+    "Line, and column up to which it is signature or a comment on it"
+    depth = 0
     for t in tokenize.generate_tokens(io.StringIO(source).readline):
         if t.start < (node.lineno, 0) or t.type != tokenize.OP: continue
         depth += (t.string in '([{') - (t.string in ')]}')
-        if t.string == ':' and not depth: colon = t; break
-    same_line = colon.start[0] == first.lineno
-    text = source.splitlines()[colon.start[0] - 1]
-    return colon.start[0], len(text[:colon.end[1]].encode() if same_line else text.encode())
+        if t.string == ':' and not depth: return t.end[0], t.end[1] if t.end[0] == node.body[0].lineno else None
 
 # %% ../../nbs/00_course/05_lessons.ipynb #501f882e
 def untouched(

@@ -40,7 +40,7 @@ def other_operators(node:ast.AST)->Iterator[ast.AST]:
 
 def other_numbers(node:ast.AST)->Iterator[ast.AST]:
     "Numbers and truth values; a negative number is one number"
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
+    negative = _is_negative(node)
     value = node.operand.value if negative else node.value if isinstance(node, ast.Constant) else None
     if type(value) is bool: yield ast.Constant(not value)
     elif type(value) in (int, float):
@@ -88,6 +88,8 @@ def _with(node, **changes):
     for name, value in changes.items(): setattr(new, name, value)
     return new
 
+def _is_negative(node): return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
+
 def _is_super(node): return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'super'
 
 # %% ../../nbs/00_course/12_mutants.ipynb #23b84734
@@ -112,7 +114,7 @@ def mutants(
                 text = ast.unparse(ast.fix_missing_locations(tree))
                 if text not in seen:
                     seen.add(text)
-                    line = getattr(child, 'lineno', node.lineno) - node.lineno + 1
+                    line = getattr(child, 'lineno', getattr(getattr(child, 'target', node), 'lineno', node.lineno)) - node.lineno + 1
                     found.append((f"{_text(child)} → {'nothing' if new is None else _text(new)} (line {line})", text))
                 _put(parent, place, child)
     count, named = Counter(), []
@@ -138,7 +140,7 @@ def _places(f):
         yield from _inside(statement)
 
 def _inside(node):
-    if isinstance(node, ast.Raise): return
+    if isinstance(node, ast.Raise) or _is_negative(node): return
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)): yield from _places(node); return
     for name, value in ast.iter_fields(node):
         if name in ('annotation', 'returns', 'decorator_list', 'ctx'): continue
