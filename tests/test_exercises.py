@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from dlcourse.course import exercises
-from dlcourse.course.exercises import (Check, Mismatch, OutOfTime, Result, check, check_cell, expect, expect_error, known_answers, passes, quiz, run, run_check,
-                                       time_limit, verdict, written)
-from dlcourse.course.lessons import (answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched)
+from dlcourse.course.checks import Check, Result, run_check, verdict
+from dlcourse.course.exercises import check, check_cell, expect, expect_error, known_answers, passes, quiz, run
+from dlcourse.course.lessons import answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched
 from dlcourse.course.mutants import kills, mutants
 from dlcourse.course.settings import InputError
+from dlcourse.course.trials import Mismatch, OutOfTime, alike, freeze, time_limit, written
 
 IMPORTS = 'from dlcourse.course.exercises import check, expect, right, wrong\nimport matplotlib.pyplot as plt'
 MASK = '''#| export
@@ -329,8 +330,9 @@ def test_random_state_is_seeded_and_restored(lesson):
 
 
 @pytest.mark.parametrize('attack', [
-    'import dlcourse.course.exercises as e; e.expect = lambda *a, **k: None', 'import dlcourse.course.exercises as e; e._compare.__code__ = (lambda *a: None).__code__',
-    'import dlcourse.course.exercises as e; e._now.asserted = 9; e._compare = lambda *a: None', 'import sys; sys._getframe(2).f_globals["expect"] = lambda *a: None',
+    'import dlcourse.course.exercises as e; e.expect = lambda *a, **k: None', 'import dlcourse.course.checks as e; e.compare = lambda *a: None',
+    'import dlcourse.course.trials as e; e._compare_arrays = lambda *a: None', 'import dlcourse.course.exercises as e; e.compare.__code__ = (lambda *a: None).__code__',
+    'import dlcourse.course.exercises as e; e.now.asserted = 9; e.compare = lambda *a: None', 'import sys; sys._getframe(2).f_globals["expect"] = lambda *a: None',
     'import builtins; builtins.type = lambda x: int', 'import torch; torch.testing.assert_close = lambda *a: None',
 ])
 @pytest.mark.parametrize('place', ['inside', 'above'])
@@ -477,6 +479,17 @@ def test_a_changed_torch_does_not_help(monkeypatch):
     monkeypatch.setattr(torch.Tensor, 'numpy', lambda *a, **k: np.zeros(1))
     monkeypatch.setattr(torch.Tensor, 'detach', lambda t: torch.zeros(1))
     with pytest.raises(Mismatch): expect(T([1.]), T([2.]))
+
+
+def test_frozen_values_are_alike_but_for_rounding():
+    class Thing: pass
+    thing = Thing(); thing.x, thing.me = T([1.]), thing
+    for a, b, same in [([1., T([1.])], [1. + 1e-12, T([1. + 1e-6])], True), (1, 1., False), (T([1]), T([1.]), False), ((1,), [1], False), ({'a': 1}, {'a': 2}, False),
+                       ([1]*5, [1]*6, False), (T([1.]), T([[1.]]), False), (float('nan'), float('nan'), True), (thing, thing, True), (np.ones(2), np.ones(2), True)]:
+        assert alike(freeze(a), freeze(b)) is same, (a, b)
+    before = freeze(thing)
+    thing.x += 1
+    assert not alike(before, freeze(thing))
 
 
 def test_expect_error():
@@ -648,6 +661,7 @@ def test_gate_finds_weak_checks(lesson):
     assert killed.rate < .95 and any('of 4 mutants; these live' in f for f in found)
 
 
-def test_course_has_no_torch_in_what_only_reads():
-    assert all(e.checks for one in lessons() for e in one.exercises)
-    assert run_check(Check(lambda f: expect(f(), 1), '', False, 1.), [lambda: 1]).outcome == 'passed'
+def test_every_exercise_of_the_course_has_checks(): assert all(e.checks for one in lessons() for e in one.exercises)
+
+
+def test_check_alone(): assert run_check(Check(lambda f: expect(f(), 1), '', False, 1.), [lambda: 1]).outcome == 'passed'

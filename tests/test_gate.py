@@ -38,9 +38,9 @@ def faults(exercise, kill_rate=KILLED):
 def test_exercise(name, record_property):
     exercise = EXERCISES[name]
     run(exercise, exercise.source), patience(exercise) # Heavy imports are not the exercise's
-    start = time.perf_counter()
+    start = time.process_time() # Not what the neighbours on this machine need
     found, kills_ = faults(exercise)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     if kills_: record_property('kills', [name, kills_.total, kills_.total - len(kills_.survivors), len(kills_.equivalent), round(seconds, 2)])
     if seconds > SECONDS: found.append(f"took {seconds:.1f} s; {SECONDS:g} is the most")
     assert not found, '\n' + '\n'.join(found)
