@@ -2,6 +2,7 @@
 import os
 
 import pytest
+from gate_plugin import pytest_terminal_summary  # noqa: F401
 
 os.environ['MPLBACKEND'] = 'Agg'
 

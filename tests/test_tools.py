@@ -56,14 +56,38 @@ def book(tmp_path):
 
 # Lint
 
+CHECK = '#| check h\n@check(hint="Think.")\ndef c(h):\n    "It is one."\n    expect(h(), 1)'
+EXERCISE = [code('#| export\n#| exercise h level=2 minutes=3\ndef h():\n    return 1'), code(CHECK), code('#| wrong h\nwrong("", f)'), md('#| hint h\nThink.')]
 GOOD = [code('#| export\nimport os\nfrom pathlib import Path\n\nif False: import json'), md('## Section'), md('Prose, and `#| exprt`.\n\n```python\n# comment\n#| exprt\n```'),
         code('#| exports\n#| code-fold: true\ndef f():\n    import json # late\n    return "#| exprt"\n\n@patch\ndef g(self:A): pass'),
         code('%%time\n#| eval: false\n\n#|hide\nawait x'), code('!ls\n%load_ext jaxtyping\nfiles = !ls', text('one\n')),
-        code('#| export\n_ = 1\n@patch\ndef g(self:B): pass'), code('#| export\n_ = 2'), code('show(1)', image()), md('#| hint f\nThink.'),
+        code('#| export\n_ = 1\n@patch\ndef g(self:B): pass'), code('#| export\n_ = 2'), code('show(1)', image()), *EXERCISE,
         code('1', text('see https://example.org/home/me and /usr/bin')), code('x = """\n#| exprt\n"""')]
 
 
 def test_lint_passes_a_good_notebook(book): assert lint.lint([book(*GOOD)]) == []
+
+
+@pytest.mark.parametrize('cells, at, words', [
+    ([*EXERCISE, code('#| check g\n1')], 6, '`#| check g` names no exercise; there are: h'),
+    ([md('#| hint f\nThink.')], 2, '`#| hint f` names no exercise; there are: none'),
+    ([code('#| scaffold h\n1'), *EXERCISE], 2, '`#| scaffold h` stands above its exercise (cell 3)'),
+    ([*EXERCISE, code('#| hint h\n1')], 6, '`#| hint` is for a text cell'),
+    ([*EXERCISE, md('#| quiz h\n1')], 6, '`#| quiz` is for a code cell'),
+    ([*EXERCISE, md('#| hint h\n')], 6, 'the hint is empty'),
+    ([*EXERCISE, code('#| export\n#| check h\nx = 1')], 6, 'no part of the library'),
+    ([*EXERCISE, code('#| exports\n#| exercise h\ndef h(): pass')], 6, '`h` is the exercise of cell 2 already'),
+    ([code('#| exercise h\ndef h(): return 1'), *EXERCISE[1:]], 2, '`#| exercise h` stands below `#| export`'),
+    ([code('#| export\n#| hide\n#| exercise h\ndef h(): return 1'), *EXERCISE[1:]], 2, 'stands on the line below `#| export`'),
+    ([code('#| export\n#| exercise h\ndef g(): return 1'), *EXERCISE[1:]], 2, 'the cell does not define `h`'),
+    ([code('#| export\n#| exercise h level=6\ndef h(): return 1')], 2, '`level` must be a whole number from 1 to 5'),
+    ([EXERCISE[0], EXERCISE[2]], 2, '`h` has no `#| check h`'),
+    ([EXERCISE[0], EXERCISE[1]], 2, '`h` has no `#| wrong h`'),
+    ([EXERCISE[0], code(CHECK.replace('    "It is one."\n', '')), EXERCISE[2]], 3, 'the check `c` has no docstring'),
+    ([EXERCISE[0], code(CHECK.replace('hint="Think."', '')), EXERCISE[2]], 3, 'the check `c` has no `hint=`'),
+])
+def test_lint_finds_what_exercises_lack(book, cells, at, words):
+    assert [(i, words in message) for i, message in lint.faults(book(*cells)) if words in message] == [(at, True)]
 
 
 @pytest.mark.parametrize('name, first', [('cli.ipynb', code('#| default_exp cli')), ('index.ipynb', code('1'))])

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from dlcourse.course.lessons import BELONGING, exercise_arguments, find_def
+from dlcourse.course.settings import InputError
+
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
 EXPORTING = ('export', 'exports', 'exporti')
@@ -213,6 +216,47 @@ def notebook_faults(cells:list[Cell], path:Path, nbs:Path)->Iterator[tuple[int, 
         defined |= dict.fromkeys(names, i)
 
 
+def exercise_faults(cells:list[Cell])->Iterator[tuple[int, str]]:
+    "Faults in what belongs to exercises: their arguments, and names that nothing bears"
+    place, checked, answered = {}, set(), set()
+    for i, cell in enumerate(cells):
+        if 'exercise' not in cell.directives: continue
+        try: name = exercise_arguments(cell.directives['exercise'])['name']
+        except InputError as e: yield i, str(e); continue
+        if place.setdefault(name, i) != i: yield i, f"`{name}` is the exercise of cell {place[name]} already"
+        if not cell.exported: yield i, f"`#| exercise {name}` stands below `#| export`: the reference is library code"
+        elif list(cell.directives)[1:2] != ['exercise']: yield i, "`#| exercise` stands on the line below `#| export`"
+        try:
+            if find_def(cell.source, name) is None: yield i, f"the cell does not define `{name}`"
+        except SyntaxError: pass
+    for i, cell in enumerate(cells):
+        for directive in BELONGING:
+            if directive not in cell.directives: continue
+            name = cell.directives[directive]
+            if name not in place: yield i, f"`#| {directive} {name}` names no exercise; there are: {', '.join(place) or 'none'}"; continue
+            if i < place[name]: yield i, f"`#| {directive} {name}` stands above its exercise (cell {place[name]})"
+            if cell.code == (directive == 'hint'): yield i, f"`#| {directive}` is for a {'text' if directive == 'hint' else 'code'} cell"
+            if cell.exported: yield i, f"`#| {directive}` in an exported cell: checks and answers are no part of the library"
+            if directive == 'hint' and not ''.join(cell.source.splitlines()[len(cell.head):]).strip(): yield i, "the hint is empty"
+            if directive == 'check': checked.add(name); yield from ((i, message) for message in claim_faults(cell))
+            if directive == 'wrong': answered.add(name)
+    for name, i in place.items():
+        if name not in checked: yield i, f"`{name}` has no `#| check {name}`"
+        if name not in answered: yield i, f"`{name}` has no `#| wrong {name}`"
+
+
+def claim_faults(cell:Cell)->Iterator[str]:
+    "Checks without a claim or a hint"
+    try: body = cell.tree().body
+    except SyntaxError: return
+    for f in body:
+        if not isinstance(f, ast.FunctionDef): continue
+        for d in f.decorator_list:
+            if re.match(r'(\w+\.)?check\b', ast.unparse(d)):
+                if not ast.get_docstring(f): yield f"the check `{f.name}` has no docstring: the claim that the learner reads"
+                if not (isinstance(d, ast.Call) and any(k.arg == 'hint' for k in d.keywords)): yield f"the check `{f.name}` has no `hint=`"
+
+
 def faults(
     path:Path,                # A notebook
 )->list[tuple[int, str]]:     # Index of the cell, and what is wrong with it
@@ -221,7 +265,7 @@ def faults(
     try: cells = read_cells(path)
     except (ValueError, KeyError, TypeError) as e: return [(0, f"this is not a notebook: {type(e).__name__}: {e}")]
     title = next((i for i, c in enumerate(cells) if c.kind == 'markdown'), None)
-    found = list(notebook_faults(cells, path, nbs))
+    found = [*notebook_faults(cells, path, nbs), *exercise_faults(cells)]
     for i, cell in enumerate(cells):
         rules = [directive_faults(cell)]
         if cell.code: rules += [code_faults(cell), output_faults(cell)]

@@ -1,0 +1,153 @@
+"The engine against torch and against nudges, and what it says when it is used wrongly"
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays, mutually_broadcastable_shapes
+
+from dlcourse.course.settings import InputError
+from dlcourse.foundations.autograd import Tensor, as_tensor, draw_graph, finite_differences, topological_order
+
+ROOT = Path(__file__).resolve().parents[1]
+UNARY = {
+    'exp': (lambda x: x.exp(), None), 'log': (lambda x: x.log(), .5), 'tanh': (lambda x: x.tanh(), None), 'relu': (lambda x: x.relu(), None),
+    'square': (lambda x: x**2, None), 'root': (lambda x: x**.5, .5), 'inverse': (lambda x: x**-1, .5), 'neg': (lambda x: -x, None),
+    'sum all': (lambda x: x.sum(), None), 'sum 0': (lambda x: x.sum(0), None), 'sum last, kept': (lambda x: x.sum(-1, keepdims=True), None),
+    'sum two': (lambda x: x.sum((0, 2)), None), 'mean all': (lambda x: x.mean(), None), 'mean 1': (lambda x: x.mean(1), None),
+    'mean kept': (lambda x: x.mean(1, keepdims=True), None), 'log_softmax': (lambda x: x.log_softmax(-1), None), 'log_softmax 0': (lambda x: x.log_softmax(0), None),
+    'minus': (lambda x: 1 - x, None), 'less': (lambda x: x - 2, None), 'over': (lambda x: 3/x, .5), 'by': (lambda x: x/7, None), 'plus': (lambda x: 2 + x, None),
+}
+BINARY = {'+': lambda x, y: x + y, '-': lambda x, y: x - y, '*': lambda x, y: x*y, '/': lambda x, y: x/(y*y + 1)}
+
+
+def compare(f, *inputs):
+    "Value and gradients of the same formula on both engines; the result is weighted, so that no entry stands for another"
+    ours, theirs = [Tensor(a) for a in inputs], [torch.tensor(a, requires_grad=True) for a in inputs]
+    out, want = f(*ours), f(*theirs)
+    assert out.shape == tuple(want.shape)
+    np.testing.assert_allclose(out.data, want.detach().numpy(), rtol=1e-12, atol=1e-12)
+    weights = np.random.default_rng(9).normal(size=out.shape)
+    (out*weights).sum().backward()
+    (want*torch.tensor(weights)).sum().backward()
+    for o, t in zip(ours, theirs, strict=True):
+        assert o.grad.shape == o.shape
+        np.testing.assert_allclose(o.grad, t.grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('name', UNARY)
+def test_operations_of_one_tensor(name):
+    f, least = UNARY[name]
+    x = np.random.default_rng(0).normal(size=(3, 4, 2))
+    compare(f, x if least is None else np.abs(x) + least)
+
+
+@given(st.sampled_from(sorted(BINARY)), mutually_broadcastable_shapes(num_shapes=2, max_dims=4, max_side=3), st.integers(0, 99))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_broadcasting_of_any_two_shapes(op, shapes, seed):
+    rng = np.random.default_rng(seed)
+    compare(BINARY[op], *(rng.normal(size=shape) for shape in shapes.input_shapes))
+
+
+@pytest.mark.parametrize('left, right', [((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((6, 1, 2, 3), (5, 3, 4)), ((1, 1), (1, 1)), ((0, 3), (3, 2))])
+def test_matrix_products_and_stacks(left, right):
+    rng = np.random.default_rng(1)
+    compare(lambda x, y: x @ y, rng.normal(size=left), rng.normal(size=right))
+
+
+@given(arrays(float, (2, 3), elements=st.floats(-2, 2)))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_gradient_equals_nudges(x):
+    def f(t): return ((t*t + t).tanh()*(t + .3)).sum()
+    t = Tensor(x)
+    f(t).backward()
+    np.testing.assert_allclose(t.grad, finite_differences(lambda a: float(f(Tensor(a)).data), x), atol=1e-8)
+
+
+def test_finite_differences_leave_their_argument_alone():
+    x = np.array([[1., 2.], [3., 4.]])
+    np.testing.assert_allclose(finite_differences(lambda a: (a**3).sum(), x), 3*x**2, rtol=1e-8)
+    assert x.tolist() == [[1., 2.], [3., 4.]]
+    assert finite_differences(lambda a: float(a**2), np.array(3.), step=1e-4).shape == ()
+
+
+def test_backward_starts_from_one_number():
+    with pytest.raises(InputError, match=r"`backward` starts from one number, such as a loss; got a tensor of shape \(2, 3\); take its `sum\(\)` or `mean\(\)` first"):
+        Tensor(np.ones((2, 3))).backward()
+    one = Tensor([[4.]])
+    one.backward()
+    assert one.grad.tolist() == [[1.]]
+
+
+def test_backward_starts_afresh():
+    x = Tensor([1., 2.])
+    for _ in range(3): (x*x).sum().backward()
+    assert x.grad.tolist() == [2., 4.]
+
+
+def test_gradients_are_arrays_of_their_own():
+    "Changing one in place changes no other"
+    x, y = Tensor([1., 2.]), Tensor([3., 4.])
+    (x + y).sum().backward()
+    x.grad *= 10
+    assert (x.grad.tolist(), y.grad.tolist()) == ([10., 10.], [1., 1.])
+
+
+def test_a_deep_graph_is_built_walked_and_thrown_away():
+    x = t = Tensor(1.)
+    for _ in range(50_000): t = t + x
+    t.backward()
+    assert float(x.grad) == 50_001 and len(topological_order(t)) == 50_001
+    del t
+
+
+def test_a_vector_is_no_matrix():
+    with pytest.raises(ValueError): (Tensor([1., 2.]) @ Tensor([[1.], [2.]])).sum().backward()
+
+
+@pytest.mark.parametrize('f', [lambda a, t: a + t, lambda a, t: a*t, lambda a, t: a - t, lambda a, t: a/t, lambda a, t: a @ t])
+def test_an_array_on_the_left_gives_a_tensor(f):
+    a, t = np.array([[2., 1.], [4., 3.]]), np.array([[1., 2.], [5., 4.]])
+    out = f(a, Tensor(t))
+    assert type(out) is Tensor
+    np.testing.assert_array_equal(out.data, f(a, t))
+
+
+def test_log_softmax_survives_large_logits():
+    x = Tensor([[1000., 0., -1000.]])
+    out = x.log_softmax()
+    assert np.isfinite(out.data).all() and out.data[0, 0] == 0
+    out.sum().backward()
+    np.testing.assert_allclose(x.grad, [[-2., 1., 1.]])
+
+
+def test_tensors_keep_float64_and_show_themselves():
+    assert as_tensor(3).data.dtype == Tensor(np.ones(2, np.float32)).data.dtype == np.float64
+    t = Tensor([1, 2])
+    assert as_tensor(t) is t
+    assert (repr(t), repr(t + 1)) == ('Tensor([1. 2.])', "Tensor([2. 3.], op='+')")
+
+
+def test_drawing_shows_every_tensor_once():
+    import matplotlib.pyplot as plt
+    x, w = Tensor(np.ones((2, 3)), name='x'), Tensor(3., name='w')
+    root = (x*w).sum()*w
+    for boxes_with in ('value', 'gradient'):
+        fig = draw_graph(root)
+        texts = [t.get_text() for t in fig.axes[0].texts if t.get_text()]
+        assert texts.count('x') == texts.count('w') == 1 and texts.count('2 × 3') == {'value': 2, 'gradient': 4}[boxes_with]
+        places = [p.get_bbox().bounds[:2] for p in fig.axes[0].patches if hasattr(p, 'get_boxstyle')]
+        assert len(set(places)) == len(topological_order(root))
+        plt.close(fig)
+        root.backward()
+    fig = draw_graph(Tensor(1.))
+    plt.close(fig)
+
+
+def test_module_needs_numpy_only():
+    code = "import sys, dlcourse.foundations.autograd; print([m for m in ('torch', 'matplotlib', 'sklearn', 'polars', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip() == '[]'
