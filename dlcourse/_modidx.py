@@ -332,6 +332,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'dlcourse/course/grading.py'),
                                          'dlcourse.course.grading.Examiner._key': ( '00_course/grading.html#examiner._key',
                                                                                     'dlcourse/course/grading.py'),
+                                         'dlcourse.course.grading.Examiner._preload': ( '00_course/grading.html#examiner._preload',
+                                                                                        'dlcourse/course/grading.py'),
                                          'dlcourse.course.grading.Examiner.grade': ( '00_course/grading.html#examiner.grade',
                                                                                      'dlcourse/course/grading.py'),
                                          'dlcourse.course.grading.Examiner.prepare': ( '00_course/grading.html#examiner.prepare',

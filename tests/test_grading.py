@@ -387,6 +387,32 @@ def test_forged_values_do_not_agree(got):
     for want in (1., np.array([1., 2.]), [1.], {'a': 1.}): assert not agrees(got, pack(want), 1., 1.)
 
 
+def deep(levels):
+    value = 'x'
+    for _ in range(levels): value = ['items', 'list', [value]]
+    return value
+
+
+def test_nothing_that_is_said_stops_the_grader(lesson, monkeypatch):
+    def entry(got, want): return [pack(got), pack(want), 0., 0.]
+    open_key = make_key([[entry(1, 1)]], [[[entry(2, 2)]]], [])
+    bomb, name = deep(100_000), []
+    for _ in range(100_000): name = [name]
+    for value in (bomb, ['items', name, []], ['array', 'a', 'b', 'cpu', [1], 'O', ''], ['array', 'a', 'b', 'cpu', [1], 'x', ''], ['number', 'a', ['1e999', 'nan']], [[], {}]):
+        for want in (value, deep(100_000), pack(1)): assert holds(open_key, [[[value, want, 0, 0]]]) in (True, False)
+    exercise = lesson.exercises[0]
+    from dlcourse.course.sandbox import Outcome
+    examiner = Examiner(lesson, LOW, False)
+    examiner.keys['middle'] = open_key
+    for result in (dict(outcome='failed', claims=5), dict(outcome='failed', claims=[5, {}, {'outcome': []}]), dict(outcome='error', message=name), dict(outcome='error', claims=name),
+                   dict(outcome='failed', misconception=name), dict(outcome=name), dict(outcome={}), name, None, 'x', dict(outcome='passed', claims=[], heard=name)):
+        monkeypatch.setattr(examiner.box, 'run', lambda job, result=result: Outcome(value=dict(result=result, heard=name)))
+        assert examiner.grade(exercise, 'def middle(xs): 0').outcome in ('failed', 'error')
+    for value in (None, [], 'x', {}, name):
+        monkeypatch.setattr(examiner.box, 'run', lambda job, value=value: Outcome(value=value))
+        assert examiner.grade(exercise, 'def middle(xs): 0').outcome == 'error'
+
+
 def test_a_record_must_be_whole():
     def entry(got, want): return [pack(got), pack(want), 0., 0.]
     key = make_key([[entry(1, 1), entry(2, 2)], [entry('a', 'a')]], [[[entry(1, 1), entry(2, 2)], [entry('b', 'b')]]], [])

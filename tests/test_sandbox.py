@@ -157,6 +157,7 @@ def test_a_second_answer_is_no_answer(run):
 
 
 def test_threads_and_exit_handlers_do_not_outlive_the_answer(run):
+    if os.geteuid() and 'namespace' not in run('').on['processes']: pytest.skip("where threads cannot be counted none can be started")
     outcome = run("import atexit, threading, time\natexit.register(time.sleep, 60)\nthreading.Thread(target=time.sleep, args=(60,)).start()\nanswer = 1")
     assert outcome.value == 1 and outcome.seconds < 1
 
@@ -189,7 +190,7 @@ def test_the_filter_knows_each_call_once():
     assert all(int(n) < walls.NEWEST for column in numbers[1:] for n in column if n != '-')
 
 
-@pytest.mark.skipif(platform.machine() not in walls.MACHINES, reason="no list for this machine")
+@pytest.mark.skipif(sys.platform != 'linux' or platform.machine() not in walls.MACHINES, reason="no list for this machine")
 def test_the_filter_fits_into_its_jumps():
     for threads in (True, False): assert all(0 <= a <= 255 and 0 <= b <= 255 for _, a, b, _ in walls.call_filter(threads))
 

@@ -142,24 +142,26 @@ class Examiner:
         return self.box.run(dict(lesson=lesson, exercise=asdict(exercise) | dict(path=str(exercise.path)), cell=cell, answer=answer, explain=explain))
 
     def prepare(self, exercises):
-        "Make the keys of these exercises; what their references load late is loaded by the warm process from now on"
-        late = set()
+        "Make the keys of these exercises"
         for e in exercises:
-            if e.name not in self.keys: self.keys[e.name] = self._key(e, late)
-        late = sorted(m for m in late if not m.startswith('dlcourse.') and all(part.isidentifier() for part in m.split('.')))
-        if late:
-            self.box.close()
-            self.box.preload += ''.join(f'\ntry: import {m}\nexcept Exception: pass' for m in late)
+            if e.name not in self.keys: self.keys[e.name] = self._key(e)
 
-    def _key(self, exercise, late):
+    def _preload(self, modules):
+        "Let the warm process load what the reference had to load; a start costs more than a few modules"
+        late = [m for m in modules if not m.startswith('dlcourse.') and all(part.isidentifier() for part in m.split('.'))]
+        if len(late) < 50: return
+        self.box.close()
+        self.box.preload += ''.join(f'\ntry: import {m}\nexcept Exception: pass' for m in late)
+
+    def _key(self, exercise):
         "The key of an exercise, or why there is none here"
         reference = self._ask(exercise, cell=exercise.source)
         if reference.fault: return f"the reference does not pass here: {reference.fault}"
         result = reference.value['result']
         if result['outcome'] == 'not checked': return _why(result)
         if result['outcome'] != 'passed': return f"the reference does not pass here: {_why(result)}"
+        self._preload(reference.value['loaded'])
         every = [(kind, self._ask(exercise, answer=[kind, number])) for kind, number in self._ask(exercise, answer=['count']).value or ()]
-        for said in [reference, *(o for _, o in every if not o.fault)]: late.update(said.value['loaded'])
         records = {k: [o.value['heard'] for kind, o in every if kind == k and not o.fault] for k in ('right', 'wrong')}
         return make_key(reference.value['heard'], records['right'], records['wrong'])
 
@@ -183,7 +185,7 @@ class Examiner:
         late = LATE in why or 'come to an end' in why
         known = self._ask(exercise, cell=_without_magics(cell), explain=True).value if outcome in ('failed', 'error') and not late else None
         known = known['result'].get('misconception') if isinstance(known, dict) and isinstance(known.get('result'), dict) else None
-        return mark(outcome, why, known or '', lasting=not late)
+        return mark(outcome, why, known if isinstance(known, str) else '', lasting=not late)
 
 def _without_magics(cell): return '\n'.join('' if re.match(r'\s*[%!?]', line) else line for line in cell.splitlines())
 
@@ -191,7 +193,7 @@ def _why(result):
     "The first thing that is wrong, from a result that a stranger may have written"
     claims = result.get('claims') if isinstance(result.get('claims'), list) else []
     claims = [c for c in claims if isinstance(c, dict) and c.get('outcome') != 'passed']
-    if not claims: return str(result.get('message') or '')
+    if not claims: return result['message'] if isinstance(result.get('message'), str) else ''
     c = {k: _plain(v) for k, v in claims[0].items() if isinstance(v, str)}
     came = f"expected {c['expected']}, came {c.get('came', '')}" if c.get('expected') else ''
     return ' '.join(filter(None, [c.get('claim', ''), came, c.get('message', '')]))

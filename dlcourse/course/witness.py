@@ -61,9 +61,9 @@ def agrees(
     rtol:float=0.,   # How far it may be off relative to what was expected
 )->bool:
     "Is this the value that was expected?"
-    if not (isinstance(got, list) and len(got) == len(want) and got[:2] == want[:2]): return False
-    kind, name, *content = want
     try:
+        if not (isinstance(got, list) and len(got) == len(want) and got[:2] == want[:2]): return False
+        kind, name, *_ = want
         if kind == 'thing': return True # By its type; `expect` itself had to compare the rest
         if kind == 'number' or name == 'int' and (atol or rtol): return _near(*(_number(x) for x in (got[2], want[2])), atol, rtol)
         if kind == 'array':
@@ -72,7 +72,7 @@ def agrees(
         if kind == 'items': return all(agrees(g, w, atol, rtol) for g, w in zip(got[2], want[2], strict=True))
         if kind == 'pairs': return all(g[0] == w[0] and agrees(g[1], w[1], atol, rtol) for g, w in zip(got[2], want[2], strict=True))
         return got == want
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError): return False
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError, RecursionError): return False # Nothing that we wrote
 
 def _number(x): return np.array(complex(*map(float.fromhex, x)) if isinstance(x, list) else float(int(x, 16)))
 
