@@ -219,7 +219,7 @@ def _fault(answer, ended, limits):
     number = ended.get('signal', 0)
     if not ended: return "its keeper did not come back", {}
     if ended['late']: return f"it ran longer than {limits.seconds:g} s", {}
-    if number == signal.SIGKILL and ended['cpu'] >= .9*limits.cpu: return f"it used more than {limits.cpu} s of processor time", {}
+    if number == signal.SIGKILL and ended['cpu'] >= .5*limits.cpu: return f"it used more than {limits.cpu} s of processor time", {}
     if number: return f"it was ended by {signal.Signals(number).name if number in set(signal.Signals) else number}", {}
     if len(answer) > limits.answer: return f"its answer was longer than {limits.answer} bytes", {}
     if not answer: return "it ended without an answer", {}
