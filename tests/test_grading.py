@@ -111,9 +111,9 @@ def body(code): return 'def middle(xs):\n' + '\n'.join('    ' + line for line in
 
 
 HOSTILE = {
-    'endless': (body("while True: pass"), 'error', 'processor time'),
-    'stubborn': (body("while True:\n  try:\n    while True: pass\n  except BaseException: pass"), 'error', 'processor time'),
-    'sleeper': (body("import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass"), 'error', 'longer than'),
+    'endless': (body("while True: pass"), 'error', 'processor time|longer than'),
+    'stubborn': (body("while True:\n  try:\n    while True: pass\n  except BaseException: pass"), 'error', 'processor time|longer than'),
+    'sleeper': (body("import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass"), 'error', 'processor time|longer than'),
     'memory': (body("return bytearray(1 << 32)"), ('error', 'failed'), 'MemoryError'),
     'forks': (body("import os\nwhile True: os.fork()"), ('error', 'failed'), 'PermissionError'),
     'threads': (body("import threading, time\nfor _ in range(5000): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"), ('error', 'failed'), 'thread'),
@@ -145,7 +145,7 @@ HOSTILE = {
     'long': (body("raise ValueError('x'*(1 << 22))"), ('error', 'failed'), ''),
     'atexit': (body("import atexit, time\natexit.register(time.sleep, 60)\nreturn 0."), 'failed', 'expected'),
     'signals': (body("import signal\nfor s in signal.valid_signals():\n  try: signal.signal(s, signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass"),
-                'error', 'processor time'),
+                'error', 'processor time|longer than'),
     'recursion': (body("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], key=f)\nreturn f(1)"), 'error', ''),
     'crash': (body("import ctypes\nctypes.string_at(1)"), 'error', 'SIGSEGV'),
     'not python': ("def middle(xs) return xs", 'error', 'line 3 is not Python'),
@@ -181,7 +181,7 @@ def test_hostile_answers_cost_their_own_row(graded, name):
     _, outcome, message = HOSTILE[name]
     row = graded[1][name]
     assert row['outcome'] in ([outcome] if isinstance(outcome, str) else outcome), row
-    assert message in row['message'] and len(row['message']) < 600 and '\n' not in row['message'], row
+    assert re.search(message, row['message']) and len(row['message']) < 600 and '\n' not in row['message'], row
     assert row['points'] == (2 if outcome == 'passed' else 0) and row['possible'] == 2
     assert row['sandbox'] == ('' if name in ('too long', 'blank') and not row['seconds'] else 'on')
 
