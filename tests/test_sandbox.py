@@ -14,6 +14,7 @@ from dlcourse.course.settings import InputError
 from dlcourse.course.walls import FORBIDDEN, PACKAGE, Limits, library_folders, open_to_read
 
 WALLS = {'limits', 'user', 'files', 'processes', 'network'}
+LATE = "it used more than 1 s of processor time", "it ran longer than 3 s" # On a busy machine the clock may come first
 LOW = Limits(seconds=3, cpu=1, memory=1 << 27, answer=1 << 20)
 
 
@@ -44,7 +45,7 @@ def test_what_the_libraries_load_late_can_be_loaded(run):
 
 
 @pytest.mark.parametrize('code, fault', [
-    ("while True: pass", "it used more than 1 s of processor time"),
+    ("while True: pass", LATE),
     ("import time\ntime.sleep(60)", "it ran longer than 3 s"),
     ("x = bytearray(1 << 30)", "MemoryError"),
     ("x = []\nwhile True: x.append(bytearray(1 << 20))", "MemoryError"),
@@ -62,13 +63,13 @@ def test_what_the_libraries_load_late_can_be_loaded(run):
     ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda: f()\nf()", ("it ", "MemoryError", "RecursionError")),
     ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], key=f)\nf(1)", ("it was ended by SIGSEGV", "MemoryError", "RecursionError")),
     ("import signal, time\nfor s in signal.valid_signals():\n  try: signal.signal(s, signal.SIG_IGN)\n  except (OSError, ValueError): pass\n"
-     "while True: time.sleep(1)", "it ran longer than 3 s"),
-    ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass", "it used more than 1 s of processor time"),
-    ("import signal, os\nsignal.setitimer(signal.ITIMER_REAL, 0)\nsignal.alarm(0)\nwhile True: pass", "it used more than 1 s of processor time"),
+     "while True: time.sleep(1)", LATE),
+    ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass", LATE),
+    ("import signal, os\nsignal.setitimer(signal.ITIMER_REAL, 0)\nsignal.alarm(0)\nwhile True: pass", LATE),
     ("while True:\n  try: print('passed'*1000)\n  except BaseException: pass", "it "),
     ("raise ValueError('x'*(1 << 24))", "ValueError: xxx"),
     ("class E(Exception):\n  def __str__(self): raise E\nraise E", "E: (its text cannot be had)"),
-    ("class E(Exception):\n  def __str__(self):\n    while True: pass\nraise E", "it used more than 1 s of processor time"),
+    ("class E(Exception):\n  def __str__(self):\n    while True: pass\nraise E", LATE),
     ("answer = 'x'*(1 << 21)", "its answer was longer than 1048576 bytes"),
     ("answer = []\nfor _ in range(900): answer = [answer]", ""),
     ("import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "RuntimeError: can't start new thread"),
@@ -127,7 +128,7 @@ def test_the_package_cannot_be_read(run):
 def test_nothing_of_the_owner_comes_in(run, monkeypatch, box):
     assert set(run('import os\nanswer = dict(os.environ)').value) <= {
         'PATH', 'LANG', 'LD_LIBRARY_PATH', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'PYTHONHASHSEED', 'MPLBACKEND',
-        'LC_CTYPE'}
+        'LC_CTYPE', 'TORCHINDUCTOR_CACHE_DIR'}
     opened = "import os\nanswer = []\nfor i in range(200):\n  try: os.fstat(i); answer.append(i)\n  except OSError: pass"
     assert len(run(opened).value) == 4 # in, out, err and the pipe of the answer
     assert run('import os\nanswer = os.getcwd()').value == '/'
@@ -157,6 +158,7 @@ def test_a_second_answer_is_no_answer(run):
 
 
 def test_threads_and_exit_handlers_do_not_outlive_the_answer(run):
+    if os.geteuid() and 'namespace' not in run('').on['processes']: pytest.skip("where threads cannot be counted none can be started")
     outcome = run("import atexit, threading, time\natexit.register(time.sleep, 60)\nthreading.Thread(target=time.sleep, args=(60,)).start()\nanswer = 1")
     assert outcome.value == 1 and outcome.seconds < 1
 
@@ -189,7 +191,7 @@ def test_the_filter_knows_each_call_once():
     assert all(int(n) < walls.NEWEST for column in numbers[1:] for n in column if n != '-')
 
 
-@pytest.mark.skipif(platform.machine() not in walls.MACHINES, reason="no list for this machine")
+@pytest.mark.skipif(sys.platform != 'linux' or platform.machine() not in walls.MACHINES, reason="no list for this machine")
 def test_the_filter_fits_into_its_jumps():
     for threads in (True, False): assert all(0 <= a <= 255 and 0 <= b <= 255 for _, a, b, _ in walls.call_filter(threads))
 

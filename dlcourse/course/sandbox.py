@@ -43,6 +43,7 @@ class WarmProcess:
         try: self.rules = file_rules()
         except OSError as e: self.rules = str(e)
         self.uid = unused_uid()
+        tempfile.tempdir = '/' # Libraries ask for a folder; nothing can be written there, either
         gc.collect(); gc.freeze()
 
     def serve(self, control):
@@ -157,7 +158,8 @@ class Sandbox:
                  "from dlcourse.course.sandbox import _begin; _begin(*json.loads(sys.argv[1]))")
         given = json.dumps([theirs.fileno(), self.work, self.preload, asdict(self.limits), self.insist])
         env = {k: v for k, v in os.environ.items() if k in ('PATH', 'LD_LIBRARY_PATH', 'LANG', 'SYSTEMROOT')}
-        env |= dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', MKL_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONHASHSEED='0', MPLBACKEND='agg')
+        env |= dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
+        env |= dict(CUDA_VISIBLE_DEVICES='', PYTHONHASHSEED='0', MPLBACKEND='agg', TORCHINDUCTOR_CACHE_DIR='/') # It needs a folder, but writes nothing here
         self.process = subprocess.Popen([sys.executable, '-EP', '-c', begin, given], env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         theirs.close()
@@ -217,7 +219,7 @@ def _fault(answer, ended, limits):
     number = ended.get('signal', 0)
     if not ended: return "its keeper did not come back", {}
     if ended['late']: return f"it ran longer than {limits.seconds:g} s", {}
-    if number == signal.SIGKILL and ended['cpu'] >= .9*limits.cpu: return f"it used more than {limits.cpu} s of processor time", {}
+    if number == signal.SIGKILL and ended['cpu'] >= .5*limits.cpu: return f"it used more than {limits.cpu} s of processor time", {}
     if number: return f"it was ended by {signal.Signals(number).name if number in set(signal.Signals) else number}", {}
     if len(answer) > limits.answer: return f"its answer was longer than {limits.answer} bytes", {}
     if not answer: return "it ended without an answer", {}
