@@ -16,7 +16,7 @@ audit: $(VENV)/core.done    ## Audit a credit model for bias, from data to repor
 test: $(VENV)/dev.done      ## Lint, export, run every notebook and every test
 	@$(BIN)/python tools/gate.py
 
-lab: $(VENV)/dev.done       ## Open the course in JupyterLab
+lab: $(VENV)/dev.done       ## Open your workspace of the course in JupyterLab
 	@$(BIN)/dlcourse lab
 
 setup: $(VENV)/dev.done     ## Install everything into .venv

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'audit_app', 'datasets_app', 'command', 'fairness', 'demo', 'list_datasets', 'show_dataset', 'get_dataset',
-           'course_lessons', 'lessons', 'lay_out_lessons', 'lab', 'extras', 'doctor', 'main']
+           'course_lessons', 'lessons', 'start', 'check', 'hint', 'solution', 'reset', 'progress', 'lab', 'grade',
+           'extras', 'doctor', 'main']
 
 # %% ../nbs/cli.ipynb #3fa447f1
 import inspect
@@ -186,42 +187,157 @@ def lessons(
     for x in course_lessons(): table.add_row(f"{x['part_number']}.{x['number']} {x['title']}", x['module'].removeprefix('dlcourse.'), x['claim'])
     show(table)
 
-# %% ../nbs/cli.ipynb #cc627c20
-def lay_out_lessons(
-    folder:Path, # Where the lessons shall lie
-)->Path:         # The same folder
-    "Copy the lessons into a folder, leaving every file that is already there"
-    import shutil
+# %% ../nbs/cli.ipynb #c04d8b82
+@command(app)
+def start(
+    folder:Path|None=None,   # Where; when not given, the workspace around this folder, or dlcourse-work
+    *,
+    part:str|None=None,      # Only this part, such as transformers or 06
+    lesson:str|None=None,    # Only this lesson, such as attention or 06.02
+    json:bool=False,         # Print JSON
+):
+    "Make a workspace to learn in, or bring one up to date; what you have changed stays"
+    from dlcourse.course.workspace import start
+    done = start(folder, part, lesson)
+    if json: return _print_json(done.to_dict())
+    print(done)
+    if done.first: print(f"Next: dlcourse lab {_typed(done.folder)}   opens it in JupyterLab; begin with {done.first.relative_to(done.folder)}")
 
-    from dlcourse.course.files import project_path
-    root = project_path('nbs')
-    for source in sorted(p for p in root.rglob('*') if p.is_file() and '.ipynb_checkpoints' not in p.parts):
-        target = folder/source.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists(): shutil.copyfile(source, target)
-    return folder
+def _typed(folder):
+    "A folder as one would type it here"
+    import shlex
+    here = Path.cwd()
+    return shlex.quote(str(folder.relative_to(here) if folder.is_relative_to(here) else folder))
 
 @command(app)
-def lab(
-    folder:Path=Path('dlcourse-lessons'), # Where the lessons are laid out, if this is not a checkout
+def check(
+    exercise:str|None=None,    # Its name, such as causal_mask or attention.causal_mask
     *,
-    browser:bool=True,                    # Open a browser
-    port:int=8888,                        # Port to serve on
+    package:bool=False,        # Check my_dlcourse, the package that nbdev-export wrote, all of it
+    folder:Path|None=None,     # A workspace; when not given, the one around this folder
+    json:bool=False,           # Print JSON
 ):
-    "Open the course in JupyterLab"
+    "Check the answer in the saved page, claim by claim. Exit code: 0 passed, 1 not passed, 2 could not be checked."
+    if package == bool(exercise): raise InputError("`check` needs the name of an exercise or --package, and not both; `dlcourse progress` lists the exercises")
+    if package:
+        from dlcourse.course.package import check_package
+        found = check_package(folder)
+        passed = not found.broken and all(r.outcome in ('passed', 'not tried') for r in found.results)
+    else:
+        from dlcourse.course.progress import check_saved
+        found = check_saved(exercise, folder)
+        passed = found.outcome == 'passed'
+    _print_json(found.to_dict()) if json else print(found)
+    raise typer.Exit(0 if passed else 1)
+
+@command(app)
+def hint(
+    exercise:str,              # Its name
+    *,
+    folder:Path|None=None,     # A workspace; when not given, the one around this folder
+    json:bool=False,           # Print JSON
+):
+    "One hint, and the next time one more; it is recorded"
+    from dlcourse.course.progress import hint
+    found = hint(exercise, folder)
+    _print_json(found.to_dict()) if json else print(found)
+
+@command(app)
+def solution(
+    exercise:str,              # Its name
+    *,
+    folder:Path|None=None,     # A workspace; when not given, the one around this folder
+    json:bool=False,           # Print JSON
+):
+    "The course's own answer; that you saw it is recorded"
+    from dlcourse.course.progress import solution
+    found = solution(exercise, folder)
+    _print_json(found.to_dict()) if json else print(found)
+
+@command(app)
+def reset(
+    exercise:str,              # Its name
+    *,
+    folder:Path|None=None,     # A workspace; when not given, the one around this folder
+    json:bool=False,           # Print JSON
+):
+    "Put the blank back into the page; your answer is kept in .dlcourse/attic"
+    from dlcourse.course.progress import reset
+    found = reset(exercise, folder)
+    _print_json(found.to_dict()) if json else print(found)
+
+@command(app)
+def progress(
+    *,
+    folder:Path|None=None,     # A workspace; when not given, the one around this folder
+    json:bool=False,           # Print JSON
+):
+    "What is done, how, and what is next"
+    from dlcourse.course.progress import progress
+    found = progress(folder)
+    if json: return _print_json(found.to_dict())
+    from rich import print as show
+    show(found)
+
+# %% ../nbs/cli.ipynb #660d8f14
+@command(app)
+def lab(
+    folder:Path|None=None,    # A workspace; when not given, the one around this folder, or dlcourse-work, made if it is not there
+    *,
+    source:bool=False,        # Open the course's own notebooks instead, solutions and all
+    browser:bool=True,        # Open a browser
+    port:int=8888,            # Port to serve on
+):
+    "Open the course in JupyterLab: your workspace, at the page where you stopped"
     import os
     import subprocess
 
     from dlcourse.course.files import project_path
     from dlcourse.course.settings import need
+    from dlcourse.course.workspace import FOLDER, find_workspace, pages, start
     need('jupyterlab', 'lab')
-    root = project_path('nbs')
-    checkout = (root.parent/'pyproject.toml').exists()
-    words = [sys.executable, '-m', 'jupyterlab', str(root if checkout else lay_out_lessons(folder)), f'--port={port}']
+    if source: root, page = project_path('nbs'), None
+    else:
+        root = find_workspace(folder or '.') or find_workspace(folder or FOLDER) # A workspace of one lesson stays one
+        if root is None:
+            done = start(folder)
+            print(done)
+            root = done.folder
+        from dlcourse.course.progress import progress
+        following = progress(root).next
+        page = pages(root)[following.exercise.rsplit('.', following.exercise.count('.') - 1)[0]] if following else None
+    words = [sys.executable, '-m', 'jupyterlab', f'--ServerApp.root_dir={root}', f'--port={port}']
+    if page: words.append(f'--LabApp.default_url=/lab/tree/{page.relative_to(root)}')
     if not browser: words.append('--no-browser')
     if hasattr(os, 'geteuid') and os.geteuid() == 0: words.append('--allow-root')
     try: raise typer.Exit(subprocess.run(words).returncode)
     except KeyboardInterrupt: raise typer.Exit(0) from None
+
+# %% ../nbs/cli.ipynb #26c7fd84
+@command(app)
+def grade(
+    submissions:list[Path],       # Notebooks and workspaces; the name of each is the student's
+    *,
+    out:Path=Path('grades.csv'),  # The table: a row for each student and exercise
+    lesson:list[str]=(),          # Grade only this lesson, such as transformers.attention; may be repeated
+    sandbox:bool=True,            # Insist on every wall around other people's code, or take those that this machine has
+    json:bool=False,              # Print the rows and the summary as JSON
+):
+    "Grade what students handed in, in a sandbox; what has not changed since the last time is not graded again."
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from dlcourse.course.grading import grade as grade_all
+    with Console(stderr=True).status('Grading …') as status:
+        grades = grade_all(submissions, out, lessons=list(lesson), sandbox=sandbox, tell=lambda done, every: status.update(f'Grading … {done} of {every}'))
+    if json: return _print_json(dict(rows=grades.rows, summary=grades.summary()))
+    table = Table('student', 'passed', 'points', 'notes', box=None, pad_edge=False)
+    for s in grades.summary():
+        table.add_row(*map(escape, (s['student'], f"{s['passed']} of {s['exercises']}", f"{s['points']} of {s['possible']}", s['notes'])))
+    Console().print(table)
+    if off := sorted({r['sandbox'] for r in grades.rows if r['sandbox'].startswith('off')}): print(f"Not walled {'; '.join(off)}")
+    print(f"Written: {out} ({grades.graded} answers graded now)")
 
 # %% ../nbs/cli.ipynb #e869ad54
 def extras()->dict[str, list[str]]: # Extra → its packages that are missing

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dlcourse.cli import course_lessons, extras, lay_out_lessons
+from dlcourse.cli import course_lessons, extras
 
 ROOT = Path(__file__).parents[1]
 
@@ -155,14 +155,6 @@ def test_lessons_are_in_the_order_of_the_course():
     assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
     assert json.loads(dlcourse('lessons', '--json')[1]) == found
     assert found[0]['module'] == 'dlcourse.course.settings'
-
-
-def test_lessons_are_laid_out_and_never_overwritten(tmp_path):
-    lay_out_lessons(tmp_path)
-    first = next(tmp_path.glob('00_*/01_*.ipynb'))
-    first.write_text('mine')
-    lay_out_lessons(tmp_path)
-    assert first.read_text() == 'mine' and len(list(tmp_path.rglob('*.ipynb'))) >= len(course_lessons())
 
 
 def test_doctor():
