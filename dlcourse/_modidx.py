@@ -648,6 +648,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'dlcourse/course/trials.py'),
                                         'dlcourse.course.trials._kind': ('00_course/trials.html#_kind', 'dlcourse/course/trials.py'),
                                         'dlcourse.course.trials._same': ('00_course/trials.html#_same', 'dlcourse/course/trials.py'),
+                                        'dlcourse.course.trials._swallowed': ( '00_course/trials.html#_swallowed',
+                                                                               'dlcourse/course/trials.py'),
                                         'dlcourse.course.trials._tensor_methods': ( '00_course/trials.html#_tensor_methods',
                                                                                     'dlcourse/course/trials.py'),
                                         'dlcourse.course.trials._told': ('00_course/trials.html#_told', 'dlcourse/course/trials.py'),

@@ -665,3 +665,18 @@ def test_every_exercise_of_the_course_has_checks(): assert all(e.checks for one 
 
 
 def test_check_alone(): assert run_check(Check(lambda f: expect(f(), 1), '', False, 1.), [lambda: 1]).outcome == 'passed'
+
+
+def test_time_that_is_up_in_a_callback_of_the_collector_waits_for_its_end():
+    "An exception raised in there would be printed and lost"
+    import gc
+
+    from dlcourse.course.trials import OutOfTime, time_limit
+
+    def slow(phase, info): time.sleep(.15)
+    gc.callbacks.append(slow)
+    try:
+        with pytest.raises(OutOfTime), time_limit(.05):
+            gc.collect()
+            while True: pass
+    finally: gc.callbacks.remove(slow)
