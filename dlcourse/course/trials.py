@@ -9,7 +9,6 @@ __all__ = ['USUAL', 'LOOPS', 'Mismatch', 'short', 'compare', 'freeze', 'alike', 
 # %% ../../nbs/00_course/05_trials.ipynb #71378c21
 import ast
 import ctypes
-import gc
 import random
 import signal
 import sys
@@ -174,13 +173,10 @@ def alike(
 class OutOfTime(BaseException):
     "A block took too long; not an `Exception`, so that no candidate catches it by accident"
 
-def _swallowed(frame):
-    "Would an exception raised here only be printed? It would in a finalizer, and in a callback of the garbage collector"
-    callbacks = {getattr(f, '__code__', None) for f in gc.callbacks}
-    while frame:
-        if frame.f_code.co_name == '__del__' or frame.f_code in callbacks: return True
-        frame = frame.f_back
-    return False
+def _lost(frame):
+    "Could an exception raised here be printed and lost? In a finalizer it is, and library code may be one; a cell's own code is not"
+    own = frame is not None and frame.f_code.co_filename.startswith('<') and not frame.f_code.co_filename.startswith('<frozen')
+    return not own or frame.f_code.co_name == '__del__'
 
 @contextmanager
 def time_limit(
@@ -190,7 +186,7 @@ def time_limit(
     live = [True]
     if threading.current_thread() is threading.main_thread() and hasattr(signal, 'setitimer'):
         def stop(_, frame):
-            if live and not (_swallowed(frame) and len(live) < 20): raise OutOfTime
+            if live and not (_lost(frame) and len(live) < 10): raise OutOfTime
             live.extend(live[:1]) # Once more in a moment, but not for ever
         before = signal.signal(signal.SIGALRM, stop)
         try:
