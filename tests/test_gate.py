@@ -34,7 +34,6 @@ def faults(exercise, kill_rate=KILLED):
     return found, kills_
 
 
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning') # a time limit may strike in somebody's finalizer; it strikes again
 @pytest.mark.parametrize('name', EXERCISES)
 def test_exercise(name, record_property):
     exercise = EXERCISES[name]
