@@ -14,7 +14,7 @@ from dlcourse.audit.first_audit import first_audit
 from dlcourse.audit.report import audit_fairness, printable
 from dlcourse.course.files import project_path
 from dlcourse.course.settings import InputError
-from dlcourse.fairness.uncertainty import Policy
+from dlcourse.fairness.policy import Policy
 
 SCHEMA = json.loads(project_path('nbs', '20_audit', 'report.schema.json').read_text(encoding='utf-8'))
 HOSTILE = '<script>alert(1)</script>'

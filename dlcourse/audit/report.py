@@ -22,7 +22,7 @@ from ..course.files import open_table, project_path, reading, write_whole
 from ..course.settings import InputError, need, settings
 from ..fairness.counts import KNOWN, Tally, count_groups
 from ..fairness.groups import METRICS, Disparity, Rate, disparities, group_name, rates
-from ..fairness.uncertainty import Policy, judge, read_policy, settings_policy
+from ..fairness.policy import Policy, judge, read_policy, settings_policy
 
 # %% ../../nbs/20_audit/01_report.ipynb #b5f5ea2d
 VERDICTS = ('fail', 'insufficient evidence', 'pass', 'not judged') # The worst first
