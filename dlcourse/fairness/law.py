@@ -113,8 +113,7 @@ def small_categories(
     share:float=.02,  # Less than this share is small
 )->np.ndarray:        # `True` where a category may be excluded
     "Which categories are less than a share of the data"
-    if base < 1: return np.zeros(len(n), bool)
-    return np.asarray(n)/base < share
+    return np.asarray(n)/max(base, 1) < share
 
 # %% ../../nbs/15_fairness/07_law.ipynb #2f5f3d21
 def scoring_rates(
@@ -518,7 +517,6 @@ def one_person_flips(
         rates = [Fraction(a, b) for a, b in zip(k, n, strict=True)]
         return rates[i] < line*max(rates)
     best = max(range(len(k)), key=lambda j: Fraction(k[j], n[j]))
-    if best == i: return False
     before, step = below(k), 1 if below(k) else -1
     k[i], k[best] = k[i] + step, k[best] - step
     return all(0 <= k[j] <= n[j] for j in (i, best)) and below(k) != before
