@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FEW_CLUSTERS', 'Policy', 'read_policy', 'settings_policy', 'out_of_scope', 'judge', 'rows_to_decide',
-           'detectable_gap', 'verdict_chances', 'sample_size']
+           'detectable_gap', 'verdict_chances', 'sample_size', 'two_proportions']
 
 # %% ../../nbs/15_fairness/03_policy.ipynb #b452a8bc
 import tomllib
@@ -17,7 +17,8 @@ import numpy as np
 
 from ..course.settings import InputError, Settings
 from .groups import METRICS, Disparity, Rate
-from .uncertainty import _mover, gap_verdict
+from .uncertainty import LIMITS, _doubt, _mover, gap_verdict
+from ..training.evaluation import clopper_pearson
 
 # %% ../../nbs/15_fairness/03_policy.ipynb #08111d92
 @dataclass(frozen=True, kw_only=True)
@@ -184,14 +185,7 @@ def rows_to_decide(
     rates, sizes = np.asarray(rates, float), np.asarray(sizes, float)
     errors = [_beyond_chance(e, power) for e in ((1 - level)/family, 1 - level)]
     def enough(n): return any(_decided(rates, np.maximum(sizes, n), tolerance, kind, *errors))
-    low, high = 1, 2
-    while not enough(high):
-        low, high = high, 2*high
-        if high > 10**9: return None
-    while high - low > 1:
-        middle = (low + high)//2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    return _first(enough, 2)
 
 # %% ../../nbs/15_fairness/03_policy.ipynb #51f38bb1
 def detectable_gap(
@@ -227,12 +221,40 @@ def verdict_chances(
     draws:int=2_000,      # How many samples to draw
     seed:int=0,           # Of these
 )->dict[str, float]:      # Verdict → how often it is given
-    "Judge many samples from a world whose truth is known"
-    raise NotImplementedError
+    "Judge many samples from a world whose truth is known, as `gap_verdict` would each of them"
+    sizes = np.asarray(sizes, int)
+    k, family = np.random.default_rng(seed).binomial(sizes, rates, (draws, len(sizes))), family or len(sizes)*(len(sizes) - 1)
+    fail, passed = _judge_many(k, sizes, tolerance, kind, (1 - level)/family, 1 - level)
+    return {'fail': float(fail.mean()), 'pass': float((passed & ~fail).mean()), 'insufficient evidence': float((~passed & ~fail).mean())}
 
+def _judge_many(k, n, tolerance, kind, fail_error, pass_error):
+    "Fail and pass for each row of counts; what equal counts have in common is worked out once"
+    p, difference = k/n, kind == 'difference'
+    def limits(error):
+        out = np.empty((2, *k.shape))
+        for g in range(len(n)):
+            seen, at = np.unique(k[:, g], return_inverse=True)
+            out[:, :, g] = np.array(clopper_pearson(seen, n[g], 1 - 2*error))[:, at]
+        return out
+    def holds(claim, rows, i, j, error):
+        seen, at = np.unique(k[rows][:, [i, j]], axis=0, return_inverse=True)
+        return (_doubt((seen[:, 0]/n[i], n[i]), (seen[:, 1]/n[j], n[j]), tolerance, kind, claim) <= error)[at.ravel()]
+    strict, loose, corner = limits(fail_error), limits(pass_error), limits(pass_error/2)
+    fail, passed = np.zeros(len(k), bool), np.ones(len(k), bool)
+    for i, j in zip(*np.nonzero(~np.eye(len(n), dtype=bool)), strict=True):
+        surely, everywhere = (LIMITS[kind](p[:, i], p[:, j], c[:, :, i], c[:, :, j]) for c in (strict, loose))
+        beyond = np.flatnonzero(~fail & (surely[0] > tolerance if difference else surely[1] < tolerance))
+        if len(beyond): fail[beyond] = holds('fail', beyond, i, j, fail_error)
+        passed &= everywhere[1] <= tolerance if difference else everywhere[0] >= tolerance
+        clear = corner[1, :, i] - corner[0, :, j] <= tolerance if difference else corner[0, :, i] >= tolerance*corner[1, :, j] # Wider than melded
+        close = np.flatnonzero(passed & ~clear)
+        if len(close): passed[close] = holds('pass', close, i, j, pass_error)
+    return fail, passed
+
+# %% ../../nbs/15_fairness/03_policy.ipynb #9d887834
 def sample_size(
     rate:float,           # Rate of the other groups
-    gap:float,            # How much lower it is in the smallest group (a ratio: the share of `rate` that it has)
+    gap:float,            # How much lower it is in the smallest group; for a ratio, the share of `rate` that it has there
     tolerance:float=0.,   # Largest difference tolerated, or smallest ratio
     shares:tuple=(.5, .5),# Share of each group
     *,
@@ -240,6 +262,45 @@ def sample_size(
     level:float=.95,      # Confidence level
     power:float=.8,       # How often the verdict shall be reached
     family:int|None=None, # Comparisons the error is shared among; ordered pairs of these groups when not given
+    draws:int=4_000,      # Samples judged per size that is tried
 )->int:                   # Rows of the whole table
     "How many rows it takes to fail a gap beyond the tolerance, or to pass one within it"
-    raise NotImplementedError
+    shares = np.asarray(shares, float)
+    if len(shares) < 2 or not np.isclose(shares.sum(), 1) or (shares <= 0).any(): raise InputError(f"`shares` must be two or more and add up to 1; got {shares.tolist()}")
+    lower = rate - gap if kind == 'difference' else rate*gap
+    if not 0 <= lower <= rate <= 1: raise InputError(f"`rate` must lie between 0 and 1, and the smallest group's below it; got {rate:g} and {lower:g}")
+    if gap == tolerance: raise InputError(f"`gap` must differ from `tolerance`; no number of rows decides a gap of exactly what is tolerated, {tolerance:g}")
+    want = 'fail' if (gap > tolerance) == (kind == 'difference') else 'pass'
+    rates = np.where(np.arange(len(shares)) == shares.argmin(), lower, rate)
+    family = family or len(shares)*(len(shares) - 1)
+    errors = [_beyond_chance(e, power) for e in ((1 - level)/family, 1 - level)]
+    def sizes(rows): return np.maximum(np.round(rows*shares), 1).astype(int)
+    def chance(rows): return verdict_chances(rates, sizes(rows), tolerance=tolerance, kind=kind, family=family, level=level, draws=draws)[want]
+    rows = _first(lambda n: _decided(rates, sizes(n), tolerance, kind, *errors)[want == 'pass'], 2)
+    if rows is None: raise InputError(f"a gap of {gap:g} against a tolerance of {tolerance:g} takes more than 1,000,000,000 rows; ask for less")
+    return _first(lambda n: chance(n) >= power, max(2, rows//2), steps=12)
+
+def _first(enough, low, steps=64):
+    "The smallest number of which `enough` is true, to one in 2**steps of it; `None` beyond 10⁹"
+    high = low
+    while not enough(high):
+        low, high = high, high + max(1, high//3)
+        if high > 10**9: return None
+    for _ in range(steps):
+        if high - low <= 1: break
+        middle = (low + high)//2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+def two_proportions(
+    rate:float,     # One rate
+    gap:float,      # How far the other is below it
+    *,
+    level:float=.95,# Confidence level, two-sided
+    power:float=.8, # How often the difference shall be found
+)->int:             # Rows of both groups together
+    "The textbook's number for showing that two rates differ, tolerance 0 and two groups of one size"
+    p, q = rate, rate - gap
+    mean = (p + q)/2
+    null, true = np.sqrt(2*mean*(1 - mean)), np.sqrt(p*(1 - p) + q*(1 - q))
+    return 2*int(np.ceil(((_reach((1 - level)/2)*null + _reach(1 - power)*true)/gap)**2))
