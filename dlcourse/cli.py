@@ -10,6 +10,7 @@ __all__ = ['app', 'audit_app', 'datasets_app', 'command', 'fairness', 'demo', 'l
 # %% ../nbs/cli.ipynb #3fa447f1
 import inspect
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,14 @@ def _version(wanted:bool):
 @app.callback()
 def _root(version:Annotated[bool, typer.Option('--version', callback=_version, is_eager=True, help="Print the version and stop.")] = False): pass
 
-# %% ../nbs/cli.ipynb #6e74e619
+# %% ../nbs/cli.ipynb #72c93801
+@contextmanager
+def _progress():
+    "A line on the error stream, in a terminal only, that says what is being done"
+    from rich.console import Console
+    with Console(stderr=True).status('Reading …') as status: yield status.update
+
+# %% ../nbs/cli.ipynb #39065e8e
 @command(audit_app)
 def fairness(
     file:Path,                    # CSV, TSV or Parquet file of any size
@@ -73,6 +81,7 @@ def fairness(
     min_count:int|None=None,      # Withhold what rests on fewer rows (30)
     max_groups:int|None=None,     # Refuse an attribute with more values (100)
     weight:str|None=None,         # Column of weights
+    cluster:str|None=None,        # Column that says whose rows belong together, such as a person with several decisions
     policy:Path|None=None,        # TOML file with what is tolerated; without it nothing is judged
     level:float|None=None,        # Confidence level of the intervals (0.95)
     depth:int=3,                  # How many attributes are crossed at most
@@ -83,21 +92,22 @@ def fairness(
     junit:Path|None=None,         # Write the verdicts as JUnit XML
 ):
     "Audit a table of decisions for bias. Exit code: 0 pass or not judged, 1 fail, 2 could not be run, 3 insufficient evidence."
-    from dlcourse.audit.report import audit_fairness
-    audit = audit_fairness(file, prediction=prediction, sensitive=sensitive, label=label, score=score, favorable=favorable, positive=positive,
-                           threshold=threshold, missing=missing, null=null, min_count=min_count, max_groups=max_groups, weight=weight,
-                           policy=policy, level=level, depth=depth, encoding=encoding, title=title)
+    from dlcourse.audit.report import audit
+    with _progress() as tell:
+        found = audit(file, y_pred=prediction, y_true=label, score=score, sensitive_features=sensitive, sample_weight=weight, cluster=cluster,
+                      favorable=favorable, positive=positive, threshold=threshold, missing=missing, null=null, min_count=min_count,
+                      max_groups=max_groups, policy=policy, level=level, depth=depth, encoding=encoding, title=title, tell=tell)
     to_stdout = json is not None and str(json) == '-'
-    saved = audit.save(html=html, json=None if to_stdout else json, junit=junit)
-    if to_stdout: print(audit.to_json(), end='')
+    saved = found.save(html=html, json=None if to_stdout else json, junit=junit)
+    if to_stdout: print(found.to_json(), end='')
     else:
         from rich import print as show
-        show(audit)
+        show(found)
         for path in saved: print(f'Written: {path}')
         if not saved: print('Write it down: --html report.html, --json report.json, --junit junit.xml')
-    raise typer.Exit(audit.exit_code)
+    raise typer.Exit(found.exit_code)
 
-# %% ../nbs/cli.ipynb #72c93801
+# %% ../nbs/cli.ipynb #1648d963
 @command(audit_app)
 def demo(
     *,
@@ -110,8 +120,8 @@ def demo(
 
     from dlcourse.audit.first_audit import first_audit
     print('An invented bank: its officers decided about 12,000 applicants. A model learns from their decisions and is audited on people it has not seen.\n')
-    audit, saved = first_audit(out)
-    show(audit)
+    found, saved = first_audit(out)
+    show(found)
     program = sys.argv[0] if Path(sys.argv[0]).name == 'dlcourse' and not shutil.which('dlcourse') else 'dlcourse'
     print(f'\nThe same audit of a table, to try with one of your own:\n'
           f'  {program} audit fairness {saved[-1]} --prediction approved --label repaid --sensitive sex --sensitive race --favorable 1\n'

@@ -44,7 +44,7 @@ def test_audit_prints_and_writes(loans, tmp_path):
 
 def test_json_to_stdout_is_only_json(loans):
     code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--json', '-')
-    assert (code, err) == (0, '') and json.loads(out)['schema'] == 'dlcourse/fairness-report/1'
+    assert (code, err) == (0, '') and json.loads(out)['schema'] == 'dlcourse/fairness-report/2'
 
 
 def test_exit_codes(loans, tmp_path):
@@ -60,7 +60,7 @@ def test_exit_codes(loans, tmp_path):
 @pytest.mark.parametrize('words, says', [
     (('--prediction', 'aproved', '--sensitive', 'sex'), "`aproved` is not a column of loans.csv; did you mean `approved`?"),
     (('--prediction', 'sex', '--sensitive', 'approved'), "`sex` holds words: 'Female' (100 rows), 'Male' (100 rows)"),
-    (('--sensitive', 'sex'), "`prediction` must name the column of decisions"),
+    (('--sensitive', 'sex'), "there are no decisions to audit"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--missing', 'skip'), "`missing` must be error, unknown or drop; got 'skip'"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--favorable', 'yes'), "`favorable` must be a value of the prediction"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--policy', 'none.toml'), "`none.toml` cannot be read"),

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from dlcourse.audit.first_audit import first_audit
-from dlcourse.audit.report import audit_fairness, printable
+from dlcourse.audit.report import audit as run_audit
+from dlcourse.audit.report import printable
 from dlcourse.course.files import project_path
 from dlcourse.course.settings import InputError
 from dlcourse.fairness.policy import Policy
@@ -23,10 +24,11 @@ HOSTILE = '<script>alert(1)</script>'
 def people(n=900, seed=0):
     rng = np.random.default_rng(seed)
     return {'sex': rng.choice(['Female', 'Male'], n), 'race': rng.choice(['A', 'B', 'C', 'D'], n, p=[.5, .3, .18, .02]), 'y': rng.integers(0, 2, n),
-            'p': rng.integers(0, 2, n), 's': rng.random(n)}
+            'p': rng.integers(0, 2, n), 's': rng.random(n), 'c': rng.integers(0, n//3, n)}
 
 
-def audit(table=None, **more): return audit_fairness(people() if table is None else table, **dict(prediction='p', label='y', sensitive=['sex', 'race'], favorable=1) | more)
+def audit(table=None, **more):
+    return run_audit(people() if table is None else table, **dict(y_pred='p', y_true='y', sensitive_features=['sex', 'race'], favorable=1) | more)
 
 
 class Page(HTMLParser):
@@ -44,9 +46,9 @@ class Page(HTMLParser):
 # ---- JSON
 
 CASES = {
-    'plain': {}, 'no label': dict(label=None), 'no polarity': dict(favorable=None), 'the other polarity': dict(favorable=0), 'a score': dict(score='s'),
-    'a threshold': dict(prediction='s', threshold=.5), 'score and threshold': dict(prediction=None, score='s', threshold=.25), 'one attribute': dict(sensitive='sex'),
-    'a policy': dict(policy=Policy(difference=dict(selection_rate=.1), ratio=dict(selection_rate=.8))), 'weights': dict(weight='s'), 'everything withheld': dict(min_count=10**6)}
+    'plain': {}, 'no label': dict(y_true=None), 'no polarity': dict(favorable=None), 'the other polarity': dict(favorable=0), 'a score': dict(score='s'),
+    'a threshold': dict(y_pred='s', threshold=.5), 'score and threshold': dict(y_pred=None, score='s', threshold=.25), 'one attribute': dict(sensitive_features='sex'),
+    'a policy': dict(policy=Policy(difference=dict(selection_rate=.1), ratio=dict(selection_rate=.8))), 'weights': dict(sample_weight='s'), 'everything withheld': dict(min_count=10**6), 'clusters': dict(cluster='c')}
 
 
 @pytest.mark.parametrize('case', CASES)
@@ -57,7 +59,7 @@ def test_json_follows_its_schema(case):
     report = json.loads(text)
     jsonschema.validate(report, SCHEMA, format_checker=jsonschema.FormatChecker())
     assert {r['metric'] for r in report['rates']} | {d['metric'] for d in report['disparities']} <= set(report['metrics'])
-    assert all(d['low'] is None and d['high'] is None for d in report['disparities'])
+    assert all(d['low'] <= d['value'] <= d['high'] for d in report['disparities'] if d['low'] is not None)
     assert (found.favorable is None) == all(d['kind'] == 'difference' for d in report['disparities'])
     Page(found.to_html())
 
@@ -94,19 +96,19 @@ def test_favorable_by_value_or_class():
 
 
 def test_favorable_follows_the_value_and_not_the_class():
-    found = audit(people(), positive=['0'], favorable=0, label=None)
+    found = audit(people(), positive=['0'], favorable=0, y_true=None)
     assert found.favorable == dict(prediction=1, values=['0']), "with 0 declared positive, the favourable value 0 is class 1"
 
 
 def test_threshold():
     t = people()
     direct = audit(t | dict(p=(t['s'] >= .3).astype(int)))
-    for more in (dict(prediction='s', threshold=.3), dict(prediction=None, score='s', threshold=.3)):
+    for more in (dict(y_pred='s', threshold=.3), dict(y_pred=None, score='s', threshold=.3)):
         found = audit(t, **more)
         assert (found.tally.counts.n == direct.tally.counts.n).all() and found.to_dict()['classes']['prediction'] == dict(positive=['at least 0.3'], negative=['under 0.3'])
     with pytest.raises(InputError, match="`threshold` makes decisions of a `score`"): audit(score='s', threshold=.3)
-    with pytest.raises(InputError, match="`prediction` must name the column of decisions"): audit(prediction=None)
-    with pytest.raises(InputError, match="`s` holds probabilities"): audit(prediction='s')
+    with pytest.raises(InputError, match="there are no decisions to audit: give `y_pred`"): audit(y_pred=None)
+    with pytest.raises(InputError, match="`s` holds probabilities"): audit(y_pred='s')
 
 
 def test_exit_codes():
@@ -129,7 +131,7 @@ def test_the_policy_wins_over_settings(tmp_path):
 
 
 @pytest.mark.parametrize('policy, more, says', [
-    (Policy(difference=dict(true_positive_rate=.1)), dict(label=None), "the policy judges `true_positive_rate`, which needs true outcomes; give a `label`"),
+    (Policy(difference=dict(true_positive_rate=.1)), dict(y_true=None), "the policy judges `true_positive_rate`, which needs true outcomes; give `y_true`"),
     (Policy(ratio=dict(favorable_rate=.8)), {}, "the policy judges `favorable_rate`, which is only there where"),
     (Policy(difference=dict(selection_rate=.1), attributes=('sexx',)), {}, "the policy judges `sexx`, which is not audited here; there are: sex, race, sex × race")])
 def test_a_policy_never_passes_by_emptiness(policy, more, says):
@@ -138,16 +140,16 @@ def test_a_policy_never_passes_by_emptiness(policy, more, says):
 
 def test_settings_judge_without_a_label(monkeypatch):
     monkeypatch.setenv('DLCOURSE_MAX_DIFFERENCE', '0.9')
-    assert audit(label=None).policy.difference == dict(selection_rate=.9)
+    assert audit(y_true=None).policy.difference == dict(selection_rate=.9)
 
 
 def test_depth_and_three_attributes():
     t = people() | dict(age=np.where(np.arange(900) % 3, 'young', 'old'))
-    names = [a for a in dict.fromkeys(r.attribute for r in audit(t, sensitive=['sex', 'race', 'age']).rates)]
+    names = [a for a in dict.fromkeys(r.attribute for r in audit(t, sensitive_features=['sex', 'race', 'age']).rates)]
     assert names == ['sex', 'race', 'age', 'sex × race', 'sex × age', 'race × age', 'sex × race × age']
-    assert len({r.attribute for r in audit(t, sensitive=['sex', 'race', 'age'], depth=1).rates}) == 3
+    assert len({r.attribute for r in audit(t, sensitive_features=['sex', 'race', 'age'], depth=1).rates}) == 3
     t['a × b'] = t['sex']
-    assert [p['attribute'] for p in audit(t, sensitive=['a × b', 'race']).to_dict()['population']][0] == 'a × b'
+    assert [p['attribute'] for p in audit(t, sensitive_features=['a × b', 'race']).to_dict()['population']][0] == 'a × b'
 
 
 # ---- what a person reads
@@ -155,9 +157,10 @@ def test_depth_and_three_attributes():
 def test_findings_name_the_extremes():
     n = 1000
     t = dict(sex=['Female', 'Male']*n, p=[0, 1, 1, 1]*(n//2), y=[1]*2*n)
-    found = audit(t, sensitive='sex').to_dict()
-    assert found['findings'][0] == "By sex, the favourable outcome is rarest for Female (50.0 %) and most common for Male (100.0 %): 50.0 points apart, a ratio of 0.50."
-    assert "no ratio is given" in audit(t, sensitive='sex', favorable=None).to_dict()['warnings'][0]
+    found = audit(t, sensitive_features='sex').to_dict()
+    assert found['findings'][0] == "By sex, the favourable outcome is rarest for Female (50.0 %) and most common for Male (100.0 %): 50.0 points apart, a ratio of 0.50; "\
+        "with 95 % confidence the true gap is 46.3 to 53.1 points."
+    assert "no ratio is given" in audit(t, sensitive_features='sex', favorable=None).to_dict()['warnings'][0]
 
 
 def test_the_page_is_one_file():
@@ -184,7 +187,7 @@ def test_the_page_can_be_read_by_everyone():
 
 def test_hostile_names_are_shown_and_not_run():
     t = {HOSTILE: ['<b>x</b>', '"><img src=x onerror=alert(1)>', "' onload='x"]*60, 'p': [0, 1]*90, '{{ 7*7 }}': ['a', 'b', '\x1b[31mred\x00']*60}
-    found = audit_fairness(t, prediction='p', sensitive=[HOSTILE, '{{ 7*7 }}'], title=HOSTILE)
+    found = run_audit(t, y_pred='p', sensitive_features=[HOSTILE, '{{ 7*7 }}'], title=HOSTILE)
     html = found.to_html() + found._repr_html_()
     page = Page(html)
     assert HOSTILE in ''.join(page.text) and not page.all('script', 'img', 'iframe')
@@ -201,7 +204,7 @@ def test_hostile_names_are_shown_and_not_run():
 def test_the_page_stays_small_for_a_hundred_groups():
     n = 40_000
     t = dict(a=[f'group {i % 100}' for i in range(n)], b=[i // 100 % 2 for i in range(n)], y=[i % 3 % 2 for i in range(n)], p=[i % 2 for i in range(n)])
-    assert len(audit_fairness(t, prediction='p', label='y', sensitive=['a', 'b'], favorable=1).to_html().encode()) < 1_000_000
+    assert len(run_audit(t, y_pred='p', y_true='y', sensitive_features=['a', 'b'], favorable=1).to_html().encode()) < 1_000_000
 
 
 def test_junit():
@@ -242,25 +245,76 @@ def test_a_file_gives_what_a_frame_gives(tmp_path, monkeypatch):
     frame = pl.DataFrame(people())
     frame.write_csv(tmp_path/'t.csv')
     frame.write_parquet(tmp_path/'t.parquet')
-    wanted = audit(frame, score='s', weight='s').to_dict()
+    wanted = audit(frame, score='s', sample_weight='s').to_dict()
     assert wanted['created'] == '1970-01-01T00:00:00Z'
     def numbers(report): return {(r['attribute'], r['group'], r['metric']): (r['value'], r['low'], r['n']) for r in report['rates'] if r['low'] is not None}
     for name in ('t.csv', 't.parquet'):
-        found = audit(tmp_path/name, score='s', weight='s').to_dict()
+        found = audit(tmp_path/name, score='s', sample_weight='s').to_dict()
         assert found['source']['name'] == name
         assert {k: pytest.approx(v, rel=1e-9) for k, v in numbers(wanted).items()} == numbers(found)
 
 
 def test_only_the_columns_asked_for_are_read(tmp_path):
     duckdb.sql("select 'g' || range % 2 as sex, range % 2 as p, 'x' as x, 'y' as \"X\" from range(100)").write_csv(str(tmp_path/'t.csv'))
-    assert audit_fairness(tmp_path/'t.csv', prediction='p', sensitive='sex').tally.rows == 100
+    assert run_audit(tmp_path/'t.csv', y_pred='p', sensitive_features='sex').tally.rows == 100
 
 
 def test_first_audit(tmp_path):
     found, saved = first_audit(tmp_path/'out')
     assert [p.name for p in saved] == ['report.html', 'report.json', 'junit.xml', 'decisions.csv'] and all(p.stat().st_size for p in saved)
     jsonschema.validate(json.loads(saved[1].read_text()), SCHEMA)
-    again = audit_fairness(saved[-1], prediction='approved', label='repaid', sensitive=['sex', 'race'], favorable=1)
+    again = run_audit(saved[-1], y_pred='approved', y_true='repaid', sensitive_features=['sex', 'race'], favorable=1)
     assert again.rates == found.rates
     black, white = (found.rate('race', g, 'true_positive_rate') for g in ('Black', 'White'))
     assert black.high < white.low, "the model carries the officers' discrimination through the district"
+
+
+# ---- Arrays, as scikit-learn and fairlearn take them
+
+def test_arrays_give_what_names_give():
+    import pandas as pd
+    import polars as pl
+    t = people()
+    by_name = audit(t).to_dict()
+    frames = [{k: t[k] for k in ('sex', 'race')}, pd.DataFrame({k: t[k] for k in ('sex', 'race')}), pl.DataFrame({k: t[k] for k in ('sex', 'race')})]
+    for groups in frames:
+        found = run_audit(y_pred=pd.Series(t['p'], name='p'), y_true=pd.Series(t['y'], name='y'), sensitive_features=groups, favorable=1).to_dict()
+        assert found['rates'] == by_name['rates'] and found['columns'] == by_name['columns']
+    both = np.column_stack([t['sex'], t['race']]).astype(object)
+    found = run_audit(y_pred=t['p'].tolist(), y_true=t['y'], sensitive_features=both, favorable=1)
+    assert found.columns['sensitive'] == ['sensitive_feature_0', 'sensitive_feature_1'] and found.columns['prediction'] == 'y_pred'
+    assert [r.value for r in found.rates] == [r['value'] for r in by_name['rates']]
+    assert run_audit(pl.DataFrame(t), y_pred=t['p'], y_true='y', sensitive_features=['sex', 'race'], favorable=1).to_dict()['rates'] == by_name['rates']
+
+
+def test_rows_that_are_not_the_same_people():
+    import pandas as pd
+    t = people(100)
+    sex = pd.Series(t['sex'], name='sex')
+    with pytest.raises(InputError, match="has other row labels than the columns before it"):
+        run_audit(y_pred=pd.Series(t['p']), sensitive_features=sex.sort_values(), favorable=1)
+    with pytest.raises(InputError, match="`y_true` has 99 rows, and the others have 100"): run_audit(y_pred=t['p'], y_true=t['y'][:99], sensitive_features=sex)
+    with pytest.raises(InputError, match="the columns of a file are given by name"): run_audit('t.csv', y_pred=t['p'], sensitive_features='sex')
+    with pytest.raises(InputError, match="`y_pred` names a column, 'p', and there is no table"): run_audit(y_pred='p', sensitive_features=sex)
+
+
+def test_names_of_columns_do_not_collide():
+    t = people(200)
+    found = run_audit(y_pred=t['p'], y_true=t['y'], sensitive_features={'y_pred': t['sex'], 'y_true': t['race']}, favorable=1, min_count=1)
+    assert found.columns['sensitive'] == ['y_pred (2)', 'y_true (2)'] and found.columns['prediction'] == 'y_pred'
+
+
+def test_groups_out_of_scope_are_listed_and_cannot_pass():
+    t = people()
+    found = audit(t, policy=Policy(difference=dict(selection_rate=.9), attributes=('race',), min_share=.05))
+    assert list(found.to_dict()['out_of_scope']['race']) == ['D'] and found.verdict == 'pass'
+    assert "it is not about them" in found.to_html() and "it is not about them" not in audit(t).to_html()
+
+
+def test_a_page_of_many_attributes_stays_small():
+    rng = np.random.default_rng(0)
+    t = {f'a{i}': rng.integers(0, 4, 3_000) for i in range(5)} | {'p': rng.integers(0, 2, 3_000), 'y': rng.integers(0, 2, 3_000)}
+    found = run_audit(t, y_pred='p', y_true='y', sensitive_features=[f'a{i}' for i in range(5)], favorable=1)
+    html = found.to_html()
+    assert len(html.encode()) < 1_000_000 and "are not shown here" in html and "By a4" in html
+    assert len({r['attribute'] for r in found.to_dict()['rates']}) == 5 + 10 + 10

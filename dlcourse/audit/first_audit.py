@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .report import FairnessAudit, audit_fairness
+from .findings import FairnessAudit
+from .report import audit
 from ..course.files import write_whole
 from ..data.synthesis import lending
 
@@ -52,7 +53,7 @@ def audit_decisions(
     decided:dict[str, np.ndarray], # What `decide` returned, or such a table from elsewhere
 )->FairnessAudit:                  # By sex, race and their intersection
     "Audit the model's decisions on people it has not seen"
-    return audit_fairness(decided, prediction='approved', label='repaid', sensitive=['sex', 'race'], favorable=1, title="A credit model, audited")
+    return audit(decided, y_pred='approved', y_true='repaid', sensitive_features=['sex', 'race'], favorable=1, title="A credit model, audited")
 
 # %% ../../nbs/20_audit/02_first_audit.ipynb #c907f7ae
 def first_audit(
@@ -62,6 +63,6 @@ def first_audit(
     "From data to report: build the lending world, train, decide, audit, write"
     import polars as pl
     decided = decide(lending(), seed)
-    audit, out = audit_decisions(decided), Path(out)
-    saved = audit.save(html=out/'report.html', json=out/'report.json', junit=out/'junit.xml')
-    return audit, [*saved, write_whole(out/'decisions.csv', pl.DataFrame(decided).write_csv())]
+    found, out = audit_decisions(decided), Path(out)
+    saved = found.save(html=out/'report.html', json=out/'report.json', junit=out/'junit.xml')
+    return found, [*saved, write_whole(out/'decisions.csv', pl.DataFrame(decided).write_csv())]
