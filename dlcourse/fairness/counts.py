@@ -37,7 +37,7 @@ def effective_size(
 )->np.ndarray: # How many rows of equal weight they are worth; 0 where there is no weight
     "Kish's effective sample size (Kish 1965)"
     weight, weight_sq = np.asarray(weight, float), np.asarray(weight_sq, float)
-    return np.divide(weight**2, weight_sq, out=np.zeros(weight.shape), where=weight_sq > 0)
+    return weight**2/np.maximum(weight_sq, np.finfo(float).tiny)
 
 # %% ../../nbs/15_fairness/00_counts.ipynb #94535f52
 @dataclass(frozen=True, kw_only=True, eq=False)
