@@ -240,7 +240,7 @@ SOURCES = ('dlcourse', 'nbs', 'datasets', 'pyproject.toml', 'setup.py', 'MANIFES
 
 def shipped()->set[str]:
     "Files of the tree that the wheel must hold"
-    return {p.relative_to(ROOT).as_posix() for pattern in ('nbs/**/*.ipynb', 'nbs/**/*.j2', 'datasets/*/card.toml') for p in ROOT.glob(pattern)
+    return {p.relative_to(ROOT).as_posix() for pattern in ('nbs/**/*.ipynb', 'nbs/**/*.j2', 'nbs/**/*.toml', 'datasets/*/card.toml') for p in ROOT.glob(pattern)
             if not any(part[0] in '._' for part in p.relative_to(ROOT).parts)}
 
 

@@ -323,7 +323,8 @@ class LocalLaw144:
 
     def to_csv(self)->str:
         "The publishable tables as CSV: what the law asks for, and no more"
-        import csv, io
+        import csv
+        import io
         out = io.StringIO()
         write = csv.writer(out, lineterminator='\n').writerow
         write(['group', 'table', *LAW_COLUMNS, 'excluded', 'reason'])
@@ -339,9 +340,9 @@ class LocalLaw144:
         out = [f'<p><small>{escape(DISCLAIMER)} {escape(str(self.profile))}.</small></p>',
                '<dl>' + ''.join(f'<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>' for k, v in said) + '</dl>',
                '<ul>' + ''.join(f'<li>{escape(f)}</li>' for f in self.findings) + '</ul>']
-        chosen = 'Above the median' if self.median is not None else 'Selected'
+        chosen, more = 'Above the median' if self.median is not None else 'Selected', ['Not part of the law: rate', 'Not part of the law: ratio']
         for group, name in dict.fromkeys((r.group, r.table) for r in self.rows):
-            head = ['Category', 'Assessed', chosen, self.kind.capitalize(), 'Impact ratio', *(['Not part of the law: rate', 'Not part of the law: ratio']*extras)]
+            head = ['Category', 'Assessed', chosen, self.kind.capitalize(), 'Impact ratio', *(more*extras)]
             body = [[r.category, f'{r.n:,}', f'{r.selected:,}', _percent(r.rate), 'excluded' if r.excluded else _number(r.impact_ratio),
                      *([_span(r.not_law_low, r.not_law_high, _percent), _span(r.not_law_ratio_low, r.not_law_ratio_high, _number)]*extras)]
                     for r in self.table(name, group)]
@@ -420,7 +421,7 @@ def local_law_144(
     groups:str|None=None,            # column of the group into which it puts a person
     mapping:Mapping|str|Path|None=None, # 'sex' and 'race' → value → category of the law, or a TOML file of it
     positive:Iterable[str]=(),       # Values of `selected` that mean selected, where they are not 0/1
-    exclude_small:str|Mapping|None=None, # The auditor's justification for leaving categories under 2 % out of the ratios; one for all, or category → justification
+    exclude_small:str|Mapping|None=None, # The auditor's justification for leaving categories under 2 % out of the ratios; or one each
     small_base:str='all',            # 2 % of 'all' assessed, or of the 'known'
     excluded_may_lead:bool=False,    # May a category that is left out still be the best one?
     unknown_in_median:bool=True,     # Are people of unknown category in the sample whose median is taken?
@@ -492,7 +493,7 @@ def choice_test(
     "Is each group behind another by more than chance, where every shuffle chooses its own two groups?"
     favorable, sizes = np.asarray(favorable), np.asarray(sizes)
     seen, total = behind(favorable, sizes), int(favorable.sum())
-    if exact := len(sizes) == 2 and sizes.min() <= 100_000:
+    if exact := len(sizes) == 2 and int(sizes.max()) <= 100_000:
         from scipy.stats import hypergeom
         first = np.arange(max(0, total - sizes[1]), min(sizes[0], total) + 1)
         chance = hypergeom.pmf(first, sizes.sum(), sizes[0], total)
@@ -619,8 +620,9 @@ class FourFifths:
             out.append(f"{r.group} reaches {r.ratio:.2f} of that rate{refused}: {r.reading} ({r.deviations:.1f} standard deviations, {p}).{turn}")
         for s in self.strata:
             if s.odds_ratio is None or s.p_value is None: continue
-            same = '' if s.tarone_p is None or s.tarone_p > 1 - self.level else " The strata contradict each other, so that number is an average of different things."
-            out.append(f"Within {s.strata} strata, {s.group} has {s.odds_ratio:.2f} times the odds of {s.comparator} (Cochran–Mantel–Haenszel, p = {s.adjusted:.2g} after correction).{same}")
+            differ = s.tarone_p is not None and s.tarone_p <= 1 - self.level
+            out.append(f"Within {s.strata} strata, {s.group} has {s.odds_ratio:.2f} times the odds of {s.comparator} (Cochran–Mantel–Haenszel, "
+                       f"p = {s.adjusted:.2g} after correction)." + " The strata contradict each other: that is an average of different things."*differ)
         if self.unknown: out.append(f"{self.unknown:,} people are of unknown group and in no comparison.")
         for part in self.components: out += part.findings
         return out
@@ -638,7 +640,7 @@ class FourFifths:
         out = [f'<p><small>{escape(DISCLAIMER)} {escape(str(self.profile))}.</small></p>']
         for part in (self, *self.components):
             body = [[r.group, f'{r.n:,}', f'{r.favorable:,}', _percent(r.rate), _number(r.ratio), _number(r.unfavorable_ratio), _number(r.deviations),
-                     '–' if r.p_value is None else f'{r.p_value:.2g}', '–' if r.one_person is None else 'yes' if r.one_person else 'no', r.reading] for r in part.rows]
+                     '–' if r.p_value is None else f'{r.p_value:.2g}', {None: '–', True: 'yes', False: 'no'}[r.one_person], r.reading] for r in part.rows]
             out.append(html_table(f'{part.name.capitalize()}, by {part.attribute}', head, body))
         return ''.join(out) + '<ul>' + ''.join(f'<li>{escape(f)}</li>' for f in self.findings) + '</ul>'
 
@@ -727,7 +729,7 @@ def holds(
     "Does the report hold anything there? 0 and false are something; null, an empty text, list or dict are not"
     key, _, rest = path.partition('.')
     if not key: return report is not None and (not isinstance(report, (str, list, tuple, dict)) or len(report) > 0)
-    if key == '*': return any(holds(v, rest) for v in (report.values() if isinstance(report, dict) else report)) if isinstance(report, (dict, list, tuple)) else False
+    if key == '*': return isinstance(report, (dict, list, tuple)) and any(holds(v, rest) for v in (report.values() if isinstance(report, dict) else report))
     return isinstance(report, dict) and key in report and holds(report[key], rest)
 
 def evidence(

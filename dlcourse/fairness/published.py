@@ -63,9 +63,9 @@ def comparators(
     printed:list[str|None],  # The ratio that is printed for it; `None` where there is none
 )->list[int]:                # Every group by which all of the ratios can have been divided
     "Whom were the ratios measured against?"
-    def fits(top, low, text):
-        least, most = rounding_interval(text)
-        return low[1] > 0 and top[0] <= most*low[1] and top[1] >= least*low[0]
+    def fits(top, base, text):
+        (low, high), (bottom, ceiling), (least, most) = top, base, rounding_interval(text)
+        return ceiling > 0 and low <= most*ceiling and high >= least*bottom
     return [b for b, base in enumerate(rates) if all(text is None or fits(rate, base, text) for rate, text in zip(rates, printed, strict=True))]
 
 # %% ../../nbs/15_fairness/08_published.ipynb #8d1dd80d
@@ -112,7 +112,7 @@ def _rows(data, encoding):
         except TypeError: raise InputError(f"`data` must be a table of counts or the path of one; got {type(data).__name__}") from None
         names = frame.collect_schema().names()
         rows = (frame.collect() if isinstance(frame, nw.LazyFrame) else frame).rows()
-    if len(rows) > 5000: raise InputError(f"this table has {len(rows):,} rows; a published table of counts has a row for each group. For rows of people, use an audit of the data")
+    if len(rows) > 5000: raise InputError(f"this table has {len(rows):,} rows; a published table has one for each group. Rows of people need another audit")
     if not rows: raise InputError("this table has no rows; it needs one for each group")
     return names, {name: _as_printed(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
@@ -180,7 +180,8 @@ class PublishedAudit:
                  '–' if f.low is None else f'{show(f.low)} to {show(f.high)}', f.printed or '–', f.follows or '–'] for f in self.figures]
         head = ['Group', 'Table', 'Figure', 'Count', 'Recomputed', f'{100*self.level:g} % limits', 'Printed', 'Follows']
         found = ''.join(f'<li>{escape(f)}</li>' for f in self.findings)
-        return f'<p><b>{self.verdict.capitalize()}</b> <small>{escape(DISCLAIMER)}</small></p><ul>{found}</ul>' + html_table('Every figure, recomputed', head, body)
+        return f'<p><b>{self.verdict.capitalize()}</b> <small>{escape(DISCLAIMER)}</small></p><ul>{found}</ul>' \
+            + html_table('Every figure, recomputed', head, body)
 
     def _repr_html_(self): return self.to_html()
     def __repr__(self): return f"<PublishedAudit: {self.verdict}; {self.findings[0]}>"
@@ -194,9 +195,10 @@ def _rate(row, metric, count, n, printed, level, problems):
         guesses = possible_counts(n, printed)
         if len(guesses) == 1: count, follow = guesses[0], 'rounded'
         elif not guesses:
-            cut = [k for k in possible_counts(n, _a_unit_more(printed)) if follows(Fraction(k, n), printed) == 'cut off'] if n else []
+            cut = [k for k in range(n + 1) if follows(Fraction(k, n), printed) == 'cut off'] if 0 < n <= 100_000 else []
             if len(cut) == 1: count = cut[0]
-            problems.append(f"{where}: no number of {n:,} people gives {printed}" + (f"; {cut[0]:,} would, with its digits cut off instead of rounded." if cut else '.'))
+            but = f"; {cut[0]:,} would, with its digits cut off instead of rounded." if cut else '.'
+            problems.append(f"{where}: no number of {n:,} people gives {printed}{but}")
             follow = 'cut off' if cut else 'no'
     value = Fraction(count, n) if count is not None and n else None
     if value is not None and printed is not None and follow is None:
@@ -204,14 +206,8 @@ def _rate(row, metric, count, n, printed, level, problems):
         if follow == 'no': problems.append(f"{where}: {printed} does not follow from {count:,} of {n:,}, which is {float(value):.4f}.")
         if follow == 'cut off': problems.append(f"{where}: {printed} has the digits of {count:,} of {n:,} ({float(value):.4f}) cut off instead of rounded.")
     low, high = (float(v) for v in wilson(count, n, level)) if value is not None else (None, None)
-    return Figure(table=row['table'], group=row['group'], metric=metric, count=count, n=n, value=None if value is None else float(value), low=low, high=high,
-                  printed=printed, follows=follow, comparator=None)
-
-def _a_unit_more(printed):
-    "The figure whose interval holds what was cut off to `printed`"
-    text = re.sub(r'[\s,]', '', printed)
-    number = Decimal(text.removesuffix('%'))
-    return f"{number + Decimal(1).scaleb(number.as_tuple().exponent)}{'%' if text.endswith('%') else ''}"
+    return Figure(table=row['table'], group=row['group'], metric=metric, count=count, n=n, value=None if value is None else float(value),
+                  low=low, high=high, printed=printed, follows=follow, comparator=None)
 
 def _limits(figure):
     "Between which fractions a rate lies: exact where it is counted"
@@ -232,7 +228,8 @@ def _ratios(table, rows, rates, level, problems, notes):
     divisor = best if best in fit or not fit else fit[0]
     names = [f"'{known[i][0]['group']}'" for i in fit]
     if any(printed) and fit and best not in fit:
-        problems.append(f"{table}: the ratios are divided by the rate of {' or '.join(names)}, not by the highest, that of '{known[best][0]['group']}'.")
+        top = known[best][0]['group']
+        problems.append(f"{table}: the ratios are divided by the rate of {' or '.join(names)}, not by the highest, that of '{top}'.")
     pairs, out = max(len(known)*(len(known) - 1)//2, 1), []
     for (row, f, (low, high)), text in zip(known, printed, strict=True):
         base, (bottom, top) = known[divisor][1], limits[divisor]
@@ -252,9 +249,10 @@ def _ratios(table, rows, rates, level, problems, notes):
                 seen = f"{value:.4f}" if value is not None else f"between {float(low/top):.3f} and {float(high/bottom) if bottom else math.inf:.3f}"
                 problems.append(f"{row['group']}, impact ratio: {text} " + ("does not follow from" if follow == 'no' else "has its digits cut off:")
                                 + f" the rates of {row['group']} and {base.group}, which give {seen}.")
-        out.append(Figure(table=table, group=row['group'], metric='impact_ratio', count=None, n=None, value=value, low=between[0], high=between[1], printed=text,
-                          follows=follow, comparator=base.group))
-    if any(f.follows == 'from rounded rates' for f in out): notes.append(f"{table}: some ratios follow from the rounded rates only; the others, or all, from unrounded ones.")
+        out.append(Figure(table=table, group=row['group'], metric='impact_ratio', count=None, n=None, value=value, low=between[0], high=between[1],
+                          printed=text, follows=follow, comparator=base.group))
+    if any(f.follows == 'from rounded rates' for f in out):
+        notes.append(f"{table}: some ratios follow from the rounded rates only, others from unrounded ones.")
     return out, (known[divisor][0]['group'] if any(printed) and fit else None)
 
 def _totals(table, rows, counted, problems):
@@ -289,9 +287,10 @@ def audit_published(
     at = _columns(names, dict(group=group, n=n, selected=selected, rate=rate, ratio=ratio, table=table, tp=tp, fp=fp, fn=fn, tn=tn))
     if 'group' not in at: raise InputError(f"no column says which group a row is of; name it: group=… There are: {', '.join(names)}")
     cells = [c for c in CONFUSION if c in at]
-    if cells and len(cells) < 4: raise InputError(f"a confusion table has true and false positives and negatives; {', '.join(set(CONFUSION) - set(cells))} is missing")
+    if cells and len(cells) < 4: raise InputError(f"a confusion table has tp, fp, fn and tn; {', '.join(c for c in CONFUSION if c not in cells)} is missing")
     if not cells and 'n' not in at: raise InputError(f"no column says how many people a row is of; name it: n=… There are: {', '.join(names)}")
-    if not cells and not {'selected', 'rate'} & set(at): raise InputError("there is neither a count nor a rate of those selected; name it: selected=… or rate=…")
+    if not cells and not {'selected', 'rate'} & set(at):
+        raise InputError("there is neither a count nor a rate of those selected; name it: selected=… or rate=…")
     metrics = {PRINTED[p]: c for c in names if (p := _plain(c).replace(' ', '_')) in PRINTED and c not in at.values()} if cells else {}
     ends, problems, notes, rows = {t.casefold() for t in totals}, [], [], []
     counted = cells or [c for c in ('n', 'selected') if c in at]
@@ -303,7 +302,8 @@ def audit_published(
         row['metrics'] = {m: columns[c][i] for m, c in metrics.items()}
         if cells and 'n' in at: row['n'] = _whole(columns[at['n']][i], at['n'], name)
         rows.append(row)
-    if twice := [k for k, v in Counter((r['table'], r['group']) for r in rows).items() if v > 1]: raise InputError(f"'{twice[0][1]}' stands twice in {twice[0][0]}")
+    if twice := [k for k, v in Counter((r['table'], r['group']) for r in rows).items() if v > 1]:
+        raise InputError(f"'{twice[0][1]}' stands twice in {twice[0][0]}; a group has one row, and several tables need a column that names them: table=…")
     figures, divisors = [], {}
     for name in dict.fromkeys(r['table'] for r in rows):
         mine = [r for r in rows if r['table'] == name]
@@ -331,7 +331,8 @@ def audit_published(
                     figures += found
     sums = {t: sum(r['n'] for r in rows if r['table'] == t and not r['total']) for t in divisors} \
         if 'n' in at and all(r['n'] is not None for r in rows) else {}
-    if len(set(sums.values())) > 1: notes.append("The tables are of different numbers of people (" + ', '.join(f"{v:,} in {t}" for t, v in sums.items())
-                                                 + "); that needs people of unknown category, and their number should be printed.")
+    if len(set(sums.values())) > 1:
+        each = ', '.join(f"{v:,} in {t}" for t, v in sums.items())
+        notes.append(f"The tables are of different numbers of people ({each}); that needs people of unknown category, and their number should be printed.")
     return PublishedAudit(source=Path(data).name if isinstance(data, (str, Path)) else None, figures=tuple(figures), comparators=divisors,
                           problems=tuple(problems), notes=tuple(notes), level=level)
