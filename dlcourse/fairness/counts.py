@@ -36,8 +36,7 @@ def effective_size(
     weight_sq, # Sum of squared weights
 )->np.ndarray: # How many rows of equal weight they are worth; 0 where there is no weight
     "Kish's effective sample size (Kish 1965)"
-    weight, weight_sq = np.asarray(weight, float), np.asarray(weight_sq, float)
-    return weight**2/np.maximum(weight_sq, np.finfo(float).tiny)
+    return np.asarray(weight, float)**2/np.maximum(weight_sq, np.finfo(float).tiny)
 
 # %% ../../nbs/15_fairness/00_counts.ipynb #94535f52
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,11 +97,13 @@ class Counts:
         "The counts of two parts together are the counts of the whole"
         if self.attributes != other.attributes: raise InputError(f"`Counts` must be of the same attributes: {self.attributes} and {other.attributes}")
         for k in ('score', 'clusters'):
-            if (getattr(self, k) is None) != (getattr(other, k) is None): raise InputError(f"one of the `Counts` has `{k}` and the other has none; count both alike")
+            if (getattr(self, k) is None) != (getattr(other, k) is None):
+                raise InputError(f"one of the `Counts` has `{k}` and the other has none; count both alike")
         sums = {k: np.concatenate([v, getattr(other, k)]) for k, v in self._sums().items()}
         a, b = self.clusters, other.clusters
-        if a: a = Clusters(ids=np.concatenate([a.ids, b.ids]), cell=np.concatenate([a.cell, b.cell + self.n.size]), weight=np.concatenate([a.weight, b.weight]),
-                           score=None if a.score is None else np.concatenate([a.score, b.score]))
+        if a:
+            both = {k: np.concatenate([v, getattr(b, k)]) for k in ('ids', 'weight', 'score') if (v := getattr(a, k)) is not None}
+            a = Clusters(cell=np.concatenate([a.cell, b.cell + self.n.size]), **both)
         return replace(self, groups=self.groups + other.groups, clusters=a, **sums).by(*self.attributes)
 
     def _sums(self): return {k: v for k in ('n', 'weight', 'weight_sq', 'score', 'score_sq') if (v := getattr(self, k)) is not None}
@@ -242,7 +243,8 @@ def _check_clusters(frame, column):
     empty = nw.col(column).is_null()
     if frame.collect_schema()[column] in (nw.Float64, nw.Float32): empty = empty | nw.col(column).is_nan()
     [[n]] = _columns(frame.select(empty.cast(nw.Int64).sum().alias('n')))
-    if n: raise InputError(f"`{column}` must say to which cluster each row belongs; it is missing in {n:,} rows. Give a row that stands alone a cluster of its own")
+    if n: raise InputError(f"`{column}` must say to which cluster each row belongs; it is missing in {n:,} rows. "
+                           "Give a row that stands alone a cluster of its own")
 
 # %% ../../nbs/15_fairness/00_counts.ipynb #02e67894
 class _Codes(dict):
@@ -438,7 +440,8 @@ class Tally:
         kinds = {role: values | other.classes.get(role, {}) for role, values in self.classes.items()}
         for role, values in self.classes.items():
             for v, k in values.items():
-                if kinds[role][v] != k: raise InputError(f"'{v}' is a positive {role} in one part and a negative one in the other; give both the same `positive`")
+                if kinds[role][v] == k: continue
+                raise InputError(f"'{v}' is a positive {role} in one part and a negative one in the other; give both the same `positive`")
         return Tally(counts=self.counts + other.counts, rows=self.rows + other.rows, dropped=self.dropped + other.dropped,
                      missing=dict(Counter(self.missing) + Counter(other.missing)), classes=kinds,
                      warnings=tuple(dict.fromkeys(self.warnings + other.warnings)), cubes={a: c + other.cubes[a] for a, c in self.cubes.items()})
@@ -454,7 +457,8 @@ def _roles(sensitive, others, depth):
             first, second = (r.rstrip('0123456789') for r in (a, b))
             raise InputError(f"`{roles[a]}` is given twice, as {first} and {second}; each needs a column of its own")
     if 'cluster' in roles and len(sensitive) > depth:
-        raise InputError(f"clustered rows of {len(sensitive)} attributes need one table of them all; raise `depth` to {len(sensitive)} (now {depth}), or give fewer attributes")
+        raise InputError(f"clustered rows of {len(sensitive)} attributes need one table of them all; "
+                         f"raise `depth` to {len(sensitive)} (now {depth}), or give fewer attributes")
     return roles
 
 def _absent(asked, values, raw, policy):

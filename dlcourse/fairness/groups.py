@@ -43,7 +43,8 @@ METRICS = {m.name: m for m in (
     Metric('false_positive_rate', "False positive rate", "share wrongly called positive", "people whose label is negative", cells(0, 1), cells(0)),
     Metric('false_negative_rate', "False negative rate", "share that was missed", "people whose label is positive", cells(1, 0), cells(1)),
     Metric('precision_score', "Precision", "share that is positive indeed", "positive predictions", cells(1, 1), cells(KNOWN, 1)),
-    Metric('accuracy_score', "Accuracy", "share of predictions that are right", "people whose label is known", cells(0, 0) | cells(1, 1), cells(KNOWN)),
+    Metric('accuracy_score', "Accuracy", "share of predictions that are right", "people whose label is known",
+           cells(0, 0) | cells(1, 1), cells(KNOWN)),
 )}
 
 # %% ../../nbs/15_fairness/01_groups.ipynb #87ba7336
@@ -107,13 +108,13 @@ def _judged(size, total, min_count):
 # %% ../../nbs/15_fairness/01_groups.ipynb #098efa86
 def cluster_covariance(
     pull:np.ndarray,    # How far a row of its cluster pulls the rate of its group, [row]
-    cluster:np.ndarray, # The cluster of each row, 0, 1, 2 …
+    cluster:np.ndarray, # The cluster of each row, 0, 1, 2 … without gaps
     group:np.ndarray,   # The group of each row, 0, 1, 2 …
     groups:int,         # How many groups there are
 )->np.ndarray:          # [group, group]
     "Covariance of the groups' rates when clusters are drawn, not rows (Liang & Zeger 1986)"
     from scipy.sparse import csr_array
-    total = csr_array((pull, (cluster, group)), shape=(cluster.max(initial=-1) + 1, groups))
+    total = csr_array((pull, (cluster, group)), shape=(len(pull), groups))
     return (total.T @ total).toarray()
 
 # %% ../../nbs/15_fairness/01_groups.ipynb #569485f4
