@@ -159,8 +159,8 @@ class PublishedAudit:
     def findings(self)->list[str]:
         "What was found, in sentences"
         checked = [f for f in self.figures if f.follows is not None]
-        held = sum(f.follows != 'no' for f in checked)
-        return [f"{held} of {len(checked)} printed figures follow from the counts.", *self.problems, *self.notes]
+        held, cut = (sum(f.follows in kinds for f in checked) for kinds in (('rounded', 'from rounded rates'), ('cut off',)))
+        return [f"{held} of {len(checked)} printed figures follow from the counts{f', and {cut} with digits cut off' if cut else ''}.", *self.problems, *self.notes]
 
     @property
     def frame(self):
