@@ -507,7 +507,7 @@ def count_groups(
         if len(asked.codes[r].values) > s.max_groups: raise _too_many(frame, roles[r], s.max_groups)
         _same_text(roles[r], asked.codes[r].values)
     said = dict(prediction=() if threshold is not None else positive, label=positive)
-    kinds = {r: classes(Counter({v: n for v, n in values[r].items() if v is not None}), roles[r], said[r], part) for r in said if r in roles}
+    kinds = {r: classes(Counter({v: values[r][v] for v in sorted(values[r].keys() - {None}, key=_text)}), roles[r], said[r], part) for r in said if r in roles}
     absent = _absent(asked, values, found[0], s.missing)
     gaps = [r for r in asked.of if values[r][None]]
     if gaps and s.missing == 'drop' and len(found) > 1:
