@@ -160,7 +160,8 @@ class PublishedAudit:
         "What was found, in sentences"
         checked = [f for f in self.figures if f.follows is not None]
         held, cut = (sum(f.follows in kinds for f in checked) for kinds in (('rounded', 'from rounded rates'), ('cut off',)))
-        return [f"{held} of {len(checked)} printed figures follow from the counts{f', and {cut} with digits cut off' if cut else ''}.", *self.problems, *self.notes]
+        also = f', and {cut} with digits cut off' if cut else ''
+        return [f"{held} of {len(checked)} printed figures follow from the counts{also}.", *self.problems, *self.notes]
 
     @property
     def frame(self):
