@@ -53,6 +53,11 @@ def two_groups():
     print(f"worst {worst:.4f}")
     return worst <= .05
 
+def said(low, rate, gap, sizes, tolerance, kind, draws):
+    "How often each verdict is given where the groups `low` lie `gap` below the others"
+    rates = np.where(low, rate - gap if kind == 'difference' else rate*gap, rate)
+    return verdict_chances(rates, sizes, tolerance=tolerance, kind=kind, draws=draws, seed=len(sizes))
+
 def more_groups():
     worlds = {'3 even': [300]*3, '3 with a small one': [30, 300, 3000], '10 even': [300]*10, '10 uneven': [30, 30, 60, 100, 200, 400, 800, 1000, 2000, 5000],
               '10 large uneven': [300, 300, 600, 1000, 2000, 4000, 8000, 10_000, 20_000, 50_000]}
@@ -64,11 +69,10 @@ def more_groups():
         g = len(sizes)
         if g == 50 and (odd != 'half' or rate != .5): continue
         low = {'smallest': np.arange(g) == 0, 'half': np.arange(g) % 2 == 0, 'largest': np.arange(g) == g - 1}[odd]
-        def at(gap): return np.where(low, rate - gap if kind == 'difference' else rate*gap, rate)
-        def said(gap, draws): return verdict_chances(at(gap), sizes, tolerance=tolerance, kind=kind, draws=draws, seed=g)
-        wrong = said(tolerance, DRAWS)
+        wrong = said(low, rate, tolerance, sizes, tolerance, kind, DRAWS)
         twice = 2*tolerance if kind == 'difference' else tolerance**2
-        power = said(0. if kind == 'difference' else 1., 400)['pass'], said(twice, 400)['fail'] if rate >= twice or kind == 'ratio' else np.nan
+        power = (said(low, rate, 0. if kind == 'difference' else 1., sizes, tolerance, kind, 400)['pass'],
+                 said(low, rate, twice, sizes, tolerance, kind, 400)['fail'] if rate >= twice or kind == 'ratio' else np.nan)
         worst = max(worst, wrong['fail'], wrong['pass'])
         print(f"{name:>20} {kind:>10} {tolerance:5} {rate:5} {odd:>8} {wrong['fail']:10.4f} {wrong['pass']:10.4f}   {power[0]:14.3f} {power[1]:13.3f}", flush=True)
     print(f"worst {worst:.4f} (bar .05, less two Monte-Carlo errors: {ALLOWED:.4f})")
