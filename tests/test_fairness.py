@@ -1,4 +1,4 @@
-"Counts, rates and verdicts: against fairlearn, across engines, and at every edge that a table can have"
+"Counts and rates: against fairlearn, across engines, and at every edge that a table can have"
 from collections import Counter
 
 import duckdb
@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from dlcourse.course.settings import InputError
 from dlcourse.fairness.counts import classes, count_groups
-from dlcourse.fairness.groups import METRICS, disparities, rates
-from dlcourse.fairness.policy import Policy, judge, read_policy, settings_policy
-from dlcourse.fairness.uncertainty import gap_verdict
+from dlcourse.fairness.groups import disparities, rates
 from dlcourse.training.evaluation import wilson
 
 
@@ -270,73 +268,6 @@ def test_blanks_and_words_for_missing():
 def test_an_infinite_score_is_no_number():
     t = people() | dict(score=np.where(np.arange(400) == 3, np.inf, .5))
     wrong("`score` must hold finite numbers", t, score='score')
-
-
-# ---- verdicts
-
-def verdict(values, n, tolerance=.1, kind='difference'):
-    k = len(values)
-    return gap_verdict(np.array(values, float), np.full(k, float(n)), tolerance=tolerance, kind=kind, family=k*(k - 1))
-
-
-def test_verdicts_of_clear_cases():
-    assert [verdict([.5, .9], n) for n in (5, 500)] == ['insufficient evidence', 'fail']
-    assert verdict([.5, .51], 20_000) == 'pass' and verdict([.5, .51], 50) == 'insufficient evidence'
-    assert verdict([.5, .3], 500, .8, 'ratio') == 'fail' and verdict([.5, .5], 20_000, .8, 'ratio') == 'pass'
-    assert verdict([0., 0.], 50, .8, 'ratio') == 'insufficient evidence', "0 of 50 and 0 of 50 do not show that the ratio is near 1"
-
-
-def test_error_rates_at_the_tolerance():
-    "At a true gap of exactly the tolerance neither verdict may be wrong more than 5 % of the time (less three standard errors)"
-    rng = np.random.default_rng(0)
-    sizes = np.array([60., 400., 1000.])
-    seen = Counter(gap_verdict(rng.binomial(sizes.astype(int), [.3, .4, .4])/sizes, sizes, tolerance=.1, kind='difference', family=6) for _ in range(2000))
-    assert seen['fail']/2000 <= .05 + 3*(.05*.95/2000)**.5 and seen['pass']/2000 <= .05 + 3*(.05*.95/2000)**.5
-
-
-def judged(t, policy, **more):
-    found = rates(count_groups(t, prediction='p', label='y', sensitive=['s'], missing='unknown').counts, ['count', *NAMES], min_count=30)
-    return {(d.metric, d.kind): d for d in judge(disparities(found), found, policy, **more)}
-
-
-def test_judging():
-    n = 3000
-    t = dict(s=['a', 'b']*n, y=[1, 1, 0, 0]*(n//2), p=[1, 1]*n)
-    found = judged(t, Policy(difference=dict(selection_rate=.1, true_positive_rate=.1), ratio=dict(selection_rate=.8)))
-    assert found['selection_rate', 'difference'].verdict == 'pass' and found['selection_rate', 'ratio'].verdict == 'pass'
-    d = found['true_positive_rate', 'difference']
-    assert (d.tolerance, d.family, d.level, d.low) == (.1, 6, .95, None) and d.adjusted == pytest.approx(.05/6)
-    assert found['accuracy_score', 'difference'].verdict == 'not judged' and found['accuracy_score', 'difference'].tolerance is None
-    assert all(d.verdict == 'not judged' for d in judged(t, Policy(difference=dict(selection_rate=.1), attributes=('other',))).values())
-
-
-def test_an_unknown_rate_is_no_pass():
-    n = 4000
-    t = dict(s=['a', 'b', 'c']*n, y=[1, 1, 0]*n, p=[1, 1, 1]*n)
-    d = judged(t, Policy(difference=dict(true_positive_rate=.2)))['true_positive_rate', 'difference']
-    assert d.verdict == "insufficient evidence" and d.reason == "nothing is known of c (nobody to divide by: the denominator is 0)"
-
-
-def test_policy_files(tmp_path):
-    def policy(text):
-        (tmp_path/'p.toml').write_text(text)
-        return read_policy(tmp_path/'p.toml')
-    p = policy('level = 0.9\nmin_count = 10\nfavorable = 0\nattributes = ["sex × race"]\n[difference]\nselection_rate = 0.1\n[ratio]\nfavorable_rate = 0.8')
-    assert p == Policy(level=.9, min_count=10, favorable='0', attributes=('sex × race',), difference=dict(selection_rate=.1), ratio=dict(favorable_rate=.8))
-    for text, says in {
-            'diference = 1': "`diference` is no key of a policy", '[difference]\nselect = 0.1': "`select` in .difference. of the policy is no metric; there are: selection_rate",
-            '[difference]\nselection_rate = 10': "must be a number from 0 to 1; got 10", '[ratio]\nselection_rate = "x"': "got 'x'", 'level = 95.0': "`level` of the policy",
-            'level = true': "`level` of the policy p.toml must be a number", 'min_count = 0': "`min_count` of the policy", 'attributes = "sex"': "must be a list of names",
-            'level = 0.9': "tolerates nothing and forbids nothing", 'x =': "is not TOML", '[difference]\nmean_prediction = 0.1': "cannot be judged"}.items():
-        with pytest.raises(InputError, match=says): policy(text)
-    with pytest.raises(InputError, match="cannot be read: No such file"): read_policy(tmp_path/'none.toml')
-
-
-def test_policy_from_settings():
-    from dlcourse.course.settings import settings as course_settings
-    assert not settings_policy(course_settings(start='/')).judges
-    p = settings_policy(course_settings(start='/', max_difference=.1, min_ratio=.8))
-    assert p.ratio == dict(selection_rate=.8) and set(p.difference) == {'selection_rate', 'true_positive_rate', 'false_positive_rate'} <= set(METRICS)
 
 
 # ---- real data
