@@ -193,13 +193,19 @@ def _numeric(frame, column):
         raise InputError(f"`{column}` must hold numbers; it holds {str(frame.collect_schema()[column]).lower()}")
     return nw.col(column).cast(nw.Float64)
 
-def _glance(frame, role, column, threshold, max_groups, positive):
+def _glance(frame, roles, threshold, max_groups, positive):
     "Refuse early, from the first rows, what would make millions of groups"
     import narwhals as nw
-    head = frame.head(GLANCE).select(nw.col(column).alias('_value'))
-    seen = Counter({v: n for v, n in zip(*_columns(head.group_by('_value').agg(nw.len().alias('_n'))), strict=True) if not _missing(v)})
-    if role.startswith('sensitive') and len(seen) > max_groups: raise _too_many(frame, column, max_groups)
-    if role == 'label' and len(seen) > 20 or role == 'prediction' and threshold is None and len(seen) > 20: classes(seen, column, positive)
+    head, asked = frame.head(GLANCE), {r: c for r, c in roles.items() if r not in ('score', 'weight', 'cluster') and (r != 'prediction' or threshold is None)}
+    sizes = _columns(head.select(*(nw.col(c).n_unique().alias(f'_{r}') for r, c in asked.items())))
+    for (role, column), [n] in zip(asked.items(), sizes, strict=True):
+        most = max_groups if role.startswith('sensitive') else 20
+        if (n or 0) <= most: continue # None where there are no rows
+        raw = _columns(head.select(nw.col(column).alias('_value')).group_by('_value').agg(nw.len().alias('_n')))
+        seen = Counter({v: k for v, k in zip(*raw, strict=True) if not _missing(v)})
+        if len(seen) <= most: continue
+        if role.startswith('sensitive'): raise _too_many(frame, column, max_groups)
+        classes(seen, column, positive)
 
 def _too_many(frame, column, max_groups):
     import narwhals as nw
@@ -497,8 +503,7 @@ def count_groups(
     sensitive, positive, null = tuple(sensitive), tuple(map(str, positive)), tuple(null)
     roles = _roles(sensitive, dict(prediction=prediction, label=label, score=score, weight=weight, cluster=cluster), depth)
     frame = _frame(frame, roles)
-    for r, column in roles.items():
-        if r not in ('score', 'weight', 'cluster'): _glance(frame, r, column, threshold, s.max_groups, positive)
+    _glance(frame, roles, threshold, s.max_groups, positive)
     asked = _asked(frame, roles, threshold, null, depth)
     found = asked.tables()
     rows, values = int(found[0]['n'].sum()), asked.times(found)
