@@ -173,3 +173,61 @@ def test_version_and_help():
     out = re.sub(r'[│\s]+', ' ', dlcourse('audit', 'fairness', '--help')[1])
     assert 'Withhold what rests on fewer rows' in out and 'CSV, TSV or Parquet file of any size' in out, "help is the comment beside the parameter"
     assert dlcourse('audit', 'fairnes')[0] == 2
+
+
+# ---- Laws, plans and published tables
+
+def test_profiles(loans, tmp_path):
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--favorable', '1', '--profile', 'four-fifths', '--profile', 'nist-ai-rmf', '--json', 'r.json', cwd=tmp_path)
+    report = json.loads((tmp_path/'r.json').read_text(encoding='utf-8'))
+    assert [s['name'] for s in report['sections']] == ['four-fifths', 'nist-ai-rmf'] and report['policy']['ratio'] == {'selection_rate': .8} and err == ''
+    assert 'not a bias audit and not legal advice' in report['sections'][0]['notes'][0]
+    code, out, err = dlcourse('audit', 'fairness', loans, '--prediction', 'approved', '--sensitive', 'sex', '--profile', 'four-fifths')
+    assert code == 2 and 'the four-fifths rule is about the favourable outcome' in err
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--profile', 'gdpr')
+    assert code == 2 and "`profile` must be one of" in err
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--profile', 'nyc-ll144')
+    assert code == 2 and 'dlcourse audit inputs' in err
+
+
+def test_local_law_144_from_the_file_to_fill_in(tmp_path):
+    rows = [f'{s},{r},{int(i % 10 < k)}' for s, r, k in (('F', 'Black', 4), ('M', 'White', 6), ('F', 'White', 5), ('M', 'Black', 5)) for i in range(100)]
+    (tmp_path/'t.csv').write_text('\n'.join(['sex,race,hired', *rows]) + '\n')
+    code, out, err = dlcourse('audit', 'inputs')
+    assert (code, err) == (0, '')
+    (tmp_path/'i.toml').write_text(out)
+    words = ('t.csv', '--prediction', 'hired', '--sensitive', 'sex', '--sensitive', 'race', '--favorable', '1', '--profile', 'nyc-ll144')
+    code, out, err = dlcourse('audit', 'fairness', *words, '--inputs', 'i.toml', '--json', 'r.json', '--html', 'r.html', cwd=tmp_path)
+    assert (code, err) == (0, '')
+    section = json.loads((tmp_path/'r.json').read_text(encoding='utf-8'))['sections'][0]
+    assert section['name'] == 'nyc-ll144' and [len(t['rows']) for t in section['tables'][:3]] == [2, 7, 14]
+    by_sex = {row[0]: row[1:] for row in section['tables'][0]['rows']}
+    assert by_sex['Female'][:2] == [200, 90] and abs(by_sex['Female'][3] - .45/.55) < 1e-12
+    assert 'Impact ratio' in (tmp_path/'r.html').read_text(encoding='utf-8')
+    (tmp_path/'i.toml').write_text('sex = "sex"\nraces = "race"\n')
+    code, out, err = dlcourse('audit', 'fairness', *words, '--inputs', 'i.toml', cwd=tmp_path)
+    assert code == 2 and "`races` is none of the inputs of Local Law 144" in err
+
+
+def test_published(tmp_path):
+    (tmp_path/'t.csv').write_text('group,n,selected,rate,ratio\nMale,1390,667,48%,1.00\nFemale,1181,555,52%,0.979\n')
+    code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', '--json', '-')
+    assert code == 1 and err == '' and json.loads(out)['verdict'] == 'inconsistent'
+    (tmp_path/'t.csv').write_text('group,n,selected,rate,ratio\nMale,1390,667,48%,1.00\nFemale,1181,555,47%,0.979\n')
+    code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', '--html', tmp_path/'p.html')
+    assert code == 0 and 'Consistent' in out and (tmp_path/'p.html').read_text(encoding='utf-8').startswith('<!doctype html>')
+
+
+def test_plan():
+    code, out, err = dlcourse('audit', 'plan', '0.3', '0.1')
+    assert (code, err) == (0, '') and 'rows: with a true gap of 0.1, 80% of such audits would fail' in out
+    code, out, err = dlcourse('audit', 'plan', '0.3', '0.1', '--tolerance', '0.1')
+    assert code == 2 and "`gap` must differ from `tolerance`" in err
+
+
+def test_subgroups_in_the_report(tmp_path):
+    rows = [f"{'FM'[i % 2]},{'young' if i % 3 else 'old'},{int(i % 7 < (1 if i % 2 == 0 and i % 3 else 5))}" for i in range(4200)]
+    (tmp_path/'t.csv').write_text('\n'.join(['sex,age,hired', *rows]) + '\n')
+    code, out, err = dlcourse('audit', 'fairness', 't.csv', '--prediction', 'hired', '--sensitive', 'sex', '--subgroups', 'sex', '--subgroups', 'age', '--json', '-', cwd=tmp_path)
+    section = json.loads(out)['sections'][0]
+    assert (code, err) == (0, '') and 'sex = F and age = young' in section['tables'][0]['rows'][0][0]

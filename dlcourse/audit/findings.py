@@ -127,7 +127,7 @@ def findings(audit):
     if audit.withheld:
         one = len(audit.withheld) == 1
         out.append(f"{len(audit.withheld)} {'group' if one else 'groups'} of fewer than {audit.min_count} people {'is' if one else 'are'} not judged.")
-    return out + [text for section in audit.sections for text in section.findings]
+    return out + [text for section in audit.sections for text in section.findings[:3]] # The section has them all
 
 def warnings(audit):
     "What a reader has to know before believing a number"
