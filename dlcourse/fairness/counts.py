@@ -265,8 +265,7 @@ def _raw(narrow, keys, sums, codes):
     "One group-by over raw values, as columns: the code of each key, the rows `n` and the sums"
     import narwhals as nw
     cells = narrow.group_by(*(f'_{k}' for k in keys)).agg(nw.len().alias('_n'), *(nw.col(f'_{k}').sum() for k in sums))
-    names = [*keys, 'n', *sums]
-    columns = dict(zip(names, _columns(cells.select(*(f'_{k}' for k in names))), strict=True))
+    columns = dict(zip((k[1:] for k in cells.collect_schema().names()), _columns(cells), strict=True))
     def array(k, column):
         if k in codes: return np.fromiter((codes[k][v] for v in column), int, len(column))
         return np.array(column, int if k == 'n' else None if k == 'cluster' else float)
