@@ -371,8 +371,8 @@ class Frontier:
     def plot(self, gap:str|None=None):
         "Accuracy against the largest pairwise gap ('selection' or 'odds'); a bar is the interval of one split, a ring says that nothing beats the point"
         if gap not in (None, 'selection', 'odds'): raise InputError(f"`gap` must be 'selection' or 'odds'; got {gap!r}")
-        from dlcourse.course.figures import COLORS, darker
-        gap, markers = gap or self.target, 'osD^vP'
+        from dlcourse.course.figures import COLORS, darker, spread
+        gap, markers, ends = gap or self.target, 'osD^vP', []
         fig, ax = need('matplotlib.pyplot', 'lab').subplots(figsize=(7, 4.6))
         points = self.points.to_dicts()
         best = pareto(np.array([p['accuracy'] for p in points]), np.array([p[f'{gap}_gap'] for p in points]))
@@ -383,10 +383,14 @@ class Frontier:
             color = COLORS[i % len(COLORS)]
             ax.errorbar(x, y, xerr=np.abs(limits[gap] - x), yerr=np.abs(limits['accuracy'] - y), fmt='none', ecolor=color, alpha=.3, lw=1)
             ax.plot(x, y, marker=markers[i % len(markers)], color=color, ls='-', lw=1.2)
-            ax.annotate(METHODS[method].label, (x[-1], y[-1]), xytext=(5, -12), textcoords='offset points', size=9, color=darker(color), weight='bold')
+            ends.append((METHODS[method].label, x[-1], y[-1], darker(color)))
         ax.plot(*(100*np.array([[p[f'{gap}_gap'], p['accuracy']] for p, b in zip(points, best, strict=True) if b]).T), ls='none', marker='o', ms=13, mfc='none', mec='black', mew=1)
         what = 'selection rates' if gap == 'selection' else 'equalized odds'
         ax.set(xlabel=f'largest pairwise gap of {what} (points, test data)', ylabel='accuracy (%, test data)', xlim=(0, None))
+        fig.canvas.draw()
+        heights = [float(ax.transData.transform((x, y))[1]) for _, x, y, _ in ends]
+        for (name, x, y, color), seen, wanted in zip(ends, heights, spread(heights, 16*fig.dpi/72), strict=True): # Clear of the marks, and of each other
+            ax.annotate(name, (x, y), xytext=(9, (wanted - seen)*72/fig.dpi - 9), textcoords='offset points', size=9, color=color, weight='bold')
         return fig
 
 # %% ../../nbs/15_fairness/06_mitigation.ipynb #354731d8
