@@ -216,7 +216,8 @@ def sample_size(
 )->int:                   # Rows of the whole table
     "How many rows it takes to fail a gap beyond the tolerance, or to pass one within it"
     shares = np.asarray(shares, float)
-    if len(shares) < 2 or not np.isclose(shares.sum(), 1) or (shares <= 0).any(): raise InputError(f"`shares` must be two or more and add up to 1; got {shares.tolist()}")
+    if len(shares) < 2 or not np.isclose(shares.sum(), 1) or (shares <= 0).any():
+        raise InputError(f"`shares` must be two or more and add up to 1; got {shares.tolist()}")
     lower = rate - gap if kind == 'difference' else rate*gap
     if not 0 <= lower <= rate <= 1: raise InputError(f"`rate` must lie between 0 and 1, and the smallest group's below it; got {rate:g} and {lower:g}")
     if gap == tolerance: raise InputError(f"`gap` must differ from `tolerance`; no number of rows decides a gap of exactly what is tolerated, {tolerance:g}")
@@ -293,8 +294,9 @@ def judge(
         inside = groups.get((d.attribute, d.metric), [])
         absent = set(policy.groups.get(d.attribute, ())) - {r.group for r in inside} - set(outside.get(d.attribute, {}))
         return {r.group: why for r in inside if (why := _doubtful(r))} | {g: "nobody is there" for g in sorted(absent)}
+    audited = dict.fromkeys(d.attribute for d in found)
     for a in policy.groups:
-        if a not in outside and a not in {d.attribute for d in found}: raise InputError(f"[groups] of the policy names `{a}`, which is not audited here; there are: {', '.join(dict.fromkeys(d.attribute for d in found))}")
+        if a not in audited: raise InputError(f"[groups] of the policy names `{a}`, which is not audited here; there are: {', '.join(audited)}")
     family = comparisons(len(known(d)) for d in found if tolerance(d) is not None)
     def verdict(d): return _verdict(d, tolerance(d), known(d), unknown(d), outside.get(d.attribute, {}), family, level, correlation)
     return [_with_power(d, known(d), level) if tolerance(d) is None else verdict(d) for d in found]
