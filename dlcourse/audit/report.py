@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from itertools import combinations
+from numbers import Number
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -30,10 +31,14 @@ from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings
 from ..fairness.uncertainty import measure
 
 # %% ../../nbs/20_audit/02_report.ipynb #b5f5ea2d
-def _listed(values):
-    "Any column of values as a list"
-    if hasattr(values, 'to_list'): return values.to_list()
-    return values.tolist() if hasattr(values, 'tolist') else list(values)
+def _listed(values, name):
+    "Any column as a list in which missing values are `None`; raises `InputError` where it mixes words and numbers"
+    values = values.to_list() if hasattr(values, 'to_list') else values.tolist() if hasattr(values, 'tolist') else list(values)
+    values = [None if v is None or v != v or type(v).__name__ in ('NAType', 'NaTType') else v for v in values]
+    kinds = {type(v) for v in values if v is not None}
+    if len(kinds) > 1 and not all(issubclass(k, Number) for k in kinds):
+        raise InputError(f"`{name}` holds values of different types ({', '.join(sorted(k.__name__ for k in kinds))}); make the column one type, such as text")
+    return values
 
 def _columns(values, names):
     "A sensitive feature, or several side by side, as name → values"
@@ -48,13 +53,13 @@ def _joined(data, parts):
     import polars as pl
     frame = {} if data is None else _columns(data, '')
     index, rows = getattr(data, 'index', None), len(next(iter(frame.values()))) if frame else None
-    out, names = {k: _listed(v) for k, v in frame.items()}, []
+    out, names = {k: _listed(v, k) for k, v in frame.items()}, []
     for name, values in parts:
         labels = getattr(values, 'index', None) if hasattr(values, 'loc') else None
         if labels is not None and index is not None and not labels.equals(index):
             raise InputError(f"`{name}` has other row labels than the columns before it, so its rows may be other people; "
                              "sort both alike, or give `.to_numpy()`")
-        index, values = labels if labels is not None else index, _listed(values)
+        index, values = labels if labels is not None else index, _listed(values, name)
         if rows is not None and len(values) != rows: raise InputError(f"`{name}` has {len(values):,} rows, and the others have {rows:,}")
         rows = len(values)
         while name in out: name += ' (2)'
