@@ -162,7 +162,7 @@ def classes(
     raise InputError(f"`{column}` holds words: {_some(values)}; say which of them are positive: `positive`{'' if len(values) < 3 else f'. {ONE_VS_REST}'}")
 
 # %% ../../nbs/15_fairness/00_counts.ipynb #23c74988
-GLANCE = 20_000 # Rows looked at before the whole table is grouped
+GLANCE = 2_048 # Rows looked at before the whole table is grouped
 
 def _frame(frame, columns):
     "The columns of any frame as a narwhals frame; `columns` maps a role to a column"
@@ -196,16 +196,12 @@ def _numeric(frame, column):
 def _glance(frame, roles, threshold, max_groups, positive):
     "Refuse early, from the first rows, what would make millions of groups"
     import narwhals as nw
-    head, asked = frame.head(GLANCE), {r: c for r, c in roles.items() if r not in ('score', 'weight', 'cluster') and (r != 'prediction' or threshold is None)}
-    sizes = _columns(head.select(*(nw.col(c).n_unique().alias(f'_{r}') for r, c in asked.items())))
-    for (role, column), [n] in zip(asked.items(), sizes, strict=True):
-        most = max_groups if role.startswith('sensitive') else 20
-        if (n or 0) <= most: continue # None where there are no rows
-        raw = _columns(head.select(nw.col(column).alias('_value')).group_by('_value').agg(nw.len().alias('_n')))
-        seen = Counter({v: k for v, k in zip(*raw, strict=True) if not _missing(v)})
-        if len(seen) <= most: continue
-        if role.startswith('sensitive'): raise _too_many(frame, column, max_groups)
-        classes(seen, column, positive)
+    asked = {r: c for r, c in roles.items() if r not in ('score', 'weight', 'cluster') and (r != 'prediction' or threshold is None)}
+    first = _columns(frame.head(GLANCE).select(*(nw.col(c).alias(f'_{r}') for r, c in asked.items())))
+    for (role, column), values in zip(asked.items(), first, strict=True):
+        seen = Counter(v for v in values if not _missing(v))
+        if role.startswith('sensitive') and len(seen) > max_groups: raise _too_many(frame, column, max_groups)
+        if not role.startswith('sensitive') and len(seen) > 20: classes(seen, column, positive)
 
 def _too_many(frame, column, max_groups):
     import narwhals as nw
