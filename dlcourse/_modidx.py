@@ -819,6 +819,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                               'dlcourse/fairness/causes.py'),
                                           'dlcourse.fairness.causes._table': ( '15_fairness/causes.html#_table',
                                                                                'dlcourse/fairness/causes.py'),
+                                          'dlcourse.fairness.causes.changed': ( '15_fairness/causes.html#changed',
+                                                                                'dlcourse/fairness/causes.py'),
                                           'dlcourse.fairness.causes.crossed_mean': ( '15_fairness/causes.html#crossed_mean',
                                                                                      'dlcourse/fairness/causes.py'),
                                           'dlcourse.fairness.causes.crossed_terms': ( '15_fairness/causes.html#crossed_terms',
