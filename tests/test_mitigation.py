@@ -20,7 +20,7 @@ from dlcourse.fairness.mitigation import METHODS, group_of, group_thresholds, mi
 
 QUICK = ('none', 'reweighing', 'correlation_remover', 'exponentiated_gradient', 'threshold_optimizer')
 
-def world(n=1200, seed=0):
+def world(n=900, seed=0):
     "Two groups whose base rates differ, and a feature that gives the group away"
     rng = np.random.default_rng(seed)
     group = rng.choice(['a', 'b'], n, p=[.6, .4])
@@ -76,7 +76,7 @@ def test_points_equal_fairlearn_and_are_measured_on_the_test_rows(frontier):
     for p in frontier.runs:
         rows = frontier.test_rows[p.seed]
         got = frontier.model(p.method, p.strength, p.seed).predict(x[rows], group[rows], p.seed)
-        assert p.n == len(rows) == 360
+        assert p.n == len(rows) == 270
         assert p.selection_gap == pytest.approx(demographic_parity_difference(y[rows], got, sensitive_features=group[rows]), abs=1e-12)
         assert p.odds_gap == pytest.approx(equalized_odds_difference(y[rows], got, sensitive_features=group[rows]), abs=1e-12)
         assert p.accuracy == pytest.approx((got == y[rows]).mean(), abs=1e-12)
@@ -144,10 +144,11 @@ def test_frames_pipelines_and_other_classifiers():
     x, y, group = world(600)
     table = pl.DataFrame(dict(u=x[:, 0], v=x[:, 1], word=np.where(x[:, 2] > 0, 'yes', 'no')))
     pipe = make_pipeline(make_column_transformer((OneHotEncoder(), ['word']), remainder='passthrough'), LogisticRegression())
-    methods = ('reweighing', 'exponentiated_gradient', 'threshold_optimizer')
+    methods = ('reweighing', 'threshold_optimizer')
     made = [mitigate(t, pd.Series(y), g, estimator=pipe, methods=methods, strengths=1, seeds=1)
             for t, g in ((table, pl.Series('g', group)), (table.to_pandas(), pd.DataFrame(dict(g=group))))]
     assert made[0].points.equals(made[1].points)
+    assert remedy('exponentiated_gradient', table, y, group, estimator=pipe).predict(table).mean() > 0
     mitigate(x.tolist(), y.tolist(), group.tolist(), estimator=DecisionTreeClassifier(max_depth=3), methods=methods, strengths=1, seeds=1)
     mitigate(x, y, group, estimator=LinearSVC(), methods=('threshold_optimizer',), seeds=1)
     with pytest.raises(InputError, match="`x` must hold numbers only for correlation remover"):
@@ -188,8 +189,10 @@ def test_errors(how, says):
     with pytest.raises(InputError, match=says): mitigate(**known)
 
 def test_a_classifier_without_scores():
-    from sklearn.linear_model import Perceptron
-    class Silent(Perceptron): decision_function = property()
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    class Silent(ClassifierMixin, BaseEstimator):
+        def fit(self, x, y): return self
+        def predict(self, x): return (x[:, 0] > 0).astype(int)
     x, y, group = world(600)
     with pytest.raises(InputError, match="must give scores, by `predict_proba` or `decision_function`; Silent has neither"):
         mitigate(x, y, group, estimator=Silent(), methods='threshold_optimizer', seeds=1)

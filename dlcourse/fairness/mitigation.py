@@ -110,8 +110,9 @@ class Mitigated:
             raise InputError(f"`sensitive_features` must be given: {METHODS[self.method].label} needs the group of everyone it decides about")
         groups = group_of(sensitive_features)
         unseen = sorted(set(groups) - set(self.groups))
-        if unseen: raise InputError(f"`sensitive_features` has groups that the model has never met: {', '.join(unseen)}; it knows {', '.join(self.groups)}. "
-                                    "Fit again with them, or decide about these people in another way")
+        if unseen:
+            raise InputError(f"`sensitive_features` has groups that the model has never met: {', '.join(unseen)}; it knows {', '.join(self.groups)}. "
+                             "Fit again with them, or decide about these people in another way")
         return self.decide(_table(x), groups, seed)
 
 # %% ../../nbs/15_fairness/06_mitigation.ipynb #304602f8
@@ -123,7 +124,8 @@ def group_of(
     table = np.asarray(sensitive_features, dtype=object)
     table = table.reshape(len(table), -1)
     missing = sum(v is None or v != v for v in table.ravel())
-    if missing: raise InputError(f"`sensitive_features` must be known of everyone; {missing} values are missing. Leave these rows out, or give the missing a name")
+    if missing:
+        raise InputError(f"`sensitive_features` must be known of everyone; {missing} values are missing. Leave these rows out, or give the missing a name")
     return np.array([' × '.join(map(str, row)) for row in table])
 
 def _table(x):
@@ -135,14 +137,16 @@ def _take(x, rows): return x.iloc[rows] if hasattr(x, 'iloc') else x[rows]
 
 def _numbers(x, method):
     try: return np.asarray(x, float)
-    except (TypeError, ValueError): raise InputError(f"`x` must hold numbers only for {METHODS[method].label}; encode the other columns first") from None
+    except (TypeError, ValueError):
+        raise InputError(f"`x` must hold numbers only for {METHODS[method].label}; encode the other columns first") from None
 
 def _weight_name(estimator):
     from sklearn.pipeline import Pipeline
     from sklearn.utils.validation import has_fit_parameter
     last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
     if not has_fit_parameter(last, 'sample_weight'):
-        raise InputError(f"`estimator` must take `sample_weight` in `fit`, as LogisticRegression does; got {type(last).__name__}. Leave out reweighing and exponentiated_gradient, or take another")
+        raise InputError(f"`estimator` must take `sample_weight` in `fit`, as LogisticRegression does; got {type(last).__name__}. "
+                         "Leave out reweighing and exponentiated_gradient, or take another")
     return f'{estimator.steps[-1][0]}__sample_weight' if isinstance(estimator, Pipeline) else 'sample_weight'
 
 def _seeded(estimator, seed):
@@ -154,7 +158,8 @@ def _seeded(estimator, seed):
 def _scores(model, x):
     if hasattr(model, 'predict_proba'): return model.predict_proba(x)[:, 1]
     if hasattr(model, 'decision_function'): return model.decision_function(x)
-    raise InputError(f"`estimator` must give scores, by `predict_proba` or `decision_function`; {type(model).__name__} has neither. Leave out threshold_optimizer, or take another")
+    raise InputError(f"`estimator` must give scores, by `predict_proba` or `decision_function`; {type(model).__name__} has neither. "
+                     "Leave out threshold_optimizer, or take another")
 
 def _constrained_gap(p, y, groups, constraint):
     "The widest (pairwise, from everyone) of the rates that a constraint wants equal"
@@ -195,8 +200,8 @@ def _correlation_remover(t, strength):
 def _exponentiated_gradient(t, strength):
     reductions = need('fairlearn.reductions', 'fairness')
     bound = max((1 - strength)*_constrained_gap(t.fit(t.x).predict(t.x), t.y, t.groups, t.constraint)[1], .005)
-    model = reductions.ExponentiatedGradient(_seeded(t.estimator, t.seed), getattr(reductions, CONSTRAINTS[t.constraint])(difference_bound=bound),
-                                             sample_weight_name=_weight_name(t.estimator))
+    rule = getattr(reductions, CONSTRAINTS[t.constraint])(difference_bound=bound)
+    model = reductions.ExponentiatedGradient(_seeded(t.estimator, t.seed), rule, sample_weight_name=_weight_name(t.estimator))
     model.fit(t.x, t.y, sensitive_features=t.groups)
     return lambda x, groups, seed: model.predict(x, random_state=seed), f'difference_bound={bound:.3g}', len(model.predictors_) + 1
 
@@ -226,13 +231,15 @@ def _threshold_optimizer(t, strength):
 def _adversarial(t, strength):
     from sklearn.preprocessing import StandardScaler
     torch, network = need('torch', 'torch'), need('fairlearn.adversarial', 'fairness').AdversarialFairnessClassifier
-    if t.constraint not in ('demographic_parity', 'equalized_odds'): raise InputError(f"`constraint` must be demographic_parity or equalized_odds for the adversarial network; got {t.constraint}")
+    if t.constraint not in ('demographic_parity', 'equalized_odds'):
+        raise InputError(f"`constraint` must be demographic_parity or equalized_odds for the adversarial network; got {t.constraint}")
     scale = StandardScaler().fit(_numbers(t.x, 'adversarial'))
     with torch.random.fork_rng(devices=[]):
         model = network(backend='torch', predictor_model=[32, 'leaky_relu'], adversary_model=[8, 'leaky_relu'], constraints=t.constraint, alpha=strength,
                         learning_rate=.002, epochs=8, batch_size=256, shuffle=True, random_state=t.seed)
         model.fit(scale.transform(_numbers(t.x, 'adversarial')).astype(np.float32), t.y, sensitive_features=t.groups)
-    return lambda x, groups, seed: np.ravel(model.predict(scale.transform(_numbers(x, 'adversarial')).astype(np.float32))), f'alpha={strength:g}', 1
+    def decide(x, groups, seed): return np.ravel(model.predict(scale.transform(_numbers(x, 'adversarial')).astype(np.float32)))
+    return decide, f'alpha={strength:g}', 1
 
 _FITS = dict(none=_none, reweighing=_reweighing, correlation_remover=_correlation_remover, exponentiated_gradient=_exponentiated_gradient,
              threshold_optimizer=_threshold_optimizer, adversarial=_adversarial)
@@ -295,8 +302,9 @@ def _measure(model, x, y, groups, seed, level):
     accuracy = float((p == y).mean())
     low, high = (float(v) for v in wilson(accuracy*len(y), len(y), level))
     return Point(method=model.method, strength=model.strength, seed=seed, setting=model.setting, fits=model.fits, n=len(y),
-                 accuracy=accuracy, accuracy_low=low, accuracy_high=high, selection_gap=gap['selection_rate'], selection_low=float(bounds['selection_rate'][0]),
-                 selection_high=float(bounds['selection_rate'][1]), odds_gap=max(gap[m] for m in odds), odds_low=float(max(bounds[m][2] for m in odds)),
+                 accuracy=accuracy, accuracy_low=low, accuracy_high=high, selection_gap=gap['selection_rate'],
+                 selection_low=float(bounds['selection_rate'][0]), selection_high=float(bounds['selection_rate'][1]),
+                 odds_gap=max(gap[m] for m in odds), odds_low=float(max(bounds[m][2] for m in odds)),
                  odds_high=float(max(bounds[m][1] for m in odds)), from_overall=widest_gap(p, groups)[1], rates=tuple(table))
 
 # %% ../../nbs/15_fairness/06_mitigation.ipynb #0a05a2b4
@@ -336,8 +344,8 @@ class Frontier:
     def groups(self):
         "A polars frame with the rates of every group under every remedy"
         import polars as pl
-        return pl.DataFrame([dict(method=p.method, strength=p.strength, seed=p.seed, group=r.group, metric=r.metric, n=int(r.effective), value=r.value, low=r.low, high=r.high)
-                             for p in self.runs for r in p.rates])
+        return pl.DataFrame([dict(method=p.method, strength=p.strength, seed=p.seed, group=r.group, metric=r.metric, n=int(r.effective),
+                                  value=r.value, low=r.low, high=r.high) for p in self.runs for r in p.rates])
 
     def model(self, method:str, strength:float|None=None, seed:int|None=None)->Mitigated:
         "One of the fitted models; the strongest and the first seed when not given"
@@ -354,26 +362,29 @@ class Frontier:
 
     def to_dict(self)->dict:
         "Everything as plain JSON values, without the models"
-        return dict(constraint=self.constraint, level=self.level, findings=self.findings, points=self.points.to_dicts(), runs=[asdict(p) for p in self.runs])
+        return dict(constraint=self.constraint, level=self.level, findings=self.findings, points=self.points.to_dicts(),
+                    runs=[asdict(p) for p in self.runs])
 
     def _repr_html_(self)->str:
         head = ['Remedy', 'Strength', 'Accuracy', 'Largest pairwise gap, selection', 'Largest pairwise gap, equalized odds', 'Fits', 'Nothing beats it']
         def cell(p, k, v): return f'{100*p[v]:.1f} ({100*p[k + "_low"]:.1f} to {100*p[k + "_high"]:.1f})'
-        rows = [[METHODS[p['method']].label, f"{p['strength']:g}", cell(p, 'accuracy', 'accuracy'), cell(p, 'selection', 'selection_gap'), cell(p, 'odds', 'odds_gap'),
-                 f"{p['fits']:.0f}", '★' if p['pareto'] else ''] for p in self.points.to_dicts()]
+        rows = [[METHODS[p['method']].label, f"{p['strength']:g}", cell(p, 'accuracy', 'accuracy'), cell(p, 'selection', 'selection_gap'),
+                 cell(p, 'odds', 'odds_gap'), f"{p['fits']:.0f}", '★' if p['pareto'] else ''] for p in self.points.to_dicts()]
         def line(tag, cells): return '<tr>' + ''.join(f'<{tag}>{escape(c)}</{tag}>' for c in cells) + '</tr>'
         note = f'Per cent and points, means over seeds; in brackets the {100*self.level:g} % limits of one split, averaged.'
-        return f"<table><caption>{note}</caption><thead>{line('th', head)}</thead><tbody>{''.join(line('td', r) for r in rows)}</tbody></table>" \
-            + '<ul>' + ''.join(f'<li>{escape(f)}</li>' for f in self.findings) + '</ul>'
+        body, found = ''.join(line('td', r) for r in rows), ''.join(f'<li>{escape(f)}</li>' for f in self.findings)
+        return f"<table><caption>{note}</caption><thead>{line('th', head)}</thead><tbody>{body}</tbody></table><ul>{found}</ul>"
 
-    def __repr__(self): return f"<Frontier of {len(self.points)} points for {self.constraint.replace('_', ' ')}; {self.points['pareto'].sum()} that nothing beats>"
+    def __repr__(self):
+        points = self.points
+        return f"<Frontier of {len(points)} points for {self.constraint.replace('_', ' ')}; {points['pareto'].sum()} that nothing beats>"
 
     def plot(self, gap:str|None=None):
         "Accuracy against the largest pairwise gap ('selection' or 'odds'); a bar is the interval of one split, a ring says that nothing beats the point"
         if gap not in (None, 'selection', 'odds'): raise InputError(f"`gap` must be 'selection' or 'odds'; got {gap!r}")
         from dlcourse.course.figures import COLORS, darker, spread
-        gap, markers, ends = gap or self.target, 'osD^vP', []
-        fig, ax = need('matplotlib.pyplot', 'lab').subplots(figsize=(7, 4.6))
+        gap, markers, signs, ends = gap or self.target, 'osD^vP', '●■◆▲▼✚', []
+        fig, ax = need('matplotlib.pyplot', 'lab').subplots(figsize=(7.6, 4.4))
         points = self.points.to_dicts()
         best = pareto(np.array([p['accuracy'] for p in points]), np.array([p[f'{gap}_gap'] for p in points]))
         for i, method in enumerate(dict.fromkeys(p['method'] for p in points)):
@@ -383,14 +394,16 @@ class Frontier:
             color = COLORS[i % len(COLORS)]
             ax.errorbar(x, y, xerr=np.abs(limits[gap] - x), yerr=np.abs(limits['accuracy'] - y), fmt='none', ecolor=color, alpha=.3, lw=1)
             ax.plot(x, y, marker=markers[i % len(markers)], color=color, ls='-', lw=1.2)
-            ends.append((METHODS[method].label, x[-1], y[-1], darker(color)))
-        ax.plot(*(100*np.array([[p[f'{gap}_gap'], p['accuracy']] for p, b in zip(points, best, strict=True) if b]).T), ls='none', marker='o', ms=13, mfc='none', mec='black', mew=1)
+            ends.append((f'{signs[i % len(signs)]} {METHODS[method].label}', x[-1], y[-1], darker(color)))
+        rings = 100*np.array([[p[f'{gap}_gap'], p['accuracy']] for p, b in zip(points, best, strict=True) if b])
+        ax.plot(*rings.T, ls='none', marker='o', ms=13, mfc='none', mec='black', mew=1)
         what = 'selection rates' if gap == 'selection' else 'equalized odds'
         ax.set(xlabel=f'largest pairwise gap of {what} (points, test data)', ylabel='accuracy (%, test data)', xlim=(0, None))
         fig.canvas.draw()
-        heights = [float(ax.transData.transform((x, y))[1]) for _, x, y, _ in ends]
-        for (name, x, y, color), seen, wanted in zip(ends, heights, spread(heights, 16*fig.dpi/72), strict=True): # Clear of the marks, and of each other
-            ax.annotate(name, (x, y), xytext=(9, (wanted - seen)*72/fig.dpi - 9), textcoords='offset points', size=9, color=color, weight='bold')
+        at = ax.transData.transform([(x, y) for _, x, y, _ in ends])
+        for (name, x, y, color), place in zip(ends, spread(at[:, 1].tolist(), 15*fig.dpi/72), strict=True): # Beside the axes, clear of marks and bars
+            height = float(ax.transAxes.inverted().transform((0, place))[1])
+            ax.annotate(name, (x, y), xytext=(1.02, height), textcoords=ax.transAxes, size=9, color=color, weight='bold', va='center', annotation_clip=False)
         return fig
 
 # %% ../../nbs/15_fairness/06_mitigation.ipynb #354731d8
@@ -401,27 +414,30 @@ def _trades(f):
     for p in f.runs:
         for r in p.rates: of.setdefault((p.method, p.strength), {}).setdefault((r.metric, r.group), []).append(r.value)
     mean = {k: {who: float(np.mean(v)) for who, v in table.items()} for k, table in of.items()}
-    plain = next((p for p in points if p['method'] == 'none'), None)
-    out = [] if plain is None else [f"No remedy: the largest pairwise gap of the selection rates is {100*plain['selection_gap']:.1f} points, that of equalized odds {100*plain['odds_gap']:.1f}, accuracy {100*plain['accuracy']:.1f} %."]
-    strongest = {p['method']: p for p in points if p['method'] != 'none' and p['strength'] == max(q['strength'] for q in points if q['method'] == p['method'])}
+    plain = next(p for p in points if p['method'] == 'none')
+    out = [f"No remedy: the largest pairwise gap of the selection rates is {100*plain['selection_gap']:.1f} points, "
+           f"that of equalized odds {100*plain['odds_gap']:.1f}, accuracy {100*plain['accuracy']:.1f} %."]
+    strongest = {p['method']: p for p in sorted(points, key=lambda p: p['strength']) if p['method'] != 'none'}
+    strongest = {m: strongest[m] for m in dict.fromkeys(p['method'] for p in points) if m in strongest}
     for name, p in strongest.items():
         method, said = METHODS[name], f"{METHODS[name].label.capitalize()} ({p['setting']})"
-        if plain is None: out.append(f"{said}: the largest pairwise gap of the selection rates is {100*p['selection_gap']:.1f} points, that of equalized odds {100*p['odds_gap']:.1f}, accuracy {100*p['accuracy']:.1f} %."); continue
         trade = {g: (plain[f'{g}_gap'], p[f'{g}_gap']) for g in ('selection', 'odds')}
         other = 'odds' if f.target == 'selection' else 'selection'
         names = dict(selection='the selection rates', odds='equalized odds')
         times = f", {trade[other][1]/trade[other][0]:.1f} times as large" if trade[other][1] > 1.2*trade[other][0] > 0 else ''
-        out.append(f"{said}: the largest pairwise gap of {names[f.target]} goes {_change(*trade[f.target])} (within {100*p[f.target + '_low']:.1f} and {100*p[f.target + '_high']:.1f}), "
+        out.append(f"{said}: the largest pairwise gap of {names[f.target]} goes {_change(*trade[f.target])} "
+                   f"(within {100*p[f.target + '_low']:.1f} and {100*p[f.target + '_high']:.1f}), "
                    f"that of {names[other]} {_change(*trade[other])}{times}, accuracy {_change(plain['accuracy'], p['accuracy'], '%')}.")
         before, after = mean['none', plain['strength']], mean[name, p['strength']]
         lost = [(before[k] - after[k], k[1]) for k in before if k[0] == 'true_positive_rate' and before[k] - after[k] > .02]
         if lost:
             drop, group = max(lost)
             k = 'true_positive_rate', group
-            out.append(f"Who pays for {method.label}: of the people of group {group} whose label is 1, the share that gets a yes falls {_change(before[k], after[k], '%')}.")
-    for p in points:
-        if p['method'] == 'exponentiated_gradient' and p is strongest.get(p['method']) and f.constraint == 'demographic_parity':
-            out.append(f"The bound of exponentiated gradient is on |group − everyone|, on training data: told {p['setting']}, it has a largest pairwise gap of {p['selection_gap']:.3f} and a largest distance from everyone of {p['from_overall']:.3f} on test data.")
+            out.append(f"Who pays for {method.label}: of the people of group {group} whose label is 1, the share that gets a yes falls "
+                       f"{_change(before[k], after[k], '%')}.")
+    if (p := strongest.get('exponentiated_gradient')) and f.constraint == 'demographic_parity':
+        out.append(f"The bound of exponentiated gradient is on |group − everyone|, on training data: told {p['setting']}, it has a largest pairwise gap of "
+                   f"{p['selection_gap']:.3f} and a largest distance from everyone of {p['from_overall']:.3f} on test data.")
     group_needed, by_lot = ([METHODS[n].label for n in strongest if getattr(METHODS[n], what)] for what in ('group_needed', 'by_lot'))
     if group_needed: out.append(f"Must know the group of each person when it decides: {', '.join(group_needed)}. Ask whether that is allowed.")
     if by_lot: out.append(f"Decides partly by lot, so that the same person may be told yes today and no tomorrow: {', '.join(by_lot)}.")
@@ -430,14 +446,17 @@ def _trades(f):
 # %% ../../nbs/15_fairness/06_mitigation.ipynb #0aea88be
 def _binary(y):
     y = np.asarray(y.to_numpy() if hasattr(y, 'to_numpy') else y)
-    if y.ndim != 1 or not np.isin(y, (0, 1)).all(): raise InputError(f"`y` must be one column of 0 and 1; got {', '.join(sorted(set(map(str, np.unique(y.astype(str))[:4]))))}. Say which label is meant, such as y == 'yes'")
+    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
+        seen = ', '.join(list(dict.fromkeys(map(str, y.ravel())))[:4])
+        raise InputError(f"`y` must be one column of 0 and 1; got {seen}. Say which label is meant, such as y == 'yes'")
     return y.astype(int)
 
 def _strengths(strengths, method):
     if method == 'none': return (0.,)
     own = strengths.get(method, (1.,)) if isinstance(strengths, dict) else strengths
     own = (own,) if isinstance(own, (int, float)) else tuple(own)
-    if not own or not all(0 <= s <= 1 for s in own): raise InputError(f"`strengths` must be numbers from 0 to 1, or a dict from method to such numbers; got {own} for {method}")
+    if not own or not all(0 <= s <= 1 for s in own):
+        raise InputError(f"`strengths` must be numbers from 0 to 1, or a dict from method to such numbers; got {own} for {method}")
     return tuple(float(s) for s in sorted(own))
 
 def mitigate(
@@ -457,24 +476,28 @@ def mitigate(
     from sklearn.model_selection import train_test_split
     x, y, groups = _table(x), _binary(y), group_of(sensitive_features)
     methods = ('none', *[m for m in dict.fromkeys([methods] if isinstance(methods, str) else methods) if m != 'none'])
-    if set(methods) - set(METHODS): raise InputError(f"`methods` must be among {', '.join(METHODS)}; got {', '.join(sorted(set(methods) - set(METHODS)))}")
+    unknown = ', '.join(sorted(set(methods) - set(METHODS)))
+    if unknown: raise InputError(f"`methods` must be among {', '.join(METHODS)}; got {unknown}")
     if constraint not in CONSTRAINTS: raise InputError(f"`constraint` must be one of {', '.join(CONSTRAINTS)}; got {constraint!r}")
     if not 0 < test < 1: raise InputError(f"`test` must be a share of the rows between 0 and 1; got {test!r}")
-    if not len(x) == len(y) == len(groups): raise InputError(f"`x`, `y` and `sensitive_features` must have one row per person; got {len(x)}, {len(y)} and {len(groups)} rows")
+    if not len(x) == len(y) == len(groups):
+        raise InputError(f"`x`, `y` and `sensitive_features` must have one row per person; got {len(x)}, {len(y)} and {len(groups)} rows")
     plan = [(m, s) for m in methods for s in _strengths(strengths, m)]
     if any(METHODS[m].weighted for m in methods): _weight_name(estimator)
-    names, sizes = np.unique([f'{g}, label {v}' for g, v in zip(groups, y, strict=True)], return_counts=True)
+    kinds = [f'{g}, label {v}' for g, v in zip(groups, y, strict=True)]
+    names, sizes = np.unique(kinds, return_counts=True)
     if len(np.unique(groups)) < 2: raise InputError(f"`sensitive_features` must have two groups or more; got {', '.join(np.unique(groups))}")
     expected = 2*len(np.unique(groups))
     small = [f'{n} ({k})' for n, k in zip(names, sizes, strict=True) if min(k*test, k*(1 - test)) < 3]
     if small or len(names) < expected:
-        raise InputError(f"every group must have a few people of either label on both sides of the split; too few: {', '.join(small) or 'a group has one label only'}. Merge small groups or leave them out, and say so")
+        raise InputError("every group must have a few people of either label on both sides of the split; too few: "
+                         f"{', '.join(small) or 'a group has one label only'}. Merge small groups or leave them out, and say so")
     runs, models, rows = [], {}, {}
     for seed in range(seeds) if isinstance(seeds, int) else seeds:
-        fit, rows[seed] = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=[f'{g}, {v}' for g, v in zip(groups, y, strict=True)])
+        fit, rows[seed] = train_test_split(np.arange(len(y)), test_size=test, random_state=seed, stratify=kinds)
         held = _take(x, rows[seed]), y[rows[seed]], groups[rows[seed]]
         for method, strength in plan:
-            model = remedy(method, _take(x, fit), y[fit], groups[fit], estimator=estimator, strength=strength, constraint=constraint, seed=seed)
-            models[method, strength, seed] = model
+            how = dict(estimator=estimator, strength=strength, constraint=constraint, seed=seed)
+            models[method, strength, seed] = model = remedy(method, _take(x, fit), y[fit], groups[fit], **how)
             runs.append(_measure(model, *held, seed, level))
     return Frontier(constraint=constraint, level=level, runs=tuple(runs), models=models, test_rows=rows)
