@@ -162,7 +162,8 @@ def path_effect(
     if not through: raise InputError("`through` must name at least one mediator; got none")
     group = np.asarray(frame[attribute])
     for g in (one, other):
-        if (group == g).sum() < 20*folds: raise InputError(f"`{attribute}` must be {g} for at least {20*folds} people, got {(group == g).sum()}; take more rows or fewer folds")
+        k, least = (group == g).sum(), 20*folds
+        if k < least: raise InputError(f"`{attribute}` must be {g} for at least {least} people, got {k}; take more rows or fewer folds")
     rows = np.isin(group, (one, other))
     a, y = group[rows] == one, _table(frame, [outcome], len(group))[rows, 0]
     w = _table(frame, given, len(group))[rows]
