@@ -30,7 +30,7 @@ def test_linear_world_agrees_with_least_squares_and_the_truth():
     a = (d['a'] == 'one').astype(float)
     direct, slope = np.linalg.lstsq(np.column_stack([a, d['m'], d['w'], np.ones(len(a))]), d['y'])[0][:2]
     through = slope*np.linalg.lstsq(np.column_stack([a, d['w'], np.ones(len(a))]), d['m'])[0][0]
-    found = path_effect(d, 'y', 'a', 'one', 'other', through=['m'], given=['w'])
+    found = path_effect(d, 'y', 'a', 'one', 'other', through=['m'], given=['w'], level=.999)
     for path, least_squares, truth in ((found.direct, direct, 1), (found.through, through, 1), (found.total, direct + through, 2)):
         assert path.value == pytest.approx(least_squares, abs=.06)
         assert path.low < truth < path.high
