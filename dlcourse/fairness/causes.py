@@ -172,7 +172,7 @@ def path_effect(
     terms, weight = {pair: np.empty(n) for pair in ((1, 1), (1, 0), (0, 0))}, np.zeros(n)
     for k in range(folds):
         fit, test = fold != k, fold == k
-        p_w, p_m = (np.clip(_fit(x, a, fit, True)(x[test]), .001, .999) for x in (w, m)) # No weight above 1,000
+        p_w, p_m = (np.clip(_fit(x, a, fit, True)(x[test]), .01, .99) for x in (w, m)) # No ratio above 99: else one person decides
         mus = [_fit(m, y, fit & (a == v), binary)(m) for v in (0, 1)]
         for own, like in terms:
             eta = _fit(w, mus[own], fit & (a == like), False)(w[test])
