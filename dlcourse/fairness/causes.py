@@ -175,7 +175,7 @@ def path_effect(
         p_w, p_m = (np.clip(_fit(x, a, fit, True)(x[test]), .01, .99) for x in (w, m)) # No ratio above 99: else one person decides
         mus = [_fit(m, y, fit & (a == v), binary)(m) for v in (0, 1)]
         for own, like in terms:
-            eta = _fit(w, mus[own], fit & (a == like), False)(w[test])
+            eta = np.clip(_fit(w, mus[own], fit & (a == like), False)(w[test]), mus[own].min(), mus[own].max()) # A mean lies among what it is of
             p, ratio = p_w if like else 1 - p_w, 1. if own == like else (1 - p_m)/p_m
             terms[own, like][test] = crossed_terms(y[test], a[test] == own, a[test] == like, ratio, p, mus[own][test], eta)
             if own != like: weight[test] = a[test]*ratio/p
