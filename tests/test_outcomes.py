@@ -11,8 +11,18 @@ from sklearn import metrics as sk
 
 from dlcourse.course.settings import InputError
 from dlcourse.fairness.groups import METRICS, rate_values
-from dlcourse.fairness.outcomes import (audit_classes, audit_ranking, audit_regression, count_classes, mean_limits, query_sums, r_squared, resample_queries,
-                                        rmse_limits, tied_exposure)
+from dlcourse.fairness.outcomes import (
+    audit_classes,
+    audit_ranking,
+    audit_regression,
+    count_classes,
+    mean_limits,
+    query_sums,
+    r_squared,
+    resample_queries,
+    rmse_limits,
+    tied_exposure,
+)
 
 ENGINES = dict(dict=lambda t: t, pandas=pd.DataFrame, polars=pl.DataFrame, lazy=lambda t: pl.DataFrame(t).lazy(), arrow=lambda t: pl.DataFrame(t).to_arrow(),
                duckdb=lambda t: duckdb.connect().from_arrow(pl.DataFrame(t).to_arrow()))
@@ -77,7 +87,7 @@ def test_class_findings_and_escaped_html():
     t['p'] = np.where((t['y'] == 8) & (t['sex'] == 'Female'), 1, t['p'])
     t['race'] = np.where(t['race'] == 'A', '<b>A</b>', t['race'])
     found = audit_classes(t, prediction='p', label='y', sensitive=['sex', 'race'])
-    assert any(f.startswith("Class 8, true_positive_rate: 0.000 for Female and 0.7") for f in found.findings)
+    assert any(f.startswith("Class 8, true_positive_rate: 0.000 for Female and 0.6") for f in found.findings)
     assert not any('race' in f for f in found.findings)
     assert '<b>A' not in audit_classes(t, prediction='p', label='y', sensitive='race')._repr_html_()
     few = audit_classes(t, prediction='p', label='y', sensitive='sex', min_count=10_000)
@@ -87,8 +97,8 @@ def test_class_findings_and_escaped_html():
 def test_parts_add_up_and_missing_classes():
     t = people(600)
     whole = count_classes(t, prediction='p', label='y', sensitive=['sex', 'race'])
-    both = sum_of = count_classes({k: v[:200] for k, v in t.items()}, prediction='p', label='y', sensitive=['sex', 'race'])
-    both = sum_of + count_classes({k: v[200:] for k, v in t.items()}, prediction='p', label='y', sensitive=['sex', 'race'])
+    both = count_classes({k: v[:200] for k, v in t.items()}, prediction='p', label='y', sensitive=['sex', 'race'])
+    both += count_classes({k: v[200:] for k, v in t.items()}, prediction='p', label='y', sensitive=['sex', 'race'])
     assert (both.groups, both.classes, both.rows) == (whole.groups, whole.classes, 600)
     for k in ('group', 'label', 'prediction', 'n', 'weight'): np.testing.assert_array_equal(getattr(both, k), getattr(whole, k))
     u = dict(sex=['F', 'F', '', 'M', 'M'], y=['a', None, 'b', 'c', 'n/a'], p=['a', 'b', 'b', None, ' c '])
@@ -124,7 +134,7 @@ def test_regression_equals_pandas_and_scikit_learn(engine):
 
 def test_regression_at_the_edges():
     t = people(300)
-    t['outcome'] = np.where(t['sex'] == 'Male', 5., t['outcome'] + 1e8)
+    t['outcome'] = np.where(t['sex'] == 'Male', 5., t['outcome'] + 1e4)
     found = audit_regression(t, y_true='outcome', y_pred='guess', sensitive='sex')
     assert found.get('r2', 'Male').value is None and 'no variance' in found.get('r2', 'Male').reason and found.get('r2', 'Female').value < 0
     assert found.findings[0].startswith('By sex, predictions err by') and json.dumps(found.to_dict(), allow_nan=False)
@@ -140,7 +150,8 @@ def test_regression_at_the_edges():
     assert audit_regression(t, y_true='outcome', y_pred='guess', sensitive='sex', missing='drop', min_count=1_000).get('mae', 'Male').value is None
     with pytest.raises(InputError, match='must hold finite numbers'): audit_regression(people(50) | dict(guess=[np.inf]*50), y_pred='guess', sensitive='sex')
     with pytest.raises(InputError, match='`quantiles` must lie'): audit_regression(people(50), y_pred='guess', sensitive='sex', quantiles=[2])
-    with pytest.raises(InputError, match='`query` has 60 different values'): audit_regression(people(), y_pred='guess', sensitive='query', quantiles=[])
+    with pytest.raises(InputError, match='`query` has 1,500 different values'):
+        audit_regression(people() | dict(query=np.arange(1_500)), y_pred='guess', sensitive='query', quantiles=[])
     with pytest.raises(InputError, match='nothing is left'): audit_regression(dict(sex=['F'], guess=[np.nan]), y_pred='guess', sensitive='sex', missing='drop')
 
 
@@ -186,7 +197,7 @@ def test_ranking_at_the_edges():
     few = audit_ranking({k: v[t['query'] < 20] for k, v in t.items()}, **ASKED)
     assert few.get('exposure_ratio', 'Male').low is None and '20 lists, fewer than 30' in few.get('exposure_ratio', 'Male').reason and not few.findings
     biased = audit_ranking(people() | dict(score=people()['score'] - 2*(people()['sex'] == 'Female')), **ASKED)
-    assert biased.findings[0].startswith('By sex, Female get 0.') and biased.to_dict() == audit_ranking(
+    assert biased.findings[0].startswith('By sex, Female: 0.') and biased.to_dict() == audit_ranking(
         people() | dict(score=people()['score'] - 2*(people()['sex'] == 'Female')), **ASKED).to_dict()
     none = audit_ranking(t | dict(merit=[0.]*600), **ASKED)
     assert none.get('exposure_per_relevance', 'Male').reason == "there is no relevance to divide by"

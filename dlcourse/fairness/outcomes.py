@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_CLASSES', 'ENOUGH_QUERIES', 'DRAWS', 'one_vs_rest', 'ClassCounts', 'count_classes', 'GroupValue', 'OutcomeAudit',
            'ClassAudit', 'RegressionAudit', 'RankingAudit', 'audit_classes', 'r_squared', 'mean_limits', 'rmse_limits',
-           'audit_regression', 'tied_exposure', 'query_sums', 'resample_queries', 'shares', 'audit_ranking']
+           'audit_regression', 'tied_exposure', 'query_sums', 'shares', 'resample_queries', 'audit_ranking']
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #1e35c4cf
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def one_vs_rest(
 )->np.ndarray:             # [group, label rest/class/unknown, prediction rest/class]
     "One class against all others: a sparse table of classes folded into a table of yes and no"
     out = np.zeros((groups, 3, 2), count.dtype)
-    np.add.at(out, (group, np.where(label < 0, UNKNOWN, label == which), np.where(prediction == which, 1, 0)), count)
+    np.add.at(out, (group, np.where(label < 0, UNKNOWN, label == which), (prediction == which).astype(int)), count)
     return out
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #0b84dc2c
@@ -88,6 +88,8 @@ class ClassCounts:
         return cells, {k: getattr(self, k) for k in ('n', 'weight', 'weight_sq')}
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #4393f4b5
+MOST_CLASSES, ENOUGH_QUERIES, DRAWS = 1_000, 30, 1_000 # More classes are likely ids; fewer queries say little; resamples
+
 def _word(value):
     "A class as text; 3 and 3.0 are the same"
     return str(int(value)) if isinstance(value, float) and value.is_integer() else _text(value)
@@ -104,7 +106,8 @@ def _class_counts(attributes, cells, sums, rows, dropped):
     codes = np.array([(place[g], code[y], code[p]) for g, y, p in cells], int).reshape(-1, 3)
     codes, into = np.unique(codes, axis=0, return_inverse=True)
     return ClassCounts(attributes=tuple(attributes), groups=groups, classes=classes, rows=rows, dropped=dropped,
-                       **dict(zip(('group', 'label', 'prediction'), codes.T, strict=True)), **{k: sum_rows(v, into.ravel(), len(codes)) for k, v in sums.items()})
+                       **dict(zip(('group', 'label', 'prediction'), codes.T, strict=True)),
+                       **{k: sum_rows(v, into.ravel(), len(codes)) for k, v in sums.items()})
 
 @contextmanager
 def _opened(data, roles, numbers=(), null=(), encoding='utf-8'):
@@ -112,6 +115,7 @@ def _opened(data, roles, numbers=(), null=(), encoding='utf-8'):
     import narwhals as nw
     def named(frame):
         frame = _frame(frame, roles)
+        if frame.implementation.is_pyarrow(): frame = nw.from_native(nw.from_arrow(frame, backend='polars').to_native()) # pyarrow has no quantiles by group
         kinds = frame.collect_schema()
         def column(role, c):
             x = _numeric(frame, c) if role in numbers else nw.col(c)
@@ -138,6 +142,8 @@ def _refuse(lost, rows, left, policy):
         raise InputError('; '.join(f"`{c}` is missing in {int(k):,} of {rows:,} rows" for c, k in lost.items())
                          + ". Fill them in, or set `missing` to unknown (a group of its own) or drop (leave the rows out)")
     if not left: raise InputError(f"all {rows:,} rows have something missing, or there are none; nothing is left to audit")
+
+def _many(column, many, most): return InputError(f"`{column}` has {many:,} different values; at most {most:,} are compared. Put them into bands")
 
 def _names(sensitive): return (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
 
@@ -166,7 +172,7 @@ def count_classes(
     words = {r: [None if _missing(v) else _word(v) for v in found[r]] for r in keys}
     for r in keys:
         if (many := len({*words[r]})) > (most := s.max_groups if r.startswith('sens') else MOST_CLASSES):
-            raise InputError(f"`{roles[r]}` has {many:,} different values; at most {most:,} are compared. Put them into bands")
+            raise _many(roles[r], many, most)
     n, empty = found['n'], {r: np.array([v is None for v in words[r]], bool) for r in keys}
     keep = ~np.any([empty[r] for r in (keys if s.missing == 'drop' else ['prediction'])], axis=0)
     _refuse({roles[r]: n[e].sum() for r, e in empty.items()}, n.sum(), n[keep].sum(), s.missing)
@@ -225,8 +231,6 @@ class RegressionAudit(OutcomeAudit): "Predicted numbers by group"
 class RankingAudit(OutcomeAudit): "Places in lists by group"
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #cdb09684
-MOST_CLASSES, ENOUGH_QUERIES, DRAWS = 1_000, 30, 1_000 # More classes are likely ids; fewer queries say little; resamples
-
 def _entry(attribute, group, metric, n, min_count, value=None, low=None, high=None, class_=None, reason=None):
     "A figure, withheld where the group is small"
     if n < min_count: value, low, high, reason = None, None, None, f"{n} rows, fewer than {min_count}"
@@ -301,8 +305,8 @@ def rmse_limits(
     error_sq:np.ndarray, # Sum of squared errors
     error_4:np.ndarray,  # Sum of their fourth powers
     level:float=.95,     # Confidence level
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Root mean squared error, lower and upper limit; no limits where the mean square is known to a fifth or worse
-    "Root mean squared error, its interval on the log scale"
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Root mean squared error, lower and upper limit; none where its square is known to a fifth or worse
+    "Root mean squared error, with an interval on the log scale"
     with np.errstate(all='ignore'):
         mean = np.asarray(error_sq, float)/n
         relative = np.sqrt(np.maximum(error_4/n - mean**2, 0)/(np.asarray(n, float) - 1))/mean
@@ -333,29 +337,36 @@ def audit_regression(
         with _opened(data, columns | dict(group=attribute), tuple(columns), null, encoding) as frame:
             empty = nw.any_horizontal(*(nw.col(f'_{c}').is_null() for c in [*columns, *(['group'] if s.missing == 'drop' else [])]), ignore_nulls=False)
             known = frame.filter(~empty)
-            middle, centre = (v[0] or 0. for v in _columns(known.select(nw.col('_p').quantile(.5, 'linear').alias('m'), nw.col(f'_{[*columns][-1]}').mean().alias('c'))))
+            middle, centre = (v[0] or 0. for v in _columns(known.select(nw.col('_p').quantile(.5, 'linear').alias('m'),
+                                                                      nw.col(f'_{[*columns][-1]}').mean().alias('c'))))
             p, e = nw.col('_p'), nw.col('_p') - nw.col('_y') if y_true else nw.col('_p')*0.
             parts = dict(lost=empty.cast(nw.Int64), no_p=p.is_null().cast(nw.Int64), p1=p - centre, above=(p > middle).cast(nw.Int64),
-                         tied=(p == middle).cast(nw.Int64), e1=e, ea=e.abs()) | (dict(no_y=nw.col('_y').is_null().cast(nw.Int64), y1=nw.col('_y') - centre) if y_true else {})
+                         tied=(p == middle).cast(nw.Int64), e1=e, ea=e.abs())
+            if y_true: parts |= dict(no_y=nw.col('_y').is_null().cast(nw.Int64), y1=nw.col('_y') - centre)
             wide = frame.with_columns(*(v.alias(f'_{k}') for k, v in parts.items()))
             squares = [f'{k}2' for k in ('p', 'e', 'y') if f'{k}1' in parts]
-            wide = wide.with_columns(*((nw.col(f'_{k[0]}1')*nw.col(f'_{k[0]}1')).alias(f'_{k}') for k in squares)).with_columns((nw.col('_e2')*nw.col('_e2')).alias('_e4'))
+            wide = wide.with_columns(*((nw.col(f'_{k[0]}1')*nw.col(f'_{k[0]}1')).alias(f'_{k}') for k in squares))
+            wide = wide.with_columns((nw.col('_e2')*nw.col('_e2')).alias('_e4'))
             t = _grouped(wide, ('group', 'lost'), [*[k for k in parts if k != 'lost'], *squares, 'e4'])
             asked = {f'{of} quantile {q:g}': (c, q) for of, c in [('prediction', '_p'), ('error', '_e1')][:len(columns)] for q in quantiles}
             cut = wide.filter(nw.col('_lost') == 0).group_by('_group').agg(*(nw.col(c).quantile(q, 'linear').alias(k) for k, (c, q) in asked.items()))
             cut = dict(zip(cut.collect_schema().names(), _columns(cut), strict=True))
         rows, keep = int(t['n'].sum()), np.array(t.pop('lost'), int) == 0
         names = [None if _missing(v) else _text(v) for v in t.pop('group')]
-        lost = {y_pred: t['no_p'].sum(), attribute: sum(k for k, g in zip(t['n'], names, strict=True) if g is None)} | ({y_true: t['no_y'].sum()} if y_true else {})
+        lost = {y_pred: t['no_p'].sum(), attribute: sum(k for k, g in zip(t['n'], names, strict=True) if g is None)}
+        if y_true: lost[y_true] = t['no_y'].sum()
         _refuse(lost, rows, t['n'][keep].sum(), s.missing)
-        if len(names) > 2*s.max_groups: raise InputError(f"`{attribute}` has {len(set(names)):,} different values; put them into bands, or raise `max_groups` (now {s.max_groups})")
+        if len(set(names)) > s.max_groups: raise _many(attribute, len(set(names)), s.max_groups)
         order = sorted(np.flatnonzero(keep), key=lambda i: (names[i] is None, names[i] or ''))
         t, names = {k: v[order] for k, v in t.items()}, [group_name((names[i],)) for i in order]
-        if not all(np.isfinite(v).all() for v in t.values()): raise InputError(f"`{y_pred}`{f' and `{y_true}`' if y_true else ''} must hold finite numbers; mend or leave out the rows where they do not")
+        if not all(np.isfinite(v).all() for v in t.values()):
+            raise InputError(f"`{y_pred}`{f' and `{y_true}`' if y_true else ''} must hold finite numbers; "
+                             "mend or leave out the rows where they do not")
         n = t['n']
-        found = {'mean_prediction': [v + centre for v in mean_limits(n, t['p1'], t['p2'], s.level)], 'share_above_median': [t['above']/n, *wilson(t['above'], n, s.level)],
-                 'share_at_median': [t['tied']/n]}
-        if y_true: found |= {'mean_outcome': [v + centre for v in mean_limits(n, t['y1'], t['y2'], s.level)], 'mean_error': mean_limits(n, t['e1'], t['e2'], s.level),
+        found = {'mean_prediction': [v + centre for v in mean_limits(n, t['p1'], t['p2'], s.level)],
+                 'share_above_median': [t['above']/n, *wilson(t['above'], n, s.level)], 'share_at_median': [t['tied']/n]}
+        if y_true: found |= {'mean_outcome': [v + centre for v in mean_limits(n, t['y1'], t['y2'], s.level)],
+                             'mean_error': mean_limits(n, t['e1'], t['e2'], s.level),
                              'rmse': rmse_limits(n, t['e2'], t['e4'], s.level), 'mae': [t['ea']/n], 'r2': [r_squared(n, t['y1'], t['y2'], t['e2'])]}
         place = [[None if _missing(v) else _text(v) for v in cut['_group']].index(None if g == MISSING else g) for g in names]
         found |= {k: [np.array(cut[k], float)[place]] for k in asked}
@@ -375,7 +386,8 @@ def _mean_gap(found, total, square, n, names, level):
         best = max(best, (b.value - a.value - normal_reach(1 - (1 - level)/len(pairs))*var**.5, (a, b)), key=lambda x: x[0])
     if best[1] is None: return []
     (least, (a, b)) = best
-    return [f"By {a.attribute}, predictions err by {b.value:+.4g} on average for {b.group} and by {a.value:+.4g} for {a.group}; the difference is at least {least:.3g}."]
+    return [f"By {a.attribute}, predictions err by {b.value:+.4g} on average for {b.group} and by {a.value:+.4g} for {a.group}; "
+            f"the difference is at least {least:.3g}."]
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #209d9c4e
 def tied_exposure(
@@ -387,7 +399,7 @@ def tied_exposure(
     until = np.concatenate([[0.], np.cumsum(1/np.log2(1 + rank))])
     return (until[above + tied] - until[above])/tied
 
-# %% ../../nbs/15_fairness/10_outcomes.ipynb #0dca98aa
+# %% ../../nbs/15_fairness/10_outcomes.ipynb #00c2f590
 def query_sums(
     query:np.ndarray,     # List of each cell, 0, 1, 2 …; [cell]
     score:np.ndarray,     # Its score; the highest comes first
@@ -397,7 +409,7 @@ def query_sums(
     k:int,                # Length of the top
 )->np.ndarray:            # [query, group, (candidates, places in the top k, exposure, relevance)]
     "What each group gets of each list, on average over random orders among equal scores"
-    order = np.lexsort((-score, query))
+    order = np.lexsort((relevance, group, -score, query)) # whole, so that sums do not hang on the order in which an engine hands over
     query, score, group, n, relevance = (v[order] for v in (query, score, group, n, relevance))
     first = np.r_[True, query[1:] != query[:-1]]
     tie = np.cumsum(first | np.r_[True, score[1:] != score[:-1]]) - 1
@@ -407,6 +419,17 @@ def query_sums(
     out = np.zeros((query.max() + 1, group.max() + 1, 4))
     np.add.at(out, (query, group), np.stack([n, n*np.clip(k - above, 0, tied)/tied, n*tied_exposure(above, tied), relevance], -1))
     return out
+
+# %% ../../nbs/15_fairness/10_outcomes.ipynb #00fda38a
+def shares(
+    totals:np.ndarray, # [..., group, (candidates, places in the top k, exposure, relevance)]
+)->dict[str, np.ndarray]: # Metric → [..., group]; the ratios are 1 where a group gets what its share of candidates (or of relevance) is
+    "What each group gets of the whole, and compared with its share of the candidates"
+    with np.errstate(all='ignore'):
+        part = totals/totals.sum(-2, keepdims=True)
+        candidates, top, exposure, relevance = np.moveaxis(part, -1, 0)
+        return dict(candidate_share=candidates, top_share=top, top_ratio=top/candidates, exposure_share=exposure,
+                    exposure_per_person=totals[..., 2]/totals[..., 0], exposure_ratio=exposure/candidates, exposure_per_relevance=exposure/relevance)
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #c47a83a6
 def resample_queries(
@@ -419,18 +442,7 @@ def resample_queries(
     parts = np.array_split(flat, len(flat)//10_000 + 1) # Keeps the matrix of weights small
     return sum(rng.poisson(1, (draws, len(part))).astype(float) @ part for part in parts).reshape(draws, *sums.shape[1:])
 
-# %% ../../nbs/15_fairness/10_outcomes.ipynb #f94d7c5b
-def shares(
-    totals:np.ndarray, # [..., group, (candidates, places in the top k, exposure, relevance)]
-)->dict[str, np.ndarray]: # Metric → [..., group]; the ratios are 1 where a group gets what its share of candidates (or of relevance) is
-    "What each group gets of the whole, and compared with its share of the candidates"
-    with np.errstate(all='ignore'):
-        part = totals/totals.sum(-2, keepdims=True)
-        candidates, top, exposure, relevance = np.moveaxis(part, -1, 0)
-        return dict(candidate_share=candidates, top_share=top, top_ratio=top/candidates, exposure_share=exposure,
-                    exposure_per_person=totals[..., 2]/totals[..., 0], exposure_ratio=exposure/candidates, exposure_per_relevance=exposure/relevance)
-
-# %% ../../nbs/15_fairness/10_outcomes.ipynb #7c376449
+# %% ../../nbs/15_fairness/10_outcomes.ipynb #5d632a8c
 def audit_ranking(
     data,                    # A frame, or the path of a CSV or Parquet file; a row per candidate
     *,
@@ -459,9 +471,9 @@ def audit_ranking(
         _refuse({columns[r]: n[e].sum() for r, e in raw.items()}, int(n.sum()), n[keep].sum(), s.missing)
         words = [None if e else _text(v) for v, e in zip(t['group'], raw['group'], strict=True)]
         names = sorted({w for w, x in zip(words, keep, strict=True) if x}, key=lambda v: (v is None, v or ''))
-        if len(names) > s.max_groups: raise InputError(f"`{attribute}` has {len(names):,} different values; put them into bands, or raise `max_groups` (now {s.max_groups})")
-        group, lists = np.array([names.index(w) if x else 0 for w, x in zip(words, keep, strict=True)])[keep], {}
-        place = np.array([lists.setdefault(_text(v), len(lists)) for v, x in zip(t['query'], keep, strict=True) if x])
+        if len(names) > s.max_groups: raise _many(attribute, len(names), s.max_groups)
+        group = np.array([names.index(w) if x else 0 for w, x in zip(words, keep, strict=True)])[keep]
+        place = np.unique([_text(v) for v, x in zip(t['query'], keep, strict=True) if x], return_inverse=True)[1]
         x, r = (np.array([*v], float)[keep] if v else np.zeros(keep.sum()) for v in (t['score'], t.get('relevance')))
         if not np.isfinite(x).all(): raise InputError(f"`{score}` must hold finite numbers; mend or leave out the rows where it does not")
         if not (np.isfinite(r) & (r >= 0)).all(): raise InputError(f"`{relevance}` must be 0 or more, and finite; mend or leave out the rows where it is not")
@@ -472,11 +484,11 @@ def audit_ranking(
             few = f"{behind[i]} lists, fewer than {ENOUGH_QUERIES}: not enough to say how sure this is" if behind[i] < ENOUGH_QUERIES else None
             for metric, value in found.items():
                 if metric == 'exposure_per_relevance' and not relevance: continue
-                limits = (None, None) if few else np.nanquantile(drawn[metric][:, i], [(1 - s.level)/2, (1 + s.level)/2])
+                limits = (None, None) if few or not np.isfinite(value[i]) else np.nanquantile(drawn[metric][:, i], [(1 - s.level)/2, (1 + s.level)/2])
                 none = None if np.isfinite(value[i]) else "there is no relevance to divide by"
                 values.append(v := _entry(attribute, group_name((g,)), metric, sums[:, i, 0].sum(), s.min_count, value[i], *limits, reason=none or few))
                 if metric in ('top_ratio', 'exposure_ratio', 'exposure_per_relevance') and v.low is not None and not v.low <= 1 <= v.high:
                     what = {'top_ratio': f"places in the top {k}", 'exposure_ratio': 'exposure'}.get(metric, 'exposure')
-                    findings.append(f"By {attribute}, {v.group} get {v.value:.2f} times the {what} that their share of the "
+                    findings.append(f"By {attribute}, {v.group}: {v.value:.2f} times the {what} that their share of the "
                                     f"{'relevance' if metric.endswith('relevance') else 'candidates'} would give ({v.low:.2f} to {v.high:.2f}).")
     return RankingAudit(values=tuple(values), findings=tuple(findings), level=s.level, rows=int(n.sum()), dropped=int(n[~keep].sum()))
