@@ -305,12 +305,12 @@ def rmse_limits(
     error_sq:np.ndarray, # Sum of squared errors
     error_4:np.ndarray,  # Sum of their fourth powers
     level:float=.95,     # Confidence level
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Root mean squared error, lower and upper limit; none where its square is known to a fifth or worse
-    "Root mean squared error, with an interval on the log scale"
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Root mean squared error, lower and upper limit; none for fewer than 200
+    "Root mean squared error, with an interval on the log scale; heavy tails also leave it without limits"
     with np.errstate(all='ignore'):
         mean = np.asarray(error_sq, float)/n
         relative = np.sqrt(np.maximum(error_4/n - mean**2, 0)/(np.asarray(n, float) - 1))/mean
-        reach = np.exp(normal_reach(level)*np.where(relative <= .2, relative, np.nan)/2)
+        reach = np.exp(normal_reach(level)*np.where((np.asarray(n) >= 200) & (relative <= .25), relative, np.nan)/2)
     return np.sqrt(mean), np.sqrt(mean)/reach, np.sqrt(mean)*reach
 
 # %% ../../nbs/15_fairness/10_outcomes.ipynb #f968b3db
