@@ -10,6 +10,9 @@ __all__ = ['VERDICTS', 'EXIT_CODES', 'WORDS', 'Section', 'table', 'FairnessAudit
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from fastcore.basics import patch
+
+import dlcourse
 from ..course.settings import InputError
 from ..fairness.counts import KNOWN, Tally
 from ..fairness.groups import METRICS, Disparity, Rate, group_name
@@ -127,7 +130,7 @@ def findings(audit):
     if audit.withheld:
         one = len(audit.withheld) == 1
         out.append(f"{len(audit.withheld)} {'group' if one else 'groups'} of fewer than {audit.min_count} people {'is' if one else 'are'} not judged.")
-    return out + [text for section in audit.sections for text in section.findings[:3]] # The section has them all
+    return out + [text for section in audit.sections if section.name in ('scores', 'subgroups') for text in section.findings[:2]] # Laws have their own place
 
 def warnings(audit):
     "What a reader has to know before believing a number"
@@ -162,3 +165,19 @@ def class_values(audit, role):
     if role not in audit.tally.classes: return None
     if role == 'prediction' and (t := audit.columns['threshold']) is not None: return dict(positive=[f'at least {t:g}'], negative=[f'under {t:g}'])
     return {side: sorted(str(v) for v, k in audit.tally.classes[role].items() if k == (side == 'positive')) for side in ('positive', 'negative')}
+
+# %% ../../nbs/20_audit/00_findings.ipynb #5b22599d
+@patch
+def to_dict(self:FairnessAudit)->dict:
+    "The report as plain JSON values (report.schema.json)"
+    return dict(
+        schema='dlcourse/fairness-report/2', title=self.title, created=self.created, dlcourse=dlcourse.__version__,
+        source=dict(name=self.source, rows=self.tally.rows, rows_used=self.tally.rows - self.tally.dropped),
+        columns=self.columns, classes={role: class_values(self, role) for role in ('prediction', 'label')}, favorable=self.favorable,
+        missing=dict(policy=self.missing, rows=sum(self.tally.missing.values()), dropped=self.tally.dropped, columns=self.tally.missing),
+        level=self.level, min_count=self.min_count, policy=asdict(self.policy) if self.policy else None, verdict=self.verdict,
+        findings=findings(self), warnings=warnings(self), population=base_rates(self), withheld=self.withheld,
+        out_of_scope=self.out_of_scope,
+        overall=[asdict(r) for r in self.overall], rates=[asdict(r) for r in self.rates], disparities=[asdict(d) for d in self.disparities],
+        sections=[asdict(s) for s in self.sections],
+        metrics={m: dict(zip(('label', 'meaning', 'of'), WORDS[m], strict=True)) for m in dict.fromkeys(r.metric for r in self.rates)})

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .findings import Section, table
 from ..course.settings import InputError
-from ..fairness.law import DISCLAIMER, NOT_MEASURED, PROFILES, FourFifths, LocalLaw144, evidence, four_fifths, local_law_144, profile
+from ..fairness.impact import FourFifths, four_fifths
+from ..fairness.law import DISCLAIMER, NOT_MEASURED, PROFILES, LocalLaw144, evidence, local_law_144, profile
 from ..fairness.scores import ScoreAudit, audit_scores
 from ..fairness.subgroups import Subgroups, discover
 
@@ -161,11 +162,14 @@ def sections(found, data, profiles, inputs, strata, subgroups, how, tell):
         out.append(subgroup_section(discover(data, prediction=columns['prediction'], attributes=subgroups, threshold=columns['threshold'],
                                              positive=how['positive'], min_count=found.min_count)))
     if 'four-fifths' in profiles:
-        counts = [(c, found.tally.by(*c)) for c in found.crossed if len(c) < 3]
+        counts = [(c, n) for c in found.crossed if len(c) < 3 and len((n := found.tally.by(*c)).groups) <= 100]
         within = {c: found.tally.by(*c, strata) for c, _ in counts if strata and strata not in c and len(c) < 2}
-        out.append(four_fifths_section(four_fifths(n, favorable=found.favorable['prediction'], strata=within.get(c), level=found.level) for c, n in counts))
+        out.append(four_fifths_section(four_fifths(n, favorable=found.favorable['prediction'], strata=within.get(c), level=found.level,
+                                                   draws=min(9_999, 5*10**7//len(n.groups)**2)) for c, n in counts))
     if 'nyc-ll144' in profiles:
         tell('Filling in the tables of Local Law 144 …')
         out.append(local_law_section(_local_law(found, data, inputs, how)))
-    report = replace(found, sections=tuple(out)).to_dict()
-    return out + [evidence_section(name, report) for name in ('eu-ai-act', 'nist-ai-rmf') if name in profiles]
+    if clauses := [name for name in ('eu-ai-act', 'nist-ai-rmf') if name in profiles]:
+        report = replace(found, sections=tuple(out)).to_dict()
+        out += [evidence_section(name, report) for name in clauses]
+    return out
