@@ -1095,6 +1095,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'dlcourse/training/loop.py'),
                                         'dlcourse.training.loop.backward_in_parts': ( '02_training/loop.html#backward_in_parts',
                                                                                       'dlcourse/training/loop.py'),
+                                        'dlcourse.training.loop.backward_whole': ( '02_training/loop.html#backward_whole',
+                                                                                   'dlcourse/training/loop.py'),
                                         'dlcourse.training.loop.cosine': ('02_training/loop.html#cosine', 'dlcourse/training/loop.py'),
                                         'dlcourse.training.loop.digest': ('02_training/loop.html#digest', 'dlcourse/training/loop.py'),
                                         'dlcourse.training.loop.evaluate': ('02_training/loop.html#evaluate', 'dlcourse/training/loop.py'),
