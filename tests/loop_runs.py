@@ -42,14 +42,15 @@ def long_run(checkpoint, callbacks):
     model = network()
     random.seed(5), np.random.seed(5)
     config = replace(QUIET, epochs=30, lr=.01, schedule=cosine(150, warmup=10), clip=1., accumulate=2, checkpoint=checkpoint, every=4 if checkpoint else None)
-    return model, fit(model, batches(), F.cross_entropy, config, [*callbacks, EarlyStopping(patience=6), Noise()], valid=held_out(), metrics={'accuracy': accuracy})
+    callbacks = [*callbacks, EarlyStopping(patience=6), Noise()]
+    return model, fit(model, batches(), F.cross_entropy, config, callbacks, valid=held_out(), metrics={'accuracy': accuracy})
 
 
 def shared_run(name):
     histories = {}
     for how in ({}, {'accumulate': 3, 'clip': .1, 'schedule': cosine(30)}):
-        history = fit(small(), Batches(X[:81], Y[:81], batch_size=20, seed=4), F.cross_entropy, replace(QUIET, progress=True if how else False, lr=.02, checkpoint=f'{name}{len(how)}', every=3, **how),
-                      [EarlyStopping(patience=3)], valid=held_out())
+        config = replace(QUIET, progress=bool(how), lr=.02, checkpoint=f'{name}{len(how)}', every=3, **how)
+        history = fit(small(), Batches(X[:81], Y[:81], batch_size=20, seed=4), F.cross_entropy, config, [EarlyStopping(patience=3)], valid=held_out())
         histories[str(len(how))] = {'losses': history.losses, 'rows': history.rows}
     if os.environ.get('RANK', '0') == '0': save_state(f'{name}.end', histories)
     return histories

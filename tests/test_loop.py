@@ -63,7 +63,8 @@ def test_a_run_killed_at_a_random_moment_goes_on_bit_for_bit(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'run.py').write_text(SCRIPT.format(path=[str(here), str(here.parent)]))
     checkpoint, log = tmp_path/'run.safetensors', tmp_path/'steps'
-    start = lambda pause: subprocess.Popen([sys.executable, 'run.py', str(checkpoint), str(log), str(pause)], cwd=tmp_path, env=os.environ | {'OMP_NUM_THREADS': '1'})
+    one_thread = os.environ | {'OMP_NUM_THREADS': '1'}
+    start = lambda pause: subprocess.Popen([sys.executable, 'run.py', str(checkpoint), str(log), str(pause)], cwd=tmp_path, env=one_thread)
     process = start(.01)
     began = time.monotonic()
     while not checkpoint.exists() and time.monotonic() < began + 60: time.sleep(.01)
@@ -115,7 +116,8 @@ def test_a_longer_run_continues_a_finished_one(tmp_path):
 def test_a_run_that_stopped_early_stays_stopped(tmp_path):
     def run():
         model = network()
-        return model, fit(model, batches(), F.cross_entropy, replace(QUIET, epochs=60, lr=.05, checkpoint=tmp_path/'run'), [EarlyStopping(patience=2)], valid=held_out())
+        config = replace(QUIET, epochs=60, lr=.05, checkpoint=tmp_path/'run')
+        return model, fit(model, batches(), F.cross_entropy, config, [EarlyStopping(patience=2)], valid=held_out())
     (model, history), (again, same_history) = run(), run()
     assert same_history.rows == history.rows and len(history.rows) < 60 and same_history.stopped == history.stopped
     assert same(again.state_dict(), model.state_dict())
@@ -162,7 +164,8 @@ def test_a_checkpoint_is_json_and_tensors_and_nothing_is_pickled(tmp_path, monke
 
 
 def test_any_state_comes_back_as_it_was(tmp_path):
-    state = {'a': [1, 2.5, None, True, 'x', (3, 'y')], 4: {'deep': [torch.arange(3), {}]}, 'best': float('inf'), 'bf16': torch.ones(2, dtype=torch.bfloat16), 'n': np.int64(3)}
+    state = {'a': [1, 2.5, None, True, 'x', (3, 'y')], 4: {'deep': [torch.arange(3), {}]}, 'best': float('inf'),
+             'bf16': torch.ones(2, dtype=torch.bfloat16), 'n': np.int64(3)}
     back = load_state(save_state(tmp_path/'s', state))
     assert back['a'] == state['a'] and isinstance(back['a'][5], tuple) and back['best'] == float('inf') and back['n'] == 3
     assert torch.equal(back[4]['deep'][0], torch.arange(3)) and back[4]['deep'][1] == {} and torch.equal(back['bf16'], state['bf16'])
@@ -225,8 +228,8 @@ t.shared_run('two')
 def test_two_processes_under_torchrun_train_as_one_does(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'two.py').write_text(TWO.format(path=[str(here), str(here.parent)]))
-    two = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', 'two.py'], cwd=tmp_path, capture_output=True, text=True,
-                         env=os.environ | {'OMP_NUM_THREADS': '1'}, timeout=120)
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', 'two.py']
+    two = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {'OMP_NUM_THREADS': '1'}, timeout=120)
     assert two.returncode == 0, two.stderr
     theirs, ours = load_state(tmp_path/'two.end'), shared_run('one')
     for key in ours: # 81 rows in batches of 20: the last has one row, and a process has none
@@ -300,7 +303,8 @@ def test_bfloat16_trains_and_float16_needs_a_gpu():
     full, half = (fit(small(), batches(), F.cross_entropy, replace(QUIET, precision=p), valid=held_out()) for p in ('float32', 'bfloat16'))
     assert full.losses != half.losses
     np.testing.assert_allclose(full.losses, half.losses, atol=.02)
-    with pytest.raises(InputError, match='`precision` is float16, which needs a GPU; use bfloat16'): fit(small(), batches(), F.cross_entropy, replace(QUIET, precision='float16'))
+    with pytest.raises(InputError, match='`precision` is float16, which needs a GPU; use bfloat16'):
+        fit(small(), batches(), F.cross_entropy, replace(QUIET, precision='float16'))
 
 
 def test_frozen_parameters_stay():
@@ -318,7 +322,8 @@ def test_the_history_is_a_frame_with_a_row_for_each_epoch():
     model = small()
     history = fit(model, batches(), F.cross_entropy, QUIET, valid={'valid': held_out(), 'again': batches(50)}, metrics={'accuracy': accuracy, 'f1': f1})
     frame = history.frame
-    assert isinstance(frame, pl.DataFrame) and frame.columns == ['epoch', 'step', 'lr', 'train_loss', 'valid_loss', 'valid_accuracy', 'valid_f1', 'again_loss', 'again_accuracy', 'again_f1']
+    assert isinstance(frame, pl.DataFrame) and frame.columns == ['epoch', 'step', 'lr', 'train_loss', 'valid_loss', 'valid_accuracy', 'valid_f1',
+                                                                 'again_loss', 'again_accuracy', 'again_f1']
     assert frame['epoch'].to_list() == [1, 2, 3, 4] and frame['step'].to_list() == [6, 12, 18, 24]
     epoch = history.losses[-6:]
     assert history['train_loss'][-1] == pytest.approx((sum(epoch[:5])*16 + 4*epoch[5])/84)
@@ -401,7 +406,8 @@ def test_a_loss_that_is_no_number_says_at_which_step(tmp_path):
     class Spoil(Callback):
         def on_step(self, run):
             if run.step == 12: run.parameters[0].data[0] = float('inf')
-    with pytest.raises(InputError, match=r'the weights are not finite at step 12, in epoch 2'): fit(small(), batches(), F.cross_entropy, replace(QUIET, checkpoint=tmp_path/'other'), [Spoil()])
+    with pytest.raises(InputError, match=r'the weights are not finite at step 12, in epoch 2'):
+        fit(small(), batches(), F.cross_entropy, replace(QUIET, checkpoint=tmp_path/'other'), [Spoil()])
     assert load_state(tmp_path/'other')['step'] == 6
 
 

@@ -247,7 +247,8 @@ class History:
         return pl.DataFrame(self.rows)
 
     def __getitem__(self, name:str)->list:
-        if not self.rows or name not in self.rows[0]: raise InputError(f"`{name}` is not in the history; there are: {', '.join(self.rows[0]) if self.rows else 'no rows'}")
+        there = self.rows[0] if self.rows else ['no rows']
+        if not self.rows or name not in there: raise InputError(f"`{name}` is not in the history; there are: {', '.join(there)}")
         return [row[name] for row in self.rows]
 
     def __repr__(self): return f"History({self.stopped}: {len(self.rows)} epochs, {len(self.losses):,} steps)\n{self.frame}"
@@ -330,8 +331,9 @@ def _packed(value, tensors, name):
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().clone().contiguous()
         return {'tensor': name}
-    if isinstance(value, Mapping): return {'dict': [[_packed(k, tensors, name), _packed(v, tensors, f'{name}.{k}' if name else str(k))] for k, v in value.items()]}
-    if isinstance(value, (list, tuple)): return {type(value).__name__: [_packed(v, tensors, f'{name}.{i}') for i, v in enumerate(value)]}
+    inside = lambda key: f'{name}.{key}' if name else str(key)
+    if isinstance(value, Mapping): return {'dict': [[_packed(k, tensors, name), _packed(v, tensors, inside(k))] for k, v in value.items()]}
+    if isinstance(value, (list, tuple)): return {type(value).__name__: [_packed(v, tensors, inside(i)) for i, v in enumerate(value)]}
     if isinstance(value, np.generic): value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)): return value
     raise InputError(f"`{name}` cannot be saved: it must be made of numbers, text, lists, dicts and tensors, got {type(value).__name__}")
@@ -430,7 +432,8 @@ LOOK = 256 # Steps between two looks at the losses: each look waits for the devi
 class Run:
     "A training run: what callbacks see, and what a checkpoint holds"
     def __init__(self, model, batches, loss, config, callbacks, valid, metrics):
-        if iter(batches) is batches: raise InputError("`batches` can be gone through only once; give `Batches`, a DataLoader or a list, which begin anew in each epoch")
+        if iter(batches) is batches:
+            raise InputError("`batches` can be gone through only once; give `Batches`, a DataLoader or a list, which begin anew in each epoch")
         self.model, self.loss, self.config, self.metrics = model, loss, config, metrics
         self.device, self.rank, self.world = join_processes(config.device)
         if config.precision == 'float16' and self.device.type == 'cpu':
@@ -459,14 +462,15 @@ class Run:
     def described(self)->dict:
         "All that must be the same for a run to go on as if nothing had happened"
         group = {k: v for k, v in self.optimizer.param_groups[0].items() if k != 'params'}
-        data = self.batches
-        data = {k: getattr(data, k) for k in ('rows', 'batch_size', 'shuffle', 'seed', 'drop_last')} if isinstance(data, Batches) else {'type': type(data).__name__}
+        data, known = self.batches, ('rows', 'batch_size', 'shuffle', 'seed', 'drop_last')
+        data = {k: getattr(data, k) for k in known} if isinstance(data, Batches) else {'type': type(data).__name__}
+        shape = lambda t: f"{'×'.join(map(str, t.shape)) or 'number'} {str(t.dtype).removeprefix('torch.')}"
         about = {k: getattr(self.config, k) for k in ('accumulate', 'clip', 'precision')} | {
             'optimizer': type(self.optimizer).__name__, **{f'optimizer.{k}': v for k, v in group.items()},
             **({f'schedule({2**k - 1})': self.config.schedule(2**k - 1) for k in range((self.total or 1000).bit_length())} if self.config.schedule else {}),
             'loss': getattr(self.loss, '__qualname__', type(self.loss).__name__), 'callbacks': [c.name for c in self.callbacks], 'processes': self.world,
             **{f'batches.{k}': v for k, v in data.items()},
-            **{f'model.{name}': f"{'×'.join(map(str, t.shape)) or 'number'} {str(t.dtype).removeprefix('torch.')}" for name, t in self.model.state_dict().items()}}
+            **{f'model.{name}': shape(t) for name, t in self.model.state_dict().items()}}
         return json.loads(json.dumps(about, default=str))
 
 # %% ../../nbs/02_training/01_loop.ipynb #9fa8d47d
@@ -519,15 +523,17 @@ def restore(self:Run):
     path = self.config.checkpoint
     if not (path and self.config.resume and Path(path).exists()): return
     state = load_state(path)
-    was, way_out = state['about'], f"go back to that, or begin anew: another `checkpoint` file, or resume=False to overwrite {Path(path).name}"
+    was, file = state['about'], Path(path).name
+    way_out = f"go back to that, or begin anew: another `checkpoint` file, or resume=False to overwrite {file}"
     names = [name for name in was | self.about if was.get(name, '(not there)') != self.about.get(name, '(not there)')]
     if any(name.startswith('schedule') for name in was.keys() & self.about.keys()): # A longer run asks its schedule for more steps
         names = [name for name in names if name in was and name in self.about or not name.startswith('schedule')]
     if names:
-        said = '; '.join(f"`{name}` was {was.get(name, '(not there)')} and is {self.about.get(name, '(not there)')}" for name in names[:4])
-        raise InputError(f"`checkpoint` {Path(path).name} is of a run that differs: {said}{f'; and {len(names) - 4} more' if len(names) > 4 else ''}. To go on, {way_out}")
+        said = [f"`{name}` was {was.get(name, '(not there)')} and is {self.about.get(name, '(not there)')}" for name in names]
+        if len(said) > 4: said[4:] = [f'and {len(said) - 4} more']
+        raise InputError(f"`checkpoint` {file} is of a run that differs: {'; '.join(said)}. To go on, {way_out}")
     if self.start_weights not in state['weights']:
-        raise InputError(f"`model` begins with other weights than the run of `checkpoint` {Path(path).name} began with (another seed?). Build it as it was then, or {way_out}")
+        raise InputError(f"`model` begins with other weights than the run of `checkpoint` {file} began with (another seed?). To go on, {way_out}")
     self.model.load_state_dict(state['model'])
     self.optimizer.load_state_dict(state['optimizer'])
     if self.scaler: self.scaler.load_state_dict(state['scaler'])
@@ -566,8 +572,9 @@ def look_at_losses(self:Run):
 @patch
 def not_finite(self:Run, what:str, step:int)->InputError:
     "The error for a run that has gone wrong"
-    return InputError(f"{what} at step {step:,}, in epoch {self.epoch + bool(self.place)}. Try a lower `lr` (it is {self.optimizer.param_groups[0]['lr']:.3g}), `clip=1.0`, or a `schedule` "
-                      "with a warm-up; if it happens at step 1, look for nan in the inputs, and for log(0) or a division by 0 in the loss")
+    rate = self.optimizer.param_groups[0]['lr']
+    return InputError(f"{what} at step {step:,}, in epoch {self.epoch + bool(self.place)}. Try a lower `lr` (it is {rate:.3g}), `clip=1.0`, "
+                      "or a `schedule` with a warm-up; if it happens at step 1, look for nan in the inputs, and for log(0) or a division by 0 in the loss")
 
 # %% ../../nbs/02_training/01_loop.ipynb #45d7c831
 @patch
@@ -647,6 +654,7 @@ def train(self:Run)->History:
             if over: self.save()
     self.history.stopped = self.stop or 'finished'
     for callback in self.callbacks: callback.on_end(self)
+    if self.world > 1: dist.barrier() # Nobody leaves while another still has something to do
     self.model.eval()
     self.bar.close(self)
     return self.history
