@@ -201,6 +201,7 @@ def balanced_accuracy(
     y_true, y_pred = _rows(y_true, y_pred)
     return float(np.mean([(y_pred[y_true == c] == c).mean() for c in np.unique(y_true)]))
 
+# %% ../../nbs/02_training/00_scores.ipynb #66ce08ae
 def _counts(y_true, y_pred, positive):
     y_true, y_pred = (v == positive for v in _rows(y_true, y_pred))
     return int((y_true & y_pred).sum()), int((~y_true & y_pred).sum()), int((y_true & ~y_pred).sum())
