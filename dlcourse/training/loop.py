@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LOOK', 'accuracy', 'outputs_of', 'backward_whole', 'evaluate', 'Batches', 'backward_in_parts', 'processes',
            'add_up_gradients', 'train_step', 'warmup', 'cosine', 'FitConfig', 'History', 'Callback', 'AtEpochs',
-           'EarlyStopping', 'random_states', 'set_random_states', 'save_state', 'load_state', 'Bar', 'join_processes',
+           'EarlyStopping', 'random_states', 'set_random_states', 'save_state', 'load_state', 'Bar', 'my_place', 'meet',
            'digest', 'Run', 'after_this_step', 'fit']
 
 # %% ../../nbs/02_training/01_loop.ipynb #3a8b1a93
@@ -404,20 +404,22 @@ class Bar:
         if not self.notebook: self.handle.stop()
 
 # %% ../../nbs/02_training/01_loop.ipynb #b21e3ea6
-def join_processes(
+def my_place(
     name:str|None, # A device; the setting where `None`
 )->tuple[torch.device, int, int]: # The device of this process, its rank, and how many there are
-    "Where to compute; under `torchrun`, also meet the other processes"
-    world, rank = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0))
-    where = device(name)
-    if world == 1: return where, 0, 1
-    if where.type == 'cuda':
-        where = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
-        torch.cuda.set_device(where)
-    if not dist.is_initialized():
-        dist.init_process_group('nccl' if where.type == 'cuda' else 'gloo')
-        atexit.register(dist.destroy_process_group)
-    return where, rank, world
+    "Where to compute, alone or as one of those that `torchrun` has started"
+    world, rank, where = int(os.environ.get('WORLD_SIZE', 1)), int(os.environ.get('RANK', 0)), device(name)
+    if world > 1 and where.type == 'cuda': where = torch.device('cuda', int(os.environ.get('LOCAL_RANK', 0)))
+    return where, rank if world > 1 else 0, world
+
+def meet(
+    where:torch.device, # The device of this process
+):
+    "Join the other processes, once"
+    if dist.is_initialized(): return
+    if where.type == 'cuda': torch.cuda.set_device(where)
+    dist.init_process_group('nccl' if where.type == 'cuda' else 'gloo')
+    atexit.register(dist.destroy_process_group)
 
 def digest(
     model:nn.Module,
@@ -435,15 +437,16 @@ class Run:
         if iter(batches) is batches:
             raise InputError("`batches` can be gone through only once; give `Batches`, a DataLoader or a list, which begin anew in each epoch")
         self.model, self.loss, self.config, self.metrics = model, loss, config, metrics
-        self.device, self.rank, self.world = join_processes(config.device)
+        self.device, self.rank, self.world = my_place(config.device)
         if config.precision == 'float16' and self.device.type == 'cpu':
             raise InputError("`precision` is float16, which needs a GPU; use bfloat16 or float32 on this device (cpu)")
         model.to(self.device)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        if self.world > 1:
-            for t in model.state_dict().values(): dist.broadcast(t, 0)
-            if isinstance(batches, Batches): torch.manual_seed(torch.initial_seed() + self.rank) # The same dropout in all processes would be no dropout
         self.optimizer = config.optimizer(self.parameters) if config.lr is None else config.optimizer(self.parameters, lr=config.lr)
+        if self.world > 1:
+            meet(self.device) # Not before there is an optimizer: the first one imports what would keep the group alive, and its threads, beyond the end
+            for t in model.state_dict().values(): dist.broadcast(t, 0)
+            if isinstance(batches, Batches): torch.manual_seed(torch.initial_seed() + self.rank) # The same dropout in all processes would be half the noise
         self.rates = [group['lr'] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(self.device.type) if config.precision == 'float16' else None
         self.context = nullcontext() if config.precision == 'float32' else torch.autocast(self.device.type, getattr(torch, config.precision))
