@@ -20,12 +20,12 @@ from ..course.settings import InputError
 # %% ../../nbs/01_foundations/06_depth.ipynb #8a20a7b8
 def norms_by_depth(
     layers:nn.Sequential,           # The network, a block per layer
-    x:Float[Tensor, "batch *dims"], # One batch
+    x:Float[Tensor, "*shape"],       # One batch
     loss:Callable,                  # From the output of the last layer to a number
 )->tuple[list[float], list[float]]: # Of the output of every layer: root mean square of the signal, and norm of the gradient of the loss
     "How large the signal and its gradient are at every depth; leaves the gradients of the parameters alone"
-    signals = []
-    for layer in layers: signals.append(x := layer(x.requires_grad_() if not signals and not x.requires_grad else x))
+    x, signals = x.detach().requires_grad_(), []
+    for layer in layers: signals.append(x := layer(x))
     grads = torch.autograd.grad(loss(x), signals)
     return [s.square().mean().sqrt().item() for s in signals], [g.norm().item() for g in grads]
 
@@ -196,5 +196,5 @@ class Residual(nn.Module):
     )->Float[Tensor, "*shape"]:    # x + scale·block(norm(x))
         "The input and something more; raises `InputError` where the block changes the shape"
         y = self.block(self.norm(x))
-        if y.shape != x.shape: raise InputError(f"`block` must keep the shape of its input, got {tuple(y.shape)} from {tuple(x.shape)}; project one of them first")
+        if y.shape != x.shape: raise InputError(f"`block` must keep the shape of its input, got {tuple(y.shape)} from {tuple(x.shape)}; project it back")
         return x + self.scale*y
