@@ -1,5 +1,6 @@
 "The project's own tools, on notebooks made for the purpose"
 import json
+import re
 import os
 import subprocess
 import sys
@@ -287,6 +288,20 @@ def test_gate_stops_at_the_first_step_that_fails(capsys):
     assert len(ran) == 1 and out[-1] == 'make test FAILED at "second": do this'
     assert [line.split()[-1] for line in out[-4:-1]] == ['first', 'second', 'all']
     assert gate.gate({'first': ran.append}) == 0 and capsys.readouterr().out.splitlines()[-1] == 'make test: all 1 steps hold'
+
+
+def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(gate, 'run', lambda *words, **env: ran.append(words))
+    monkeypatch.setenv('DLCOURSE_DATA', str(tmp_path))
+    gate.lessons(tmp_path)
+    out = capsys.readouterr().out
+    assert 'SKIPPED 01_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
+    pattern = ran[0][ran[0].index('--skip-file-re') + 1]
+    assert re.match(pattern, '01_groups.ipynb') and re.match(pattern, '_draft.ipynb') and not re.match(pattern, '02_autograd.ipynb')
+    monkeypatch.setattr(gate, 'without_data', dict)
+    gate.lessons(tmp_path)
+    assert '--skip-file-re' not in ran[1] and 'SKIPPED' not in capsys.readouterr().out
 
 
 @pytest.fixture
