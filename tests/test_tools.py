@@ -1,7 +1,7 @@
 "The project's own tools, on notebooks made for the purpose"
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from base64 import b64encode
