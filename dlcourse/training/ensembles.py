@@ -238,7 +238,7 @@ def own_rows(tensors:Sequence[Tensor], members:int, mask:Tensor|None)->list[Tens
     return [m.nonzero()[:, 0] for m in mask.cpu()]
 
 def measure(args:tuple, jobs:list, cores:int, possible:bool)->dict[str, float]: # Way → seconds; infinite where it does not work
-    "What all steps would take each way: nine are timed three times, less what a single one takes with all around it"
+    "What all steps would take each way: nine are timed three times, less what one takes with all around it"
     recipe, own = args[-2:]
     steps = [recipe.epochs*ceil(len(rows)/recipe.batch_size) for rows in own]
     few = min(9, *steps)
