@@ -78,13 +78,14 @@ def batch_norm(
     eps:float=1e-5,                     # Added to the variance
 )->tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"], Float[Tensor, " dim"]]: # y, x̂, and 1/√(variance + eps)
     "Each column to mean 0 and variance 1, then to a scale and offset of its own (Ioffe & Szegedy 2015)"
+    mean, var, n = x.mean(0) if training else running_mean, running_var, len(x)
+    centred = x - mean
     if training:
-        mean, var, n = x.mean(0), x.var(0, correction=0), len(x)
+        var = centred.square().mean(0)
         running_mean.lerp_(mean, momentum)
-        running_var.lerp_(var*n/(n - 1), momentum)
-    else: mean, var = running_mean, running_var
+        running_var.lerp_(var*(n/(n - 1)), momentum)
     rstd = (var + eps).rsqrt()
-    xhat = (x - mean)*rstd
+    xhat = centred*rstd
     return xhat*weight + bias, xhat, rstd
 
 # %% ../../nbs/01_foundations/06_depth.ipynb #250c80cf

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from math import ceil, inf, log
+from statistics import median
 from time import perf_counter
 
 import torch
@@ -81,7 +82,7 @@ class Recipe:
     def __post_init__(self):
         for name in ('epochs', 'batch_size'):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1: raise InputError(f"`{name}` must be a whole number from 1, got {value!r}")
+            if type(value) is not int or value < 1: raise InputError(f"`{name}` must be a whole number from 1, got {value!r}")
         for name in ('lr', 'weight_decay'):
             values = torch.as_tensor(getattr(self, name), dtype=torch.float64)
             if values.ndim > 1 or not (values >= 0).all() or values.isinf().any():
@@ -92,7 +93,8 @@ class Recipe:
     def each(self, name:str, members:int)->Float[Tensor, " members"]:
         "The learning rates, or the decays, of all members"
         values = torch.as_tensor(getattr(self, name), dtype=torch.float64)
-        if values.ndim and len(values) != members: raise InputError(f"`{name}` must be one number, or {members}, one for each member; got {len(values)}")
+        if values.ndim and len(values) != members:
+            raise InputError(f"`{name}` must be one number, or {members}, one for each member; got {len(values)}")
         return values.expand(members)
 
 def step_all(
@@ -107,8 +109,8 @@ def step_all(
     for name, grad in grads.items():
         p = state[name].detach()
         rate, decay = (v.to(p).view(-1, *[1]*(p.ndim - 1)) for v in (lr, weight_decay))
-        if recipe.optimizer == 'adamw': p.mul_(1 - rate*decay)
-        else: grad = grad + decay*p
+        if recipe.optimizer == 'adamw' and recipe.weight_decay: p.mul_(1 - rate*decay)
+        elif recipe.weight_decay: grad = grad + decay*p
         move, own = torch.zeros_like(p), memory.setdefault(name, {}) # How far each weight would go at a rate of 1
         if recipe.optimizer == 'sgd': sgd_update(move, grad, own, lr=1., momentum=recipe.momentum)
         else: adam_update(move, grad, own, lr=1.)
@@ -145,7 +147,7 @@ def fit_stacked(
     models, where = [start(make_model, seed).to(tensors[0].device).train() for seed in seeds], tensors[0].device
     uneven = len({len(rows) for rows in own}) > 1
     if uneven and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in models[0].modules()):
-        raise InputError("`mask` must give every member as many rows as the others where a model has batch norm, which would see the fillers; or use how='loop'")
+        raise InputError("`mask` must give all members equally many rows where a model has batch norm, which would see the fillers; or use how='loop'")
     trained = [name for name, p in models[0].named_parameters() if p.requires_grad]
     lr, decay = (recipe.each(name, len(seeds)).to(where) for name in ('lr', 'weight_decay'))
     plans = [plan(rows, recipe, seed) for rows, seed in zip(own, seeds, strict=True)]
@@ -171,7 +173,8 @@ def fit_stacked(
             at, factor = active.to(where), recipe.schedule(step) if recipe.schedule else 1.
             if losses is None: losses = values.new_full((len(seeds), int(last.max())), torch.nan)
             losses[at, step] = values.detach()
-            with torch.no_grad(): step_all(state, {n: g for n, g in zip(trained, grads, strict=True) if g is not None}, memory, recipe, lr[at]*factor, decay[at])
+            grads = {name: g for name, g in zip(trained, grads, strict=True) if g is not None}
+            with torch.no_grad(): step_all(state, grads, memory, recipe, lr[at]*factor, decay[at])
     return done, losses
 
 # %% ../../nbs/02_training/04_ensembles.ipynb #813496bc
@@ -216,7 +219,8 @@ def fit_in_processes(
     "Members in several processes, a core for each; they import this package afresh and never the caller's script"
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'OMP_NUM_THREADS': '1'}
     def run(share):
-        worker = subprocess.run([sys.executable, '-c', f'from {__name__} import serve; serve()'], input=pickle.dumps(share), env=environment, capture_output=True)
+        work = [sys.executable, '-c', f'from {fit_one.__module__} import serve; serve()']
+        worker = subprocess.run(work, input=pickle.dumps(share), env=environment, capture_output=True)
         if worker.returncode: raise RuntimeError(f"a process broke off: {worker.stderr.decode().strip()[-500:]}")
         return pickle.loads(worker.stdout)
     with ThreadPoolExecutor(processes) as pool: shares = list(pool.map(run, [jobs[i::processes] for i in range(processes)]))
@@ -235,18 +239,17 @@ def own_rows(tensors:Sequence[Tensor], members:int, mask:Tensor|None)->list[Tens
     return [m.nonzero()[:, 0] for m in mask.cpu()]
 
 def measure(args:tuple, jobs:list, cores:int, possible:bool)->dict[str, float]: # Way → seconds; infinite where it does not work
-    "What all steps would take each way: a few are timed, the quickest of three tries counts, and what one step takes with all around it is subtracted"
+    "What all steps would take each way: nine are timed three times, less what one takes with all around it"
     recipe, own = args[-2:]
     steps = [recipe.epochs*ceil(len(rows)/recipe.batch_size) for rows in own]
     few = min(9, *steps)
-    def least(f, most):
-        times = []
-        for _ in range(3):
-            began = perf_counter()
-            f(most)[1].sum().item() # Wait for a GPU
-            times.append(perf_counter() - began)
-        return min(times)
-    def per_step(f): return max((least(f, few) - least(f, 1))/(few - 1), 1e-9) if few > 1 else least(f, 1)
+    def once(f, most):
+        began = perf_counter()
+        f(most)[1].sum().item() # Wait for a GPU
+        return perf_counter() - began
+    def per_step(f):
+        pairs = [(once(f, few), once(f, 1)) for _ in range(3)]
+        return max(median(all_ - one for all_, one in pairs)/max(few - 1, 1), min(pairs)[0]/few/5) # A neighbour's noise must not make it free
     try: seconds = {'vmap': max(steps)*per_step(lambda most: fit_stacked(*args, most))}
     except (RuntimeError, InputError): seconds = {'vmap': inf}
     seconds['loop'] = sum(steps)*per_step(lambda most: fit_one(*jobs[0], most))
@@ -307,7 +310,7 @@ def fit_many(
     possible = tensors[0].device.type == 'cpu' and importable(make_model, loss, recipe)
     if how not in ('auto', 'vmap', 'loop', 'processes'): raise InputError(f"`how` must be auto, vmap, loop or processes, got {how!r}")
     if how == 'processes' and not possible:
-        raise InputError("`how='processes'` needs the CPU, and a `make_model` and a `loss` that can be imported (functions of a module, not of a page or a script); use 'auto'")
+        raise InputError("`how='processes'` needs the CPU, and `make_model` and `loss` that can be imported (not of a page or a script); use 'auto'")
     seconds = measure(args, jobs, cores, possible) if how == 'auto' else {}
     how = min(seconds, key=seconds.get) if how == 'auto' else how
     if how == 'vmap': state, losses = fit_stacked(*args)
