@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from dlcourse.course.settings import InputError
 from dlcourse.training.regularization import Dropout, clip_grad_norm_, decay_groups, dropout
 
+
 @pytest.mark.parametrize('p', [0., .1, .5, .9])
 def test_dropout_scales_as_torch_and_drops_as_often(p):
     torch.manual_seed(0)
