@@ -110,7 +110,7 @@ def successive_halving(
     "Train all a little, keep the best, train those on: until one is left, which has the last rung for itself"
     sizes = [len(configs)]
     while eta > 1 and sizes[-1] > 1: sizes.append(max(sizes[-1]//eta, 1))
-    if eta < 2 or budget < len(sizes)*max(sizes[0], 1) or not configs:
+    if eta < 2 or budget < len(sizes)*sizes[0] or not configs:
         raise InputError(f"`eta` must be 2 or more, `budget` {len(sizes)*sizes[0]} epochs or more, `configs` one or more; got {eta}, {budget}, {len(configs)}")
     alive, states, epochs, scores, rows = list(range(len(configs))), {}, 0, {}, []
     for rung, size in enumerate(sizes):
@@ -121,7 +121,8 @@ def successive_halving(
             score, states[k] = train(configs[k], more, states.get(k))
             scores[k] = -inf if isnan(score) else score
             rows.append(dict(rung=rung, config=k, epochs=epochs, score=score))
-    return Search(config=configs[alive[0]], score=rows[-1]['score'], state=states[alive[0]], spent=sum(s*(budget//(len(sizes)*s)) for s in sizes), rows=rows)
+    spent = sum(s*(budget//(len(sizes)*s)) for s in sizes)
+    return Search(config=configs[alive[0]], score=rows[-1]['score'], state=states[alive[0]], spent=spent, rows=rows)
 
 # %% ../../nbs/02_training/05_tuning.ipynb #e066d504
 @contextmanager
