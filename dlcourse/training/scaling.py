@@ -83,7 +83,8 @@ def fit_power_law(
     "Fit `a·n⁻ᵇ + c` with `a, c ≥ 0` and `b` in 0.01–4; raises `InputError` where the runs cannot say"
     n, loss = np.asarray(n, float), np.asarray(loss, float)
     if n.ndim != 1 or n.shape != loss.shape: raise InputError(f"`n` and `loss` must be two lists of one length, got shapes {n.shape} and {loss.shape}")
-    if not (np.isfinite(n) & np.isfinite(loss) & (n > 0) & (loss > 0)).all(): raise InputError("`n` and `loss` must be positive and finite; leave out runs that broke")
+    if not (np.isfinite(n) & np.isfinite(loss) & (n > 0) & (loss > 0)).all():
+        raise InputError("`n` and `loss` must be positive and finite; leave out runs that broke")
     if len(np.unique(n)) < 4 or len(n) < 5:
         raise InputError(f"`n` must hold four sizes and five runs at least, to fit three numbers; got {len(np.unique(n))} sizes, {len(n)} runs")
     if not 0 < level < 1: raise InputError(f"`level` must be between 0 and 1, got {level}")
