@@ -173,10 +173,12 @@ def claim(
             owner = trial.user_attrs.get('worker', 'nobody')
             if owner == worker or alive(path, owner): continue
             study.tell(trial.number, state=states.FAIL)
-            if 'seed' in trial.user_attrs: study.enqueue_trial(trial.params, user_attrs={'seed': trial.user_attrs['seed']})
+            whole = trial.params if trial.params.keys() == space.keys() else {} # Otherwise it died while they were drawn
+            if 'seed' in trial.user_attrs: study.enqueue_trial(whole, user_attrs={'seed': trial.user_attrs['seed']})
         known = study.get_trials()
         if sum(t.state in (states.COMPLETE, states.RUNNING) for t in known) >= trials: return None
-        own = max((t.user_attrs.get('seed', seed - 1) for t in known), default=seed - 1) + 1
+        new = max((t.user_attrs.get('seed', seed - 1) for t in known), default=seed - 1) + 1
+        own = next((t.user_attrs.get('seed', new) for t in known if t.state == states.WAITING), new)
         study.sampler = getattr(optuna.samplers, {'tpe': 'TPESampler', 'random': 'RandomSampler'}[sampler])(seed=own)
         trial = study.ask()
         if 'seed' not in trial.user_attrs: trial.set_user_attr('seed', own)
