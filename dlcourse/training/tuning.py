@@ -233,7 +233,8 @@ def tune(
     if processes == 1:
         work(*job)
         return opened
-    if not importable(*job): raise InputError("`objective` must be importable for more than one process: a function of a module, not of a page or script; or processes=1")
+    if not importable(*job):
+        raise InputError("`objective` must be importable where processes are several: a function of a module, not of a page; or processes=1")
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-c', f'from {work.__module__} import serve; serve()']
     workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for _ in range(processes)]
