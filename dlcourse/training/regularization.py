@@ -24,8 +24,8 @@ def dropout(
     "Set each number to zero with probability `p`, and make the others larger so that the mean stays (Srivastava et al. 2014)"
     if not 0 <= p < 1: raise InputError(f"`p` must be from 0 to below 1, got {p}; at 1 nothing would be left")
     if not training: return x
-    keep = torch.rand(x.shape, generator=generator, device=x.device) >= p
-    return x*keep/(1 - p)
+    chance = torch.rand(x.shape, generator=generator, device=x.device)
+    return x*(chance >= p)/(1 - p)
 
 # %% ../../nbs/02_training/03_regularization.ipynb #e548aada
 class Dropout(nn.Module):

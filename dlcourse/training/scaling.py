@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
@@ -34,7 +35,7 @@ def line_at(
     return weights, inverse, float(((X @ weights - 1)**2).sum())
 
 # %% ../../nbs/02_training/06_scaling.ipynb #7ad86e89
-EXPONENTS = np.geomspace(.01, 4, 200)
+EXPONENTS = np.geomspace(.01, 4, 100)
 
 @dataclass(frozen=True, kw_only=True)
 class PowerLaw:
@@ -55,14 +56,16 @@ class PowerLaw:
         free = len(self.n) - 3
         room = self.scatter**2*(free + student.ppf((1 + self.level)/2, free)**2)
         ends = []
-        for b, weights, inverse, left in _lines(self.n, self.loss):
+        near = np.geomspace(1e-6, 1, 50) # An exponent may be known to a millionth, or hardly at all
+        for b, weights, inverse, left in _lines(self.n, self.loss, np.concatenate([EXPONENTS, [self.b], self.b*(1 + near), self.b/(1 + near)])):
             x = np.array([n**-b, 1.])[:len(weights)]
             value = float(x @ weights)
             reach = np.sqrt(max(room - left, 0)*(value**2 + x @ inverse @ x))
             if left <= room: ends += [value - reach, value + reach]
         return float(self(n)), max(min(ends), 0.), max(ends)
     def __repr__(self):
-        return f'{self.a:.4g}·n^-{self.b:.3f} + {self.c:.4g}, runs scatter by {100*self.scatter:.2g} %, fitted on {len(self.n)} runs of {min(self.n):g} to {max(self.n):g}'
+        about = f'runs scatter by {100*self.scatter:.2g} %, fitted on {len(self.n)} runs of {min(self.n):g} to {max(self.n):g}'
+        return f'{self.a:.4g}·n^-{self.b:.3f} + {self.c:.4g}, {about}'
 
 def _lines(n, loss, exponents=EXPONENTS):
     "Every admissible line for every exponent: with the floor where it is not negative, and without"
@@ -72,7 +75,6 @@ def _lines(n, loss, exponents=EXPONENTS):
             scale = np.array([n.min()**b, 1.])[:len(weights)]
             if (weights >= 0).all(): yield b, weights*scale, inverse*np.outer(scale, scale), left
 
-# %% ../../nbs/02_training/06_scaling.ipynb #cf4c6797
 def fit_power_law(
     n:Sequence[float],    # Size of each run: rows, characters, parameters; several runs of a size are several entries
     loss:Sequence[float], # What each came to; positive
@@ -81,23 +83,24 @@ def fit_power_law(
     "Fit `a·n⁻ᵇ + c` with `a, c ≥ 0` and `b` in 0.01–4; raises `InputError` where the runs cannot say"
     n, loss = np.asarray(n, float), np.asarray(loss, float)
     if n.ndim != 1 or n.shape != loss.shape: raise InputError(f"`n` and `loss` must be two lists of one length, got shapes {n.shape} and {loss.shape}")
-    if not (np.isfinite(n) & np.isfinite(loss) & (n > 0) & (loss > 0)).all(): raise InputError("`n` and `loss` must be positive and finite; leave out runs that broke")
+    if not (np.isfinite(n) & np.isfinite(loss) & (n > 0) & (loss > 0)).all():
+        raise InputError("`n` and `loss` must be positive and finite; leave out runs that broke")
     if len(np.unique(n)) < 4 or len(n) < 5:
-        raise InputError(f"`n` must hold four sizes and five runs at least, for three numbers and their doubt; got {len(np.unique(n))} sizes, {len(n)} runs")
+        raise InputError(f"`n` must hold four sizes and five runs at least, to fit three numbers; got {len(np.unique(n))} sizes, {len(n)} runs")
     if not 0 < level < 1: raise InputError(f"`level` must be between 0 and 1, got {level}")
     def best(exponents): return min(_lines(n, loss, exponents), key=lambda line: line[3])
     b = best(EXPONENTS)[0]
-    for width in (.04, .002, .0001): b, weights, _, left = best((b*np.linspace(1 - width, 1 + width, 41)).clip(.01, 4))
+    for width in (.08, .004, .0002): b, weights, _, left = best((b*np.linspace(1 - width, 1 + width, 41)).clip(.01, 4))
     return PowerLaw(a=float(weights[0]), b=float(b), c=float(weights[1]) if len(weights) > 1 else 0.,
                     scatter=float(np.sqrt(left/(len(n) - 3))), level=level, n=n, loss=loss)
 
-# %% ../../nbs/02_training/06_scaling.ipynb #113f31b1
+# %% ../../nbs/02_training/06_scaling.ipynb #a7edf139
 def training_flops(
     widths:Sequence[int], # Of a dense network, from inputs to outputs
     rows:int,             # That pass through it, counted each time
 )->int:                   # A multiplication and an addition are two
     "Operations in the matrix products of training, forwards and backwards; the first layer's inputs need no gradient"
-    products = [a*b for a, b in zip(widths, widths[1:], strict=False)]
+    products = [a*b for a, b in pairwise(widths)]
     return rows*(6*sum(products) - 2*products[0])
 
 # %% ../../nbs/02_training/06_scaling.ipynb #d99add66
@@ -137,16 +140,16 @@ def gpu_counters(library='libnvidia-ml.so.1')->list: # Of (read, span, joules a 
     "The energy counters that NVIDIA's driver shows"
     try: nvml = ctypes.CDLL(library)
     except OSError: return []
-    count, found = ctypes.c_uint(), []
-    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)): return []
+    count, found, by = ctypes.c_uint(), [], ctypes.byref
+    if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetCount_v2(by(count)): return []
     for i in range(count.value):
         handle = ctypes.c_void_p()
         def read(handle=handle):
             joules = ctypes.c_ulonglong()
-            if fault := nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(joules)): raise OSError(f'NVML says {fault}')
+            if fault := nvml.nvmlDeviceGetTotalEnergyConsumption(handle, by(joules)): raise OSError(f'NVML says {fault}')
             return joules.value
         try:
-            if nvml.nvmlDeviceGetHandleByIndex_v2(i, ctypes.byref(handle)): continue
+            if nvml.nvmlDeviceGetHandleByIndex_v2(i, by(handle)): continue
             read()
         except OSError: continue
         found.append((read, 2**64, 1e-3))
@@ -183,9 +186,7 @@ class Meter:
             self._shown[part] = now
 
     def __exit__(self, *_):
-        self._done.set()
-        self._watch.join()
-        self._read()
+        self._done.set(), self._watch.join(), self._read()
         self.seconds, self.cpu_seconds = perf_counter() - self._began, _cpu_seconds() - self._cpu
         self.parts = {part: (self._used[part], 'measured') for part, counters in self.counters.items() if counters}
         if not self.counters.get('cpu'): self.parts['cpu'] = (self.cpu_seconds*self.watts_per_core, 'estimated')

@@ -110,7 +110,7 @@ def successive_halving(
     "Train all a little, keep the best, train those on: until one is left, which has the last rung for itself"
     sizes = [len(configs)]
     while eta > 1 and sizes[-1] > 1: sizes.append(max(sizes[-1]//eta, 1))
-    if eta < 2 or budget < len(sizes)*max(sizes[0], 1) or not configs:
+    if eta < 2 or budget < len(sizes)*sizes[0] or not configs:
         raise InputError(f"`eta` must be 2 or more, `budget` {len(sizes)*sizes[0]} epochs or more, `configs` one or more; got {eta}, {budget}, {len(configs)}")
     alive, states, epochs, scores, rows = list(range(len(configs))), {}, 0, {}, []
     for rung, size in enumerate(sizes):
@@ -121,7 +121,8 @@ def successive_halving(
             score, states[k] = train(configs[k], more, states.get(k))
             scores[k] = -inf if isnan(score) else score
             rows.append(dict(rung=rung, config=k, epochs=epochs, score=score))
-    return Search(config=configs[alive[0]], score=rows[-1]['score'], state=states[alive[0]], spent=sum(s*(budget//(len(sizes)*s)) for s in sizes), rows=rows)
+    spent = sum(s*(budget//(len(sizes)*s)) for s in sizes)
+    return Search(config=configs[alive[0]], score=rows[-1]['score'], state=states[alive[0]], spent=spent, rows=rows)
 
 # %% ../../nbs/02_training/05_tuning.ipynb #e066d504
 @contextmanager
@@ -172,10 +173,12 @@ def claim(
             owner = trial.user_attrs.get('worker', 'nobody')
             if owner == worker or alive(path, owner): continue
             study.tell(trial.number, state=states.FAIL)
-            if 'seed' in trial.user_attrs: study.enqueue_trial(trial.params, user_attrs={'seed': trial.user_attrs['seed']})
+            whole = trial.params if trial.params.keys() == space.keys() else {} # Otherwise it died while they were drawn
+            if 'seed' in trial.user_attrs: study.enqueue_trial(whole, user_attrs={'seed': trial.user_attrs['seed']})
         known = study.get_trials()
         if sum(t.state in (states.COMPLETE, states.RUNNING) for t in known) >= trials: return None
-        own = max((t.user_attrs.get('seed', seed - 1) for t in known), default=seed - 1) + 1
+        new = max((t.user_attrs.get('seed', seed - 1) for t in known), default=seed - 1) + 1
+        own = next((t.user_attrs.get('seed', new) for t in known if t.state == states.WAITING), new)
         study.sampler = getattr(optuna.samplers, {'tpe': 'TPESampler', 'random': 'RandomSampler'}[sampler])(seed=own)
         trial = study.ask()
         if 'seed' not in trial.user_attrs: trial.set_user_attr('seed', own)
@@ -230,7 +233,8 @@ def tune(
     if processes == 1:
         work(*job)
         return opened
-    if not importable(*job): raise InputError("`objective` must be importable for more than one process: a function of a module, not of a page or script; or processes=1")
+    if not importable(*job):
+        raise InputError("`objective` must be importable where processes are several: a function of a module, not of a page; or processes=1")
     environment = os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'OMP_NUM_THREADS': '1'}
     command = [sys.executable, '-c', f'from {work.__module__} import serve; serve()']
     workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for _ in range(processes)]
