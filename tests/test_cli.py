@@ -161,7 +161,7 @@ def test_doctor():
     code, out, err = dlcourse('doctor', '--json', DLCOURSE_SED='1')
     found = json.loads(out)
     assert (code, err) == (0, '') and found['unknown_variables'] == ['DLCOURSE_SED'] and set(found['extras']) >= {'lab', 'torch', 'fairness'}
-    assert set(extras()) == {'lab', 'torch', 'graphs', 'fairness', 'privacy', 'federated'} and 'data home' in dlcourse('doctor')[1]
+    assert set(extras()) == {'lab', 'torch', 'tuning', 'graphs', 'fairness', 'privacy', 'federated'} and 'data home' in dlcourse('doctor')[1]
 
 
 def test_version_and_help():
