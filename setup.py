@@ -1,4 +1,4 @@
-"Put the lessons and the data cards into the wheel; everything else about the build stands in pyproject.toml"
+"Put the lessons, the data cards, the laws and the templates into the wheel; everything else about the build stands in pyproject.toml"
 import json
 import shutil
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ('nbs', 'datasets')
+SHIPPED = ('nbs', 'datasets', 'assets', 'laws')
 
 
 class BuildWithLessons(build_py):
-    "Copy `nbs/` and `datasets/` into the package, notebooks without their outputs"
+    "Copy `nbs/`, `datasets/`, `assets/` and `laws/` into the package, notebooks without their outputs"
 
     def run(self):
         super().run()

@@ -25,8 +25,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from dlcourse.course.files import open_table
-from dlcourse.fairness.counts import count_groups
+from dlcourse.core.files import open_table
+from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, rate_values, rates
 
 NAMES = ('count', 'selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate', 'precision_score', 'accuracy_score')

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from dlcourse.fairness.uncertainty import LIMITS, _doubt, gap_bounds, newcombe, resample
-from dlcourse.training.evaluation import clopper_pearson, wilson
+from dlcourse.evaluation.intervals import clopper_pearson, wilson
 
 QUICK = '--quick' in sys.argv
 SIZES = (10, 30, 100) if QUICK else (10, 30, 100, 1000, 10_000, 100_000)

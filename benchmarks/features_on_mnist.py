@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dlcourse.course.catalogue import load
+from dlcourse.core.datasets import load
 from dlcourse.foundations.neurons import MLP, MLPConfig, oriented_gradients
 
 SIZES, SEEDS, STEPS = (1000, 10_000, 40_000), 3, 8000

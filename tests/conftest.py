@@ -19,7 +19,7 @@ def clean_environment(monkeypatch, tmp_path):
 @pytest.fixture
 def real():
     "`real('compas')` loads a downloaded data set, or skips with a message where it is not here"
-    from dlcourse.course.catalogue import card, is_here, load
+    from dlcourse.core.datasets import card, is_here, load
 
     def get(name):
         if not is_here(card(name)): pytest.skip(f"`{name}` is not in the data home; set DLCOURSE_DATA to a folder that has it")

@@ -11,9 +11,9 @@ import urllib.request
 
 import pytest
 
-from dlcourse.course.lessons import find_exercise
-from dlcourse.course.progress import progress
-from dlcourse.course.workspace import page_of, start
+from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.progress import progress
+from dlcourse.classroom.workspace import page_of, start
 
 NAME = 'causal_mask'
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
@@ -145,7 +145,7 @@ def stands(folder): return next(s for s in progress(folder).exercises if s.exerc
 def test_a_learner_solves_an_exercise(folder, server, browser):
     exercise = find_exercise(NAME)
     page = Page(browser, folder, page_of('transformers.attention', folder), server)
-    for says in ('#| default_exp', 'import torch.nn.functional', 'from dlcourse.course.progress import check'): page.run(says)
+    for says in ('#| default_exp', 'import torch.nn.functional', 'from dlcourse.classroom.progress import check'): page.run(says)
     blank = f'Your turn: {NAME}'
 
     page.run(blank)
@@ -165,7 +165,7 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
     assert (stands(folder).state, stands(folder).attempts) == ('passed', 2)
 
     page.save()
-    code = f'from dlcourse.course.progress import check_saved, progress; print(progress()); print(check_saved("{NAME}").outcome)'
+    code = f'from dlcourse.classroom.progress import check_saved, progress; print(progress()); print(check_saved("{NAME}").outcome)'
     env = os.environ | dict(PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     shown = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True, text=True)
     assert 'causal_mask  ✓ passed  2' in shown.stdout and shown.stdout.endswith('\npassed\n'), shown.stderr

@@ -16,9 +16,9 @@ from threading import Thread
 import pytest
 
 from dlcourse.course import catalogue
-from dlcourse.course.catalogue import Card, Column, DataFile, Outcome, card, cards, fetch, file_fault, load, read_card, read_idx
-from dlcourse.course.files import project_path
-from dlcourse.course.settings import InputError, settings
+from dlcourse.core.datasets import Card, Column, DataFile, Outcome, card, cards, fetch, file_fault, load, read_card, read_idx
+from dlcourse.core.files import project_path
+from dlcourse.core.settings import InputError, settings
 
 BODY = b'sex,paid\n' + b''.join(b'Female,%d\nMale,%d\n' % (i, i % 7) for i in range(20_000))
 
@@ -242,7 +242,7 @@ def test_threads_at_once(web, tmp_path):
 
 def test_processes_at_once(web, tmp_path):
     w = web()
-    code = ("import sys; from dlcourse.course.catalogue import *\n"
+    code = ("import sys; from dlcourse.core.datasets import *\n"
             f"f = DataFile(path='t.csv', size={len(BODY)}, sha256='{hashlib.sha256(BODY).hexdigest()}', addresses=('{w.address}',))\n"
             "c = Card(name='toy', title='', kind='downloaded', format='text', summary='', source='', license='', not_for=('all',), files=(f,))\n"
             f"print(len(load(c, {str(tmp_path)!r})))")
@@ -383,7 +383,7 @@ def test_pydoc_topics():
     assert 'loating' in topics['numbers'] and all(isinstance(t, str) for t in topics.values()) and topics is not load('pydoc_topics')
 
 def test_import_is_light():
-    code = "import sys, dlcourse.course.catalogue; print([m for m in ('polars', 'sklearn', 'rich', 'duckdb', 'numpy', 'urllib.request', 'matplotlib') if m in sys.modules])"
+    code = "import sys, dlcourse.core.datasets; print([m for m in ('polars', 'sklearn', 'rich', 'duckdb', 'numpy', 'urllib.request', 'matplotlib') if m in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from dlcourse.cli import course_lessons, extras
+from dlcourse.cli.app import course_lessons, extras
 
 ROOT = Path(__file__).parents[1]
 
 
 def dlcourse(*words, cwd=None, **env):
     "Run the command as a user would: exit code, output, errors"
-    done = subprocess.run([sys.executable, '-c', 'from dlcourse.cli import main; main()', *map(str, words)], capture_output=True, text=True, cwd=cwd,
+    done = subprocess.run([sys.executable, '-c', 'from dlcourse.cli.app import main; main()', *map(str, words)], capture_output=True, text=True, cwd=cwd,
                           env=os.environ | {'COLUMNS': '120', 'NO_COLOR': '1'} | env)
     return done.returncode, done.stdout, done.stderr
 
@@ -102,7 +102,7 @@ def test_a_hostile_column(tmp_path):
 
 
 def test_compas_as_a_practitioner_would(tmp_path, real):
-    from dlcourse.course.catalogue import fetch
+    from dlcourse.core.datasets import fetch
     real('compas')
     path = fetch('compas')['compas-scores-two-years.csv']
     code, out, err = dlcourse('audit', 'fairness', path, '--prediction', 'score_text', '--label', 'two_year_recid', '--positive', 'Medium', '--positive', 'High',
@@ -125,7 +125,7 @@ def test_demo(tmp_path):
 
 
 def test_a_fault_is_no_verdict(tmp_path):
-    code = "import dlcourse.course.catalogue as c, sys\ndef broken(): raise ZeroDivisionError('ours')\nc.cards = broken\nsys.argv = ['dlcourse', 'datasets', 'list']\nfrom dlcourse.cli import main; main()"
+    code = "import dlcourse.core.datasets as c, sys\ndef broken(): raise ZeroDivisionError('ours')\nc.cards = broken\nsys.argv = ['dlcourse', 'datasets', 'list']\nfrom dlcourse.cli.app import main; main()"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 2 and 'Traceback' in done.stderr and 'ours' in done.stderr
 
@@ -154,7 +154,7 @@ def test_lessons_are_in_the_order_of_the_course():
     order = [(x['part_number'], x['number']) for x in found]
     assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
     assert json.loads(dlcourse('lessons', '--json')[1]) == found
-    assert found[0]['module'] == 'dlcourse.course.settings'
+    assert found[0]['module'] == 'dlcourse.core.settings'
 
 
 def test_doctor():

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcourse.course.files import open_table
-from dlcourse.course.settings import InputError
-from dlcourse.fairness.counts import Clusters, Counts, classes, cluster_cells, count_groups
+from dlcourse.core.files import open_table
+from dlcourse.core.settings import InputError
+from dlcourse.fairness.counting import Clusters, Counts, classes, cluster_cells, count_groups
 
 FIVE = ['a', 'b', 'c', 'd', 'e']
 

@@ -12,8 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from dlcourse.course.settings import InputError
-from dlcourse.training.evaluation import (
+from dlcourse.core.settings import InputError
+from dlcourse.evaluation.intervals import (
     auc_interval,
     bootstrap_difference,
     clopper_pearson,
@@ -31,7 +31,7 @@ from dlcourse.training.evaluation import (
     sign_flip,
     wilson,
 )
-from dlcourse.training.scores import Undefined, accuracy, roc_auc
+from dlcourse.evaluation.metrics import Undefined, accuracy, roc_auc
 
 
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(.5, .999))

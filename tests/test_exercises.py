@@ -15,14 +15,15 @@ import pytest
 import torch
 
 from dlcourse.course import exercises
-from dlcourse.course.checks import Check, Result, run_check, verdict
-from dlcourse.course.exercises import check, check_cell, expect, expect_error, known_answers, passes, quiz, run
-from dlcourse.course.lessons import answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched
-from dlcourse.course.mutants import kills, mutants
-from dlcourse.course.settings import InputError
-from dlcourse.course.trials import Mismatch, OutOfTime, alike, freeze, time_limit, written
+from dlcourse.classroom.checks import Check, Result, run_check, verdict
+from dlcourse.classroom.checks import expect, expect_error
+from dlcourse.classroom.exercises import check, check_cell, known_answers, passes, quiz, run
+from dlcourse.classroom.lessons import answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched
+from dlcourse.classroom.mutants import kills, mutants
+from dlcourse.core.settings import InputError
+from dlcourse.classroom.trials import Mismatch, OutOfTime, alike, freeze, time_limit, written
 
-IMPORTS = 'from dlcourse.course.exercises import check, expect, right, wrong\nimport matplotlib.pyplot as plt'
+IMPORTS = 'from dlcourse.classroom.exercises import check, expect, right, wrong\nimport matplotlib.pyplot as plt'
 MASK = '''#| export
 #| exercise causal_mask level=1 importance=3 minutes=5
 def causal_mask(
@@ -330,9 +331,9 @@ def test_random_state_is_seeded_and_restored(lesson):
 
 
 @pytest.mark.parametrize('attack', [
-    'import dlcourse.course.exercises as e; e.expect = lambda *a, **k: None', 'import dlcourse.course.checks as e; e.compare = lambda *a: None',
-    'import dlcourse.course.trials as e; e._compare_arrays = lambda *a: None', 'import dlcourse.course.exercises as e; e.compare.__code__ = (lambda *a: None).__code__',
-    'import dlcourse.course.exercises as e; e.now.asserted = 9; e.compare = lambda *a: None', 'import sys; sys._getframe(2).f_globals["expect"] = lambda *a: None',
+    'import dlcourse.classroom.exercises as e; e.expect = lambda *a, **k: None', 'import dlcourse.classroom.checks as e; e.compare = lambda *a: None',
+    'import dlcourse.classroom.trials as e; e._compare_arrays = lambda *a: None', 'import dlcourse.classroom.exercises as e; e.compare.__code__ = (lambda *a: None).__code__',
+    'import dlcourse.classroom.exercises as e; e.now.asserted = 9; e.compare = lambda *a: None', 'import sys; sys._getframe(2).f_globals["expect"] = lambda *a: None',
     'import builtins; builtins.type = lambda x: int', 'import torch; torch.testing.assert_close = lambda *a: None',
 ])
 @pytest.mark.parametrize('place', ['inside', 'above'])
@@ -355,7 +356,7 @@ def test_the_lessons_module_is_restored(mask):
 
 
 def test_only_imports_that_checks_use_are_run():
-    code = "import sys, dlcourse.course.exercises\nassert not {'torch', 'matplotlib', 'IPython'} & sys.modules.keys()"
+    code = "import sys, dlcourse.classroom.exercises\nassert not {'torch', 'matplotlib', 'IPython'} & sys.modules.keys()"
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
@@ -567,12 +568,12 @@ def test_learners_page():
     sources = [''.join(c['source']) for c in page['cells']]
     assert sources.count('check("causal_mask")') == sources.count('check("Value.__add__")') == sources.count('check("softmax")') == 1
     assert not any(word in source for source in sources for word in ('wrong(', 'right(', '#| hint', 'tril', '@check', 'the past is below'))
-    assert sources[3] == 'from dlcourse.course.exercises import check\nimport matplotlib.pyplot as plt' and sources[-1] == '#| quiz causal_mask\nquiz("causal_mask")'
+    assert sources[3] == 'from dlcourse.classroom.exercises import check\nimport matplotlib.pyplot as plt' and sources[-1] == '#| quiz causal_mask\nquiz("causal_mask")'
     assert sources[4] == blank(MASK, 'causal_mask') and sources[4].startswith('#| export\n#| exercise causal_mask')
     assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']} and nb == book(*PAGE, '#| target\nplot()', '#| quiz causal_mask\nquiz("?", right={"a": "b"})')
     assert [''.join(c['source']) for c in page['cells'] if c.get('outputs')] == ['#| target\nplot()']
     assert {e.name: leaks(page, e) for e in lesson_of(nb, 'x').exercises} == {'causal_mask': [], 'Value.__add__': [], 'softmax': []}
-    assert 'from dlcourse.course.progress import check' in ''.join(learner_edition(nb, 'dlcourse.course.progress')['cells'][3]['source'])
+    assert 'from dlcourse.classroom.progress import check' in ''.join(learner_edition(nb, 'dlcourse.classroom.progress')['cells'][3]['source'])
 
 
 def test_leaks_are_found_in_cells_and_in_outputs():
@@ -671,7 +672,7 @@ def test_time_that_is_up_in_a_callback_of_the_collector_waits_for_its_end():
     "An exception raised in there would be printed and lost"
     import gc
 
-    from dlcourse.course.trials import OutOfTime, time_limit
+    from dlcourse.classroom.trials import OutOfTime, time_limit
 
     def slow(phase, info): time.sleep(.15)
     gc.callbacks.append(slow)

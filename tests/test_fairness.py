@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcourse.course.settings import InputError
-from dlcourse.fairness.counts import classes, count_groups
+from dlcourse.core.settings import InputError
+from dlcourse.fairness.counting import classes, count_groups
 from dlcourse.fairness.groups import disparities, rates
-from dlcourse.training.evaluation import wilson
+from dlcourse.evaluation.intervals import wilson
 
 
 def people(n=400, seed=0, groups=3):
@@ -186,7 +186,7 @@ def test_dropping_warns_only_where_it_is_uneven():
 def test_uneven_p_value_is_scipys():
     from scipy.stats import chi2_contingency
 
-    from dlcourse.fairness.counts import _uneven
+    from dlcourse.fairness.counting import _uneven
     lost, kept = Counter(a=30, b=10, c=12), Counter(a=70, b=90, c=88)
     p = chi2_contingency([[30, 70], [10, 90], [12, 88]], correction=False).pvalue
     assert f"p = {p:.1g}" in _uneven('s', lost, kept)[0]

@@ -9,8 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
-from dlcourse.course.settings import InputError
-from dlcourse.fairness.scores import BINS, MOST_VALUES, auc_bounds, auc_limits, audit_scores, count_scores
+from dlcourse.core.settings import InputError
+from dlcourse.fairness.calibration import BINS, MOST_VALUES, auc_bounds, auc_limits, audit_scores, count_scores
 
 
 def people(n=5_000, seed=0, places=None):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlcourse.course.figures import COLORS, label_lines, show, spread, use_style
+from dlcourse.core.figures import COLORS, label_lines, show, spread, use_style
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=12), st.floats(.1, 10))

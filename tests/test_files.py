@@ -8,8 +8,8 @@ import threading
 import duckdb
 import pytest
 
-from dlcourse.course.files import open_table, project_path, reading, write_whole
-from dlcourse.course.settings import InputError
+from dlcourse.core.files import open_table, project_path, reading, write_whole
+from dlcourse.core.settings import InputError
 
 
 def table(tmp_path, text, name='t.csv', encoding='utf-8'):
@@ -52,7 +52,7 @@ def test_a_reader_never_sees_a_part(tmp_path):
 
 
 def test_project_files_are_there():
-    assert project_path('datasets').is_dir() and project_path('nbs', '20_audit', 'report.html.j2').is_file()
+    assert project_path('datasets').is_dir() and project_path('assets', 'report.html.j2').is_file()
 
 
 @pytest.mark.parametrize('text, name', [
@@ -136,8 +136,8 @@ def test_a_file_larger_than_the_memory_it_takes(tmp_path):
         for _ in range(300): f.write(line*1000)
     code = """if True:
         import resource, sys
-        from dlcourse.course.files import open_table
-        from dlcourse.fairness.counts import count_groups
+        from dlcourse.core.files import open_table
+        from dlcourse.fairness.counting import count_groups
         tally = count_groups(open_table(sys.argv[1], ['sex', 'p']), prediction='p', sensitive=['sex'])
         status = dict(line.split(':', 1) for line in open('/proc/self/status')) if sys.platform == 'linux' else {}
         peak = int(status['VmHWM'].split()[0])*1024 if status else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from dlcourse.course.exercises import known_answers, patience, run
-from dlcourse.course.lessons import leaks, learner_edition, lesson_paths, lessons, read_lesson, read_notebook
-from dlcourse.course.mutants import kills
+from dlcourse.classroom.exercises import known_answers, patience, run
+from dlcourse.classroom.lessons import leaks, learner_edition, lesson_paths, lessons, read_lesson, read_notebook
+from dlcourse.classroom.mutants import kills
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 KILLED, SECONDS = .95, 5.

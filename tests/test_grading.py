@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from dlcourse.course import grading
-from dlcourse.course.exercises import expect
-from dlcourse.course.grading import COLUMNS, Examiner, Grades, grade, read_submission, safe_cell
-from dlcourse.course.lessons import learner_edition, read_lesson, read_notebook
-from dlcourse.course.sandbox import Sandbox
-from dlcourse.course.settings import InputError
-from dlcourse.course.walls import Limits
-from dlcourse.course.witness import agrees, holds, make_key, pack
+from dlcourse.classroom.checks import expect
+from dlcourse.grading.grading import COLUMNS, Examiner, Grades, grade, read_submission, safe_cell
+from dlcourse.classroom.lessons import learner_edition, read_lesson, read_notebook
+from dlcourse.grading.sandbox import Sandbox
+from dlcourse.core.settings import InputError
+from dlcourse.grading.walls import Limits
+from dlcourse.grading.witness import agrees, holds, make_key, pack
 
 LOW = Limits(seconds=4, cpu=1, memory=1 << 28, answer=1 << 22)
 HEAD = '#| default_exp toys.bags'
-LESSON = [HEAD, '#| export\nimport math\nimport statistics', 'from random import Random\n\nfrom dlcourse.course.exercises import check, expect, expect_error, right, wrong', '''#| export
+LESSON = [HEAD, '#| export\nimport math\nimport statistics', 'from random import Random\n\nfrom dlcourse.classroom.exercises import check, expect, expect_error, right, wrong', '''#| export
 #| exercise middle level=2 importance=3 minutes=10 without=statistics.median
 def middle(
     xs:list, # Numbers
@@ -125,10 +125,10 @@ HOSTILE = {
     'pipe': ("import os\nfor n in range(3, 64):\n  try: os.write(n, b'{\"value\": {\"result\": {\"outcome\": \"passed\", \"claims\": []}, \"heard\": []}}')\n"
              "  except OSError: pass\nx = os._exit(0)", 'failed', 'meddles'),
     'yes': ("class Yes(float):\n  def __eq__(self, other): return True\n  def __sub__(self, other): return 0.\n" + body("return Yes()"), 'failed', 'expected'),
-    'expect': ("import dlcourse.course.exercises as e\ne.expect = e._compare = e.expect_error = lambda *a, **k: None\n" + body("return 0."), 'failed', ''),
-    'check': ("import dlcourse.course.exercises as e\ne.check = lambda *a, **k: (lambda f: f)\n" + body("return 0."), ('failed', 'not checked'), ''),
-    'verdict': ("import dlcourse.course.exercises as e\ne.Result.to_dict = lambda self: dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'meddles'),
-    'run': ("import dlcourse.course.exercises as e\ne.run_check = lambda c, *a, **k: e.Claim(claim=c.claim, outcome='passed')\n" + body("return 0."), 'failed', ''),
+    'expect': ("import dlcourse.classroom.exercises as e\ne.expect = e._compare = e.expect_error = lambda *a, **k: None\n" + body("return 0."), 'failed', ''),
+    'check': ("import dlcourse.classroom.exercises as e\ne.check = lambda *a, **k: (lambda f: f)\n" + body("return 0."), ('failed', 'not checked'), ''),
+    'verdict': ("import dlcourse.classroom.exercises as e\ne.Result.to_dict = lambda self: dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'meddles'),
+    'run': ("import dlcourse.classroom.exercises as e\ne.run_check = lambda c, *a, **k: e.Claim(claim=c.claim, outcome='passed')\n" + body("return 0."), 'failed', ''),
     'builtins': ("import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.all = lambda x: True\nbuiltins.type = lambda x: float\n" + body("return 0."), ('failed', 'error'), ''),
     'asserts': ("import numpy.testing as t, unittest as u\nt.assert_allclose = t.assert_close = u.TestCase.assertEqual = lambda *a, **k: None\n" + body("return 0."),
                 'failed', 'expected'),
@@ -316,7 +316,7 @@ def test_asked_lessons_and_points(tmp_path, course, insist):
 
 
 def test_missing_walls_are_refused_or_told(tmp_path, course, monkeypatch):
-    from dlcourse.course.sandbox import Outcome
+    from dlcourse.grading.sandbox import Outcome
     path = notebook(tmp_path/'a.ipynb', HEAD, GOOD)
     said = dict(result=dict(outcome='passed', claims=[]), heard=[], loaded=[])
     monkeypatch.setattr(Sandbox, 'run', lambda self, job: Outcome(value=[] if job['answer'] == ['count'] else said, off=dict(files='no Landlock', network='x')))
@@ -401,7 +401,7 @@ def test_nothing_that_is_said_stops_the_grader(lesson, monkeypatch):
     for value in (bomb, ['items', name, []], ['array', 'a', 'b', 'cpu', [1], 'O', ''], ['array', 'a', 'b', 'cpu', [1], 'x', ''], ['number', 'a', ['1e999', 'nan']], [[], {}]):
         for want in (value, deep(100_000), pack(1)): assert holds(open_key, [[[value, want, 0, 0]]]) in (True, False)
     exercise = lesson.exercises[0]
-    from dlcourse.course.sandbox import Outcome
+    from dlcourse.grading.sandbox import Outcome
     examiner = Examiner(lesson, LOW, False)
     examiner.keys['middle'] = open_key
     for result in (dict(outcome='failed', claims=5), dict(outcome='failed', claims=[5, {}, {'outcome': []}]), dict(outcome='error', message=name), dict(outcome='error', claims=name),

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from dlcourse.course.settings import InputError
+from dlcourse.core.settings import InputError
 from dlcourse.fairness import impact
-from dlcourse.fairness.counts import Counts
+from dlcourse.fairness.counting import Counts
 from dlcourse.fairness.law import DISCLAIMER, profile
 
 

@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from dlcourse.course.files import project_path
-from dlcourse.course.settings import InputError
+from dlcourse.core.files import project_path
+from dlcourse.core.settings import InputError
 from dlcourse.fairness import law
 
 SEX, RACE = law.profile('nyc-ll144').values['sex'], law.profile('nyc-ll144').values['race']
@@ -272,7 +272,7 @@ def test_evidence_or_not_measured(name):
 
 def test_paths_name_fields_of_the_report():
     "Every field that a clause names is in the schema of the report, or one of those that other parts of an audit bring"
-    schema = json.loads(project_path('nbs', '20_audit', 'report.schema.json').read_text(encoding='utf-8'))
+    schema = json.loads(project_path('assets', 'report.schema.json').read_text(encoding='utf-8'))
     later = {'mitigation', 'robustness', 'privacy', 'drift', 'signature', 'legal'}
     used = {f.split('.')[0] for name in OFFICIAL for c in law.profile(name).clauses for f in c.fields}
     assert used - later <= set(schema['properties'])

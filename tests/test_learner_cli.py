@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.cli import main
-from dlcourse.course.lessons import find_exercise
-from dlcourse.course.workspace import answer_cell, page_of
+from dlcourse.cli.app import main
+from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.workspace import answer_cell, page_of
 
 
 @pytest.fixture

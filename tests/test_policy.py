@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from dlcourse.course.settings import InputError
-from dlcourse.course.settings import settings as course_settings
-from dlcourse.fairness.counts import count_groups
+from dlcourse.core.settings import InputError
+from dlcourse.core.settings import settings as course_settings
+from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, Rate, disparities, rates
 from dlcourse.fairness.policy import (
     Policy,

@@ -10,11 +10,11 @@ from contextlib import closing
 import pytest
 
 from dlcourse.course import exercises, progress
-from dlcourse.course.exercises import Result
-from dlcourse.course.lessons import find_exercise
-from dlcourse.course.progress import AFTER, check_saved, hint, record_attempt, reset, solution, transaction
-from dlcourse.course.settings import InputError
-from dlcourse.course.workspace import answer_cell, page_of, start
+from dlcourse.classroom.checks import Result
+from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.progress import AFTER, check_saved, hint, record_attempt, reset, solution, transaction
+from dlcourse.core.settings import InputError
+from dlcourse.classroom.workspace import answer_cell, page_of, start
 
 LESSON = 'transformers.attention'
 MASK = find_exercise('causal_mask')
@@ -132,7 +132,7 @@ def test_hints_come_one_at_a_time_and_are_remembered(folder):
 def test_the_solution_and_the_reset_say_what_they_did(folder):
     seen = solution('causal_mask', folder)
     assert seen.texts == (MASK.source,) and seen._repr_markdown_().startswith('```python\n#|')
-    assert str(reset('causal_mask', folder)).startswith("`causal_mask` is blank again in nbs/06_transformers/02_attention.ipynb. If JupyterLab shows the page")
+    assert str(reset('causal_mask', folder)).startswith("`causal_mask` is blank again in nbs/07_transformers/02_attention.ipynb. If JupyterLab shows the page")
     for found in (seen, hint('causal_mask', folder)): json.dumps(found.to_dict())
 
 
@@ -161,7 +161,7 @@ def test_progress_is_told_in_words_a_table_and_json(folder):
 
 def test_what_a_lesson_needs_is_read_from_its_imports(tmp_path):
     found = {x.lesson: x.needs for x in progress.progress(start('all').folder).lessons}
-    assert 'fairness.counts' in found['fairness.groups'] and found['fairness.counts'] == ()
+    assert 'fairness.counting' in found['fairness.groups'] and found['fairness.counting'] == ()
 
 
 # Several at once

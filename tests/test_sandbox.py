@@ -9,9 +9,9 @@ from threading import Thread
 import pytest
 
 from dlcourse.course import sandbox, walls
-from dlcourse.course.sandbox import Sandbox, brief
-from dlcourse.course.settings import InputError
-from dlcourse.course.walls import FORBIDDEN, PACKAGE, Limits, library_folders, open_to_read
+from dlcourse.grading.sandbox import Sandbox, brief
+from dlcourse.core.settings import InputError
+from dlcourse.grading.walls import FORBIDDEN, PACKAGE, Limits, library_folders, open_to_read
 
 WALLS = {'limits', 'user', 'files', 'processes', 'network'}
 LATE = "it used more than 1 s of processor time", "it ran longer than 3 s" # On a busy machine the clock may come first
@@ -118,11 +118,11 @@ def test_no_files(run, tmp_path):
 
 
 def test_the_package_cannot_be_read(run):
-    for path in (PACKAGE/'course'/'settings.py', PACKAGE/'__init__.py', PACKAGE.parent/'nbs'/'00_course'/'01_settings.ipynb'):
+    for path in (PACKAGE/'core'/'settings.py', PACKAGE/'__init__.py', PACKAGE.parent/'nbs'/'00_core'/'01_settings.ipynb'):
         if path.exists(): assert run(f'open({str(path)!r}).read()').fault.startswith('PermissionError')
     assert 'Error' in run('from dlcourse.course import counts_of_nothing').fault
-    assert run('import dlcourse.fairness.counts').fault.startswith(('PermissionError', 'ModuleNotFoundError'))
-    assert run('import inspect, dlcourse.course.sandbox as s\nanswer = inspect.getsource(s)').fault.startswith(('OSError', 'PermissionError'))
+    assert run('import dlcourse.fairness.counting').fault.startswith(('PermissionError', 'ModuleNotFoundError'))
+    assert run('import inspect, dlcourse.grading.sandbox as s\nanswer = inspect.getsource(s)').fault.startswith(('OSError', 'PermissionError'))
 
 
 def test_nothing_of_the_owner_comes_in(run, monkeypatch, box):

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from dlcourse.course.settings import InputError
+from dlcourse.core.settings import InputError
 from dlcourse.training import scores as ours
-from dlcourse.training.scores import Split, Undefined, folds, leaked, nested, split, stratified_groups, twins
+from dlcourse.evaluation.metrics import Split, Undefined, folds, leaked, nested, split, stratified_groups, twins
 
 
 def test_light():
-    code = "import sys, dlcourse.training.scores, dlcourse.training.evaluation; print([m for m in ('torch', 'matplotlib', 'scipy', 'sklearn') if m in sys.modules])"
+    code = "import sys, dlcourse.evaluation.metrics, dlcourse.evaluation.intervals; print([m for m in ('torch', 'matplotlib', 'scipy', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip() == '[]'
 
 

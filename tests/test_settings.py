@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcourse.course.settings import InputError, device, known_variables, need, seed_everything, settings, settings_file
+from dlcourse.core.settings import InputError, device, known_variables, need, seed_everything, settings, settings_file
 
 
 def ini(folder, text):
@@ -104,6 +104,6 @@ def test_device(monkeypatch):
 
 
 def test_device_without_torch():
-    code = "import sys; sys.modules['torch'] = None\nfrom dlcourse.course.settings import device\ntry: device()\nexcept ValueError as e: print(e)"
+    code = "import sys; sys.modules['torch'] = None\nfrom dlcourse.core.settings import device\ntry: device()\nexcept ValueError as e: print(e)"
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
     assert "pip install 'dlcourse[torch]'" in out

@@ -20,8 +20,7 @@ import readme  # noqa: E402
 from lint import module_name, notebooks  # noqa: E402
 
 PACKAGE, NBS = ROOT/'dlcourse', ROOT/'nbs'
-CLI = 'dlcourse.cli'
-LIGHT, HEAVY = ('00', '15', '20'), ('torch', 'matplotlib')
+LIGHT, HEAVY = ('00', '02', '16', '21', '23', '24'), ('torch', 'matplotlib')
 
 
 def modules(package:Path)->dict[str, Path]:
@@ -59,18 +58,18 @@ def imported(path:Path, module:str, known:set[str]):
 def import_faults(package:Path, nbs:Path)->list[str]:
     "Every import of a later part or lesson, as `notebook (file:line) imports …`"
     found, books, files = [], lessons(nbs, package.name), modules(package)
-    cli = f'{package.name}.cli'
-    places = {name: place(nbs, book) for name, book in books.items() if name != cli}
+    cli = f'{package.name}.cli.'
+    places = {name: place(nbs, book) for name, book in books.items() if not name.startswith(cli)}
     for init in package.rglob('__init__.py'):
         own = '.'.join((*init.parent.relative_to(package.parent).parts, '__init__'))
         found += [f'{init.relative_to(package.parent)}:{line} imports {name}; a package is empty' for line, name in imported(init, own, set(files))]
     for name, path in files.items():
-        if name == cli: continue
+        if name.startswith(cli): continue
         if name not in places: found.append(f'{name} has no lesson that says where it stands'); continue
         here, lesson = places[name], books[name].relative_to(nbs)
         for line, target in imported(path, name, set(files)):
             where = f'{lesson} ({path.relative_to(package.parent)}:{line}) imports {target}'
-            if target == cli: found.append(f'{where}: nothing imports the command line')
+            if f'{target}.'.startswith(cli): found.append(f'{where}: nothing imports the command line')
             elif target == name: found.append(f'{where}: itself')
             elif target in places:
                 if places[target] >= here: found.append(f'{where}, which comes later: {books[target].relative_to(nbs)}')
@@ -92,7 +91,7 @@ def made_up(tmp_path):
     def make(**sources):
         package, nbs = tmp_path/'dlcourse', tmp_path/'nbs'
         shutil.rmtree(package, ignore_errors=True); shutil.rmtree(nbs, ignore_errors=True)
-        books = {'01_data/01_read': '', '01_data/02_clean': '', '02_models/01_linear': '', 'cli': ''} | {k.replace('__', '/'): v for k, v in sources.items()}
+        books = {'01_data/01_read': '', '01_data/02_clean': '', '02_models/01_linear': '', 'cli/app': ''} | {k.replace('__', '/'): v for k, v in sources.items()}
         for book, source in books.items():
             path = nbs/f'{book}.ipynb'
             path.parent.mkdir(parents=True, exist_ok=True); path.touch()
@@ -105,7 +104,7 @@ def made_up(tmp_path):
 @pytest.mark.parametrize('book, source', [
     ('02_models__01_linear', 'from ..data.clean import tidy\nfrom .. import __version__\nimport dlcourse.data.read\nfrom dlcourse.data import read, clean'),
     ('01_data__02_clean', 'from .read import rows\nfrom . import read\ndef f():\n    import numpy, dlcourse.data.read as r'),
-    ('cli', 'from .models.linear import Linear\nfrom dlcourse import data'),
+    ('cli__app', 'from ..models.linear import Linear\nfrom dlcourse import data'),
     ('01_data__01_read', '"from ..models.linear import Linear"'),
 ])
 def test_checker_passes_what_came_before(made_up, book, source): assert made_up(**{book: source}) == []
@@ -120,7 +119,7 @@ def test_checker_passes_what_came_before(made_up, book, source): assert made_up(
     ('01_data__02_clean', 'import importlib\nm = importlib.import_module("dlcourse.models.linear")', 'dlcourse.models.linear, which comes later'),
     ('01_data__02_clean', 'from dlcourse import models', 'imports dlcourse.models, a whole part'),
     ('01_data__02_clean', 'from .. import data', 'imports dlcourse.data, a whole part'),
-    ('02_models__01_linear', 'from ..cli import main', 'nothing imports the command line'),
+    ('02_models__01_linear', 'from ..cli.app import main', 'nothing imports the command line'),
     ('02_models__01_linear', 'from .quadratic import fit', 'imports dlcourse.models.quadratic, which is no module'),
     ('01_data__02_clean', 'from .clean import x', 'itself'),
 ])
@@ -144,7 +143,7 @@ def test_one_notebook_one_module():
 def test_no_two_lessons_in_one_place():
     seen = {}
     for name, book in lessons(NBS, 'dlcourse').items():
-        if name != CLI: assert seen.setdefault(place(NBS, book), book) == book
+        if not name.startswith('dlcourse.cli.'): assert seen.setdefault(place(NBS, book), book) == book
     parts = [int(p.name[:2]) for p in NBS.iterdir() if re.match(r'\d\d_', p.name)]
     assert len(parts) == len(set(parts))
 
@@ -196,7 +195,7 @@ HELP = """
 import sys
 sys.argv = ['dlcourse', '--help']
 try:
-    from dlcourse.cli import main
+    from dlcourse.cli.app import main
     main()
 except SystemExit as e: assert not e.code, e.code
 print('LOADED', *(h for h in {heavy} if h in sys.modules))
@@ -204,7 +203,7 @@ print('LOADED', *(h for h in {heavy} if h in sys.modules))
 
 
 def needs_cli():
-    if not (PACKAGE/'cli.py').exists(): pytest.skip("dlcourse/cli.py is not there yet")
+    if not (PACKAGE/'cli'/'app.py').exists(): pytest.skip("dlcourse/cli/app.py is not there yet")
 
 
 def test_help_loads_nothing_heavy():
@@ -214,12 +213,12 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.splitlines()[-1].split() == ['LOADED']
 
 
-@pytest.mark.parametrize('args', [['-c', 'import dlcourse'], ['-m', 'dlcourse.cli', '--help'], ['-c', 'pass']], ids=['import', 'help', 'python alone'])
+@pytest.mark.parametrize('args', [['-c', 'import dlcourse'], ['-m', 'dlcourse.cli.app', '--help'], ['-c', 'pass']], ids=['import', 'help', 'python alone'])
 def test_start_is_timed(args):
     "No limit, just the median of five; `pytest -n 0 -s -k timed` shows it"
-    if 'dlcourse.cli' in args:
+    if 'dlcourse.cli.app' in args:
         needs_cli()
-        args = ['-c', "import sys; sys.argv = ['dlcourse', '--help']; from dlcourse.cli import main; main()"]
+        args = ['-c', "import sys; sys.argv = ['dlcourse', '--help']; from dlcourse.cli.app import main; main()"]
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
@@ -235,12 +234,12 @@ def test_readme_is_in_step():
 
 # The wheel, built from a copy so that nothing of the build stays in the tree
 
-SOURCES = ('dlcourse', 'nbs', 'datasets', 'pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE')
+SOURCES = ('dlcourse', 'nbs', 'datasets', 'assets', 'laws', 'pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE')
 
 
 def shipped()->set[str]:
     "Files of the tree that the wheel must hold"
-    return {p.relative_to(ROOT).as_posix() for pattern in ('nbs/**/*.ipynb', 'nbs/**/*.j2', 'nbs/**/*.toml', 'datasets/*/card.toml') for p in ROOT.glob(pattern)
+    return {p.relative_to(ROOT).as_posix() for pattern in ('nbs/**/*.ipynb', 'assets/*', 'laws/*.toml', 'datasets/*/card.toml') for p in ROOT.glob(pattern)
             if not any(part[0] in '._' for part in p.relative_to(ROOT).parts)}
 
 
@@ -274,11 +273,11 @@ def test_installed_wheel_finds_its_own_files(wheel, tmp_path):
     site, empty = tmp_path/'site', tmp_path/'empty'
     empty.mkdir()
     subprocess.run([sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-index', '--target', site, wheel], check=True)
-    code = "import dlcourse, dlcourse.course.files as f; print(dlcourse.__file__); print(f.__file__); print(f.project_path('datasets')); print(f.project_path('nbs'))"
+    code = "import dlcourse, dlcourse.core.files as f; print(dlcourse.__file__); print(f.__file__); print(f.project_path('datasets')); print(f.project_path('nbs'))"
     done = subprocess.run([sys.executable, '-c', code], cwd=empty, env=os.environ | {'PYTHONPATH': str(site)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     package = (site/'dlcourse').resolve()
     init, files, datasets, nbs = map(Path, done.stdout.splitlines())
-    assert init.resolve() == package/'__init__.py' and files.resolve() == package/'course'/'files.py'
+    assert init.resolve() == package/'__init__.py' and files.resolve() == package/'core'/'files.py'
     assert datasets.resolve() == package/'datasets' and nbs.resolve() == package/'nbs'
     assert {p for p in shipped() if p.endswith('card.toml')} == {p.relative_to(package).as_posix() for p in datasets.resolve().glob('*/card.toml')}

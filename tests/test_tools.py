@@ -91,7 +91,7 @@ def test_lint_finds_what_exercises_lack(book, cells, at, words):
     assert [(i, words in message) for i, message in lint.faults(book(*cells)) if words in message] == [(at, True)]
 
 
-@pytest.mark.parametrize('name, first', [('cli.ipynb', code('#| default_exp cli')), ('index.ipynb', code('1'))])
+@pytest.mark.parametrize('name, first', [('cli/app.ipynb', code('#| default_exp cli.app')), ('index.ipynb', code('1'))])
 def test_lint_passes_what_stands_outside_the_parts(book, name, first): assert lint.lint([book(head=(first, md(TITLE)), name=name)]) == []
 
 
@@ -254,13 +254,13 @@ def test_pages_does_not_overwrite_what_was_saved_meanwhile(project):
 
 def test_readme_shows_what_the_reader_shall_see(tmp_path):
     write(tmp_path/'nbs'/'index.ipynb', md('# Project\n\n> Sentence'), code('#| hide\nsecret()'), md('#| hide\nsecret'), code('#| eval: false\n\nshown()'),
-          code('#| echo: false\nsecret()', text('output\n')), md('![A report](report.png "x") and [`a`](15_fairness/01_groups.ipynb#how), [b](../LICENSE).'),
+          code('#| echo: false\nsecret()', text('output\n')), md('![A report](report.png "x") and [`a`](16_fairness/03_groups.ipynb#how), [b](../LICENSE).'),
           md('<img src="img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n[i]: cli.ipynb\n\n```\n[j](k.md)\n```'))
     made = readme.readme(tmp_path)
     assert made.splitlines()[0].startswith('<!-- Made from nbs/index.ipynb')
     assert 'secret' not in made and '#|' not in made and '```python\nshown()\n```' in made and '\n    output\n' in made
-    assert '![A report](nbs/report.png "x") and [`a`](nbs/15_fairness/01_groups.ipynb#how), [b](LICENSE).' in made
-    assert '<img src="nbs/img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n[i]: nbs/cli.ipynb\n\n```\n[j](k.md)\n```' in made
+    assert '![A report](nbs/report.png "x") and [`a`](nbs/16_fairness/03_groups.ipynb#how), [b](LICENSE).' in made
+    assert '<img src="nbs/img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n[i]: nbs/cli/app.ipynb\n\n```\n[j](k.md)\n```' in made
 
 
 def test_readme_refuses_an_image_that_a_cell_puts_out(tmp_path):

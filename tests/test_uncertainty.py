@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dlcourse.fairness.counts import count_groups
+from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import disparities, rates
 from dlcourse.fairness.uncertainty import (
     between_groups,
@@ -23,7 +23,7 @@ from dlcourse.fairness.uncertainty import (
     newcombe,
     resample,
 )
-from dlcourse.training.evaluation import clopper_pearson, mover_difference, mover_ratio
+from dlcourse.evaluation.intervals import clopper_pearson, mover_difference, mover_ratio
 
 # ---- limits of two groups
 

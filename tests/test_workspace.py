@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.course.lessons import answers, find_exercise
-from dlcourse.course.settings import InputError
-from dlcourse.course.workspace import (
+from dlcourse.classroom.lessons import answers, find_exercise
+from dlcourse.core.settings import InputError
+from dlcourse.classroom.workspace import (
     MARKER,
     answer_cell,
     chosen,
@@ -26,7 +26,7 @@ from dlcourse.course.workspace import (
 )
 
 LESSON, SAID = 'transformers.attention', 'from the course, a later edition'
-PAGE = 'nbs/06_transformers/02_attention.ipynb'
+PAGE = 'nbs/07_transformers/02_attention.ipynb'
 MASK = '''#| exports
 #| exercise causal_mask level=1 importance=3 minutes=5
 def causal_mask(n):
@@ -116,17 +116,17 @@ def test_what_is_not_there_is_said(tmp_path, small, choice, says):
 
 
 def test_the_machine_room_comes_only_when_asked_for(small):
-    course(small, {'00_course/01_engine': []})
-    assert 'course.engine' not in start('work', nbs=small).added
-    assert start('work', 'course', nbs=small).added == ('course.engine',)
-    assert [p.parent.name for p in chosen()] and not any(p.parent.name == '00_course' for p in chosen())
+    course(small, {'00_core/01_engine': []})
+    assert 'core.engine' not in start('work', nbs=small).added
+    assert start('work', 'core', nbs=small).added == ('core.engine',)
+    assert [p.parent.name for p in chosen()] and not any(p.parent.name == '00_core' for p in chosen())
 
 
 def test_the_pages_are_blank_and_check_themselves():
     folder = start('work', lesson='attention').folder
     nb = json.loads((folder/PAGE).read_text(encoding='utf-8'))
     text = '\n'.join(''.join(c['source']) for c in nb['cells'])
-    assert 'from dlcourse.course.progress import check' in text and 'check("causal_mask")' in text
+    assert 'from dlcourse.classroom.progress import check' in text and 'check("causal_mask")' in text
     assert 'raise NotImplementedError("Your turn: causal_mask")' in text
     assert 'tril()' not in ''.join(answers(nb)['causal_mask']) and not any(c.get('outputs') for c in nb['cells'])
 
@@ -244,7 +244,7 @@ def test_lost_renamed_copied_and_damaged_pages(attention):
 def test_a_lost_cell(attention):
     mask = find_exercise('causal_mask')
     change(attention/PAGE, lambda nb: nb['cells'].remove(answer_cell(nb, mask)))
-    with pytest.raises(InputError, match="`causal_mask` has no cell in nbs/06_transformers/02_attention.ipynb; `dlcourse reset causal_mask` puts it back"):
+    with pytest.raises(InputError, match="`causal_mask` has no cell in nbs/07_transformers/02_attention.ipynb; `dlcourse reset causal_mask` puts it back"):
         saved_answer(mask, attention)
     assert put_back(mask, attention) == (attention/PAGE, None)
     sources = [''.join(c['source']) for c in json.loads((attention/PAGE).read_text(encoding='utf-8'))['cells']]
@@ -272,7 +272,7 @@ def test_names_may_be_short_and_nearly_right(attention):
 def test_of_two_exercises_of_one_name_the_one_in_the_workspace_is_meant(small, monkeypatch):
     task = [cell('#| export\n#| exercise f\ndef f(): return 1'), cell('#| check f\n@check(hint="")\ndef one(f): expect(f(), 1)')]
     course(small, {'03_a/01_this': task, '04_b/01_that': task})
-    monkeypatch.setattr('dlcourse.course.lessons.project_path', lambda *parts: small)
+    monkeypatch.setattr('dlcourse.classroom.lessons.project_path', lambda *parts: small)
     with pytest.raises(InputError, match="several lessons"): exercise_named('f')
     folder = start('work', lesson='that').folder
     assert exercise_named('f', folder).id == 'b.that.f'
@@ -298,7 +298,7 @@ def python(folder, code):
 
 def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
     pytest.importorskip('torch')
-    from dlcourse.course.package import check_package
+    from dlcourse.classroom.package import check_package
     with pytest.raises(InputError, match="`my_dlcourse` has not been written yet; run `nbdev-export` in"): check_package(attention)
     project = (attention/'pyproject.toml').read_text()
     write_answer(attention)
@@ -320,7 +320,7 @@ def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
 
 def test_a_package_that_is_behind_or_broken_says_so(attention):
     pytest.importorskip('torch')
-    from dlcourse.course.package import check_package
+    from dlcourse.classroom.package import check_package
     write_answer(attention, MASK.replace('"Mine"', 'pass') + '\n\nnothing_of_that_name')
     module = export(attention)/'transformers'/'attention.py'
     found = check_package(attention)
@@ -334,10 +334,10 @@ def test_a_package_that_is_behind_or_broken_says_so(attention):
 
 
 def test_lessons_import_each_other_from_the_learners_package(small, monkeypatch):
-    from dlcourse.course.package import own_imports
-    source = ('from dlcourse.first.one import a\nimport dlcourse.first.one as b\nfrom dlcourse.first.ones import c\nfrom dlcourse.course.files import d\n'
+    from dlcourse.classroom.package import own_imports
+    source = ('from dlcourse.first.one import a\nimport dlcourse.first.one as b\nfrom dlcourse.first.ones import c\nfrom dlcourse.core.files import d\n'
               'text = "from dlcourse.first.one"')
-    assert own_imports(source, ['first.one', 'course.files']).splitlines() == [
+    assert own_imports(source, ['first.one', 'core.files']).splitlines() == [
         'from my_dlcourse.first.one import a', 'import my_dlcourse.first.one as b', *source.splitlines()[2:]]
     course(small, {'01_first/01_one': [cell('#| export\ndef a(): return 1')], '01_first/02_two': [cell('#| export\nfrom dlcourse.first.one import a')],
                    '02_next/01_three': [cell('#| export\nfrom dlcourse.first.two import a')]})

@@ -88,7 +88,7 @@ def readme(work:Path): run('python', 'tools/readme.py', '--check')
 
 def without_data()->dict[str, list[str]]: # Notebook → data sets that it loads and that are not here
     "Lessons that cannot run, since what they download was not downloaded and a gate downloads nothing"
-    from dlcourse.course.catalogue import cards, is_here
+    from dlcourse.core.datasets import cards, is_here
     absent = [name for name, c in cards().items() if not is_here(c)]
     wanted = {p.name: [n for n in absent if f"load('{n}')" in p.read_text(encoding='utf-8')] for p in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb'))}
     return {name: sets for name, sets in wanted.items() if sets}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from dlcourse.course.lessons import BELONGING, exercise_arguments, find_def
-from dlcourse.course.settings import InputError
+from dlcourse.classroom.lessons import BELONGING, exercise_arguments, find_def
+from dlcourse.core.settings import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
@@ -197,8 +197,8 @@ def notebook_faults(cells:list[Cell], path:Path, nbs:Path)->Iterator[tuple[int, 
     "Faults that only the notebook as a whole shows"
     code = [i for i, cell in enumerate(cells) if cell.code]
     name, inside = module_name(path, nbs), path.relative_to(nbs).parts
-    if not (len(inside) == 2 and all(map(LESSON.match, inside)) or path.name in ('cli.ipynb', 'index.ipynb') and len(inside) == 1):
-        yield 0, "a lesson lies at nbs/NN_part/NN_name.ipynb; only index and cli stand outside the parts"
+    if not (len(inside) == 2 and all(map(LESSON.match, inside)) or inside[:-1] == ('cli',) or inside == ('index.ipynb',)):
+        yield 0, "a lesson lies at nbs/NN_part/NN_name.ipynb; only index and the command line (nbs/cli) stand outside the parts"
     wanted = None if name == 'index' else f'#| default_exp {name}'
     if wanted and not (code and cells[code[0]].source.strip() == wanted): yield code[0] if code else 0, f"the first code cell must be `{wanted}` and nothing else"
     for i in code[1 if wanted else 0:]:

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..course.settings import InputError
+from ..core.settings import InputError
 from .tensors import moments
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #644e0da0
