@@ -140,7 +140,7 @@ def test_lint_finds(book, cells, at, words):
     ((code(FIRST + '\nimport os'), md(TITLE)), '03_data/01_read.ipynb', 'and nothing else'),
     ((md(TITLE),), '03_data/01_read.ipynb', 'the first code cell must be'),
     ((code(FIRST), md(TITLE)), '03_data/read.ipynb', 'a lesson lies at nbs/NN_part/NN_name.ipynb'),
-    ((code('#| default_exp read'), md(TITLE)), 'read.ipynb', 'only index and cli stand outside'),
+    ((code('#| default_exp read'), md(TITLE)), 'read.ipynb', 'only index and the command line'),
     ((code('#| default_exp index'), md(TITLE)), 'index.ipynb', 'not in the index'),
     ((code(FIRST), md('# Reading')), '03_data/01_read.ipynb', 'the first text cell is the title'),
     ((code(FIRST), md('Prose first'), ), '03_data/01_read.ipynb', 'the first text cell is the title'),
@@ -255,7 +255,7 @@ def test_pages_does_not_overwrite_what_was_saved_meanwhile(project):
 def test_readme_shows_what_the_reader_shall_see(tmp_path):
     write(tmp_path/'nbs'/'index.ipynb', md('# Project\n\n> Sentence'), code('#| hide\nsecret()'), md('#| hide\nsecret'), code('#| eval: false\n\nshown()'),
           code('#| echo: false\nsecret()', text('output\n')), md('![A report](report.png "x") and [`a`](16_fairness/03_groups.ipynb#how), [b](../LICENSE).'),
-          md('<img src="img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n[i]: cli.ipynb\n\n```\n[j](k.md)\n```'))
+          md('<img src="img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n[i]: cli/app.ipynb\n\n```\n[j](k.md)\n```'))
     made = readme.readme(tmp_path)
     assert made.splitlines()[0].startswith('<!-- Made from nbs/index.ipynb')
     assert 'secret' not in made and '#|' not in made and '```python\nshown()\n```' in made and '\n    output\n' in made
@@ -296,7 +296,7 @@ def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch
     monkeypatch.setenv('DLCOURSE_DATA', str(tmp_path))
     gate.lessons(tmp_path)
     out = capsys.readouterr().out
-    assert 'SKIPPED 01_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
+    assert 'SKIPPED 03_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
     pattern = ran[0][ran[0].index('--skip-file-re') + 1]
     assert re.match(pattern, '01_groups.ipynb') and re.match(pattern, '_draft.ipynb') and not re.match(pattern, '02_autograd.ipynb')
     monkeypatch.setattr(gate, 'without_data', dict)

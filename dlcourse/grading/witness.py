@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..course import exercises
+from ..classroom import exercises
 from ..classroom.exercises import Answer
 from ..classroom.lessons import Cell, Exercise, Lesson
 
@@ -109,7 +109,8 @@ def examine(
         return expect_error(kind, spied, *args, says=says, **kwargs)
     def recorded(*args, **kwargs): heard.append([]); return run_check(*args, **kwargs)
     for name in ('witness', 'sandbox', 'walls'): # Out of reach of an import
-        if sys.modules.pop(f'dlcourse.course.{name}', None): delattr(sys.modules['dlcourse.course'], name)
+        if sys.modules.pop(f'dlcourse.grading.{name}', None):
+            delattr(sys.modules['dlcourse.grading'], name)
     exercises.read_lesson = lambda path: lesson
     exercises.expect, exercises.expect_error, exercises.run_check = witnessed, witnessed_error, recorded
     known = set(sys.modules)

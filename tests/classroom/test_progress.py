@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from dlcourse.course import exercises, progress
+from dlcourse.classroom import exercises, progress
 from dlcourse.classroom.checks import Result
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import AFTER, check_saved, hint, record_attempt, reset, solution, transaction
@@ -263,7 +263,7 @@ def test_a_locked_record_is_waited_for(folder, database, monkeypatch, capsys):
 
 def test_it_loads_nothing_heavy():
     import subprocess
-    code = ('import sys; from dlcourse.course import progress, workspace, package\n'
+    code = ('import sys; from dlcourse.classroom import progress, workspace, package\n'
             'print([m for m in ("torch", "matplotlib", "rich", "nbdev", "IPython") if m in sys.modules])')
     env = dict(PYTHONPATH=':'.join(filter(None, sys.path)), PATH='')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env).stdout.strip() == '[]'

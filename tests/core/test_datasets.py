@@ -15,7 +15,7 @@ from threading import Thread
 
 import pytest
 
-from dlcourse.course import catalogue
+from dlcourse.core import datasets as catalogue
 from dlcourse.core.datasets import Card, Column, DataFile, Outcome, card, cards, fetch, file_fault, load, read_card, read_idx
 from dlcourse.core.files import project_path
 from dlcourse.core.settings import InputError, settings

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlcourse.course import exercises
+from dlcourse.classroom import exercises
 from dlcourse.classroom.checks import Check, Result, run_check, verdict
 from dlcourse.classroom.checks import expect, expect_error
 from dlcourse.classroom.exercises import check, check_cell, known_answers, passes, quiz, run

@@ -154,7 +154,7 @@ def test_a_lattice_holds_every_three_attributes_and_no_more():
 
 @pytest.mark.parametrize('most', [2, 9, 30])
 def test_passes_cover_every_three(monkeypatch, most):
-    from dlcourse.fairness import counts
+    from dlcourse.fairness import counting as counts
     monkeypatch.setattr(counts, 'PRODUCT', most)
     sizes = {k: s for k, s in zip('abcdefgh', (2, 3, 2, 5, 2, 2, 4, 3), strict=True)}
     passes = counts._blocks(sizes, 3)

@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from dlcourse.course import sandbox, walls
+from dlcourse.grading import sandbox, walls
 from dlcourse.grading.sandbox import Sandbox, brief
 from dlcourse.core.settings import InputError
 from dlcourse.grading.walls import FORBIDDEN, PACKAGE, Limits, library_folders, open_to_read
@@ -120,7 +120,7 @@ def test_no_files(run, tmp_path):
 def test_the_package_cannot_be_read(run):
     for path in (PACKAGE/'core'/'settings.py', PACKAGE/'__init__.py', PACKAGE.parent/'nbs'/'00_core'/'01_settings.ipynb'):
         if path.exists(): assert run(f'open({str(path)!r}).read()').fault.startswith('PermissionError')
-    assert 'Error' in run('from dlcourse.course import counts_of_nothing').fault
+    assert 'Error' in run('from dlcourse.core import counts_of_nothing').fault
     assert run('import dlcourse.fairness.counting').fault.startswith(('PermissionError', 'ModuleNotFoundError'))
     assert run('import inspect, dlcourse.grading.sandbox as s\nanswer = inspect.getsource(s)').fault.startswith(('OSError', 'PermissionError'))
 

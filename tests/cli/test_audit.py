@@ -11,7 +11,7 @@ import pytest
 
 from dlcourse.cli.app import course_lessons, extras
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def dlcourse(*words, cwd=None, **env):

@@ -45,7 +45,7 @@ def test_data_home_is_relative_to_its_file(tmp_path):
 
 
 def test_the_shipped_file_changes_nothing():
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     assert settings(start=root, env={}) == settings(start='/', env={})
     text = (root/'settings.ini').read_text()
     assert all(v in text for v in known_variables()), "settings.ini names every variable"

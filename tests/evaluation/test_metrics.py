@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from dlcourse.core.settings import InputError
-from dlcourse.training import scores as ours
+from dlcourse.evaluation import metrics as ours
 from dlcourse.evaluation.metrics import Split, Undefined, folds, leaked, nested, split, stratified_groups, twins
 
 

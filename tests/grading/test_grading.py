@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from dlcourse.course import grading
+from dlcourse.grading import grading
 from dlcourse.classroom.checks import expect
 from dlcourse.grading.grading import COLUMNS, Examiner, Grades, grade, read_submission, safe_cell
 from dlcourse.classroom.lessons import learner_edition, read_lesson, read_notebook

@@ -282,7 +282,7 @@ def test_of_two_exercises_of_one_name_the_one_in_the_workspace_is_meant(small, m
 
 
 def export(folder):
-    env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(PYTHONPATH=str(Path(__file__).resolve().parents[2]))
     code = 'from nbdev.doclinks import nbdev_export; nbdev_export.__wrapped__()'
     done = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -290,7 +290,7 @@ def export(folder):
 
 
 def python(folder, code):
-    env = os.environ | dict(PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    env = os.environ | dict(PYTHONPATH=str(Path(__file__).resolve().parents[2]))
     done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
