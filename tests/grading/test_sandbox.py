@@ -118,7 +118,7 @@ def test_no_files(run, tmp_path):
 
 
 def test_the_package_cannot_be_read(run):
-    for path in (PACKAGE/'core'/'settings.py', PACKAGE/'__init__.py', PACKAGE.parent/'nbs'/'00_core'/'01_settings.ipynb'):
+    for path in (PACKAGE/'core'/'settings.py', PACKAGE/'__init__.py', PACKAGE.parent/'nbs'/'00_core'/'05_settings.ipynb'):
         if path.exists(): assert run(f'open({str(path)!r}).read()').fault.startswith('PermissionError')
     assert 'Error' in run('from dlcourse.core import counts_of_nothing').fault
     assert run('import dlcourse.fairness.counting').fault.startswith(('PermissionError', 'ModuleNotFoundError'))
