@@ -19,7 +19,7 @@ sys.path.insert(0, str(FOLDER))
 from peer import CASES, answers, table  # noqa: E402
 
 from dlcourse.audit.report import audit  # noqa: E402
-from dlcourse.core.settings import InputError  # noqa: E402
+from dlcourse.core.errors import InputError  # noqa: E402
 
 
 def ours(name:str, case:dict)->str:

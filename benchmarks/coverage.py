@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 from scipy.stats import binom
 
-from dlcourse.fairness.uncertainty import LIMITS, _doubt, gap_bounds, newcombe, resample
 from dlcourse.evaluation.intervals import clopper_pearson, wilson
+from dlcourse.fairness.uncertainty import LIMITS, _doubt, gap_bounds, newcombe, resample
 
 QUICK = '--quick' in sys.argv
 SIZES = (10, 30, 100) if QUICK else (10, 30, 100, 1000, 10_000, 100_000)

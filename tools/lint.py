@@ -16,7 +16,7 @@ from pathlib import Path
 from IPython.core.inputtransformer2 import TransformerManager
 
 from dlcourse.classroom.lessons import BELONGING, exercise_arguments, find_def
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from fastcore.basics import patch
 
 import dlcourse
-from ..core.settings import InputError
+from ..core.errors import InputError
 from ..fairness.counting import KNOWN, Tally
 from ..fairness.groups import METRICS, Disparity, Rate, group_name
 from ..fairness.policy import Policy

@@ -22,8 +22,9 @@ from fastcore.basics import patch
 
 from .findings import WORDS, FairnessAudit, findings, warnings
 from .sections import check_profiles, four_fifths_line, sections
+from ..core.errors import InputError, need
 from ..core.files import open_table, project_path, reading, write_whole
-from ..core.settings import InputError, need, settings
+from ..core.settings import settings
 from ..fairness.counting import count_groups
 from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy

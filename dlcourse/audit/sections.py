@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from .findings import Section, table
-from ..core.settings import InputError
+from ..core.errors import InputError
+from ..fairness.calibration import ScoreAudit, audit_scores
 from ..fairness.impact import FourFifths, four_fifths
 from ..fairness.law import DISCLAIMER, NOT_MEASURED, PROFILES, LocalLaw144, evidence, local_law_144, profile
-from ..fairness.calibration import ScoreAudit, audit_scores
 from ..fairness.subgroups import Subgroups, discover
 
 # %% ../../nbs/21_audit/02_sections.ipynb #b4c36534

@@ -24,8 +24,8 @@ from functools import cache
 
 from .checks import LATE, Check, Claim, Quiz, Result, describe, expect, expect_error, is_mark, now, own_lines, run_check, verdict
 from .lessons import Exercise, defines, find_exercise, read_lesson, untouched
-from ..core.settings import InputError
 from .trials import OutOfTime, alike, compare, forbidden, freeze, has_gpu, time_limit, written
+from ..core.errors import InputError
 
 # %% ../../nbs/23_classroom/06_exercises.ipynb #495630cf
 @dataclass(frozen=True)

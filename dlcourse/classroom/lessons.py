@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..core.errors import InputError
 from ..core.files import project_path
-from ..core.settings import InputError
 
 # %% ../../nbs/23_classroom/01_lessons.ipynb #ec6aaa38
 DIRECTIVE = re.compile(r'\s*#\s*\|\s*([^\s:]+)\s*:?[ \t]*(.*?)\s*$')

@@ -18,8 +18,8 @@ from pathlib import Path
 from .checks import Result
 from .exercises import run
 from .lessons import DIRECTIVE, EXPORTING, Exercise, defines, find_exercise, lesson_paths, read_lesson, untouched
-from ..core.settings import InputError
 from .workspace import PACKAGE, lesson_at, pages, workspace
+from ..core.errors import InputError
 
 # %% ../../nbs/23_classroom/10_package.ipynb #84e2d6c6
 BROKEN = '# Your cell was not Python'

@@ -20,8 +20,8 @@ from pathlib import Path
 from .checks import Result
 from .exercises import _plain_python, attempted, check, quiz, run  # noqa: F401
 from .lessons import Exercise, lesson_paths, read_lesson
-from ..core.settings import InputError
 from .workspace import attic, exercise_named, find_workspace, lesson_at, pages, put_back, saved_answer, workspace
+from ..core.errors import InputError
 
 # %% ../../nbs/23_classroom/09_progress.ipynb #4cbbe90f
 VERSION = 1

@@ -18,7 +18,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from .. import __version__
-from ..core.files import write_whole
 from dlcourse.classroom.lessons import (
     Exercise,
     cells_of,
@@ -31,7 +30,8 @@ from dlcourse.classroom.lessons import (
     read_notebook,
     untouched,
 )
-from ..core.settings import InputError
+from ..core.errors import InputError
+from ..core.files import write_whole
 
 # %% ../../nbs/23_classroom/08_workspace.ipynb #f0dc32d1
 MARKER, FOLDER, PACKAGE = '.dlcourse/workspace.json', 'dlcourse-work', 'my_dlcourse'

@@ -18,7 +18,7 @@ import typer
 from fastcore.docments import docments
 
 import dlcourse
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/cli/app.ipynb #fd64192b
 def command(
@@ -365,9 +365,9 @@ def lab(
     import os
     import subprocess
 
-    from dlcourse.core.files import project_path
-    from dlcourse.core.settings import need
     from dlcourse.classroom.workspace import FOLDER, find_workspace, pages, start
+    from dlcourse.core.errors import need
+    from dlcourse.core.files import project_path
     need('jupyterlab', 'lab')
     if source: root, page = project_path('nbs'), None
     else:

@@ -23,8 +23,9 @@ from difflib import get_close_matches
 from html import escape
 from pathlib import Path
 
+from .errors import InputError
 from .files import project_path
-from .settings import InputError, settings
+from .settings import settings
 
 # %% ../../nbs/00_core/15_datasets.ipynb #e0a9c5bb
 RULES = { # Field → what it must look like, and that in words

@@ -9,7 +9,7 @@ __all__ = ['COLORS', 'DASHES', 'use_style', 'spread', 'darker', 'label_lines', '
 from base64 import b64encode
 from io import BytesIO
 
-from .settings import need
+from .errors import need
 
 # %% ../../nbs/00_core/03_figures.ipynb #bd3b4e74
 COLORS = ('#5790fc', '#f89c20', '#e42536', '#964a8b', '#9c9ca1', '#7a21dd') # petroff6

@@ -14,7 +14,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from .settings import InputError
+from .errors import InputError
 
 # %% ../../nbs/00_core/06_files.ipynb #a7cbdf34
 def write_whole(

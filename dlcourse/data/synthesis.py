@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
+from ..core.errors import InputError
 from ..core.files import project_path, write_whole
-from ..core.settings import InputError
 
 # %% ../../nbs/04_data/06_synthesis.ipynb #bf6059bb
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 from .metrics import Undefined, roc_auc
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #90945723

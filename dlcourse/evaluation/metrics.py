@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #8ec2abb6
 def leaked(

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import open_table, reading
-from ..core.settings import InputError, settings
+from ..core.settings import settings
+from ..evaluation.intervals import normal_reach, wilson
 from .counting import Counts, _frame, _numeric, count_groups
 from .groups import group_name
-from ..evaluation.intervals import normal_reach, wilson
 
 # %% ../../nbs/16_fairness/06_calibration.ipynb #20e400ae
 def auc_bounds(

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.settings import InputError
-from .calibration import auc_bounds, auc_variance
+from ..core.errors import InputError
 from ..evaluation.intervals import normal_reach
+from .calibration import auc_bounds, auc_variance
 
 # %% ../../nbs/16_fairness/14_causes.ipynb #dab5dfa2
 def implied_fpr(

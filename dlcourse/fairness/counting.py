@@ -16,8 +16,9 @@ from math import prod
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import column_place
-from ..core.settings import InputError, settings
+from ..core.settings import settings
 
 # %% ../../nbs/16_fairness/02_counting.ipynb #4ea4918f
 def sum_rows(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.settings import InputError
-from .counting import KNOWN, Counts, effective_size
+from ..core.errors import InputError
 from ..evaluation.intervals import normal_reach, wilson
+from .counting import KNOWN, Counts, effective_size
 
 # %% ../../nbs/16_fairness/03_groups.ipynb #eb1d232a
 def cells(

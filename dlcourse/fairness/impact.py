@@ -14,11 +14,11 @@ from html import escape
 
 import numpy as np
 
-from ..core.settings import InputError
+from ..core.errors import InputError
+from ..evaluation.intervals import wilson
 from .counting import Counts
 from .groups import group_name
 from .law import DISCLAIMER, Profile, html_table, number, or_none, percent, profile
-from ..evaluation.intervals import wilson
 
 # %% ../../nbs/16_fairness/18_impact.ipynb #6bea0f08
 def behind(

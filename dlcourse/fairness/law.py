@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import column_place, open_table, project_path, reading
-from ..core.settings import InputError
-from .counting import count_groups
 from ..evaluation.intervals import clopper_pearson, mover_ratio, wilson
+from .counting import count_groups
 
 # %% ../../nbs/16_fairness/11_law.ipynb #ebdc0db1
 DISCLAIMER = "Calculations for an independent auditor, not a bias audit and not legal advice."

@@ -15,11 +15,11 @@ from html import escape
 
 import numpy as np
 
-from ..core.settings import InputError, need
+from ..core.errors import InputError, need
+from ..evaluation.intervals import wilson
 from .counting import count_groups
 from .groups import Rate, rates
 from .uncertainty import gap_bounds
-from ..evaluation.intervals import wilson
 
 # %% ../../nbs/16_fairness/09_mitigation.ipynb #95a1bd52
 def widest_gap(

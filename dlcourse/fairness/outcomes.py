@@ -16,12 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import open_table, reading
-from ..core.settings import InputError, settings
+from ..core.settings import settings
+from ..evaluation.intervals import normal_reach, wilson
 from .counting import UNKNOWN, Counts, _as_number, _check_weights, _columns, _frame, _missing, _numeric, _text, effective_size, sum_rows
 from .groups import MISSING, disparities, group_name, rates
 from .uncertainty import measure
-from ..evaluation.intervals import normal_reach, wilson
 
 # %% ../../nbs/16_fairness/15_outcomes.ipynb #3399952c
 def one_vs_rest(

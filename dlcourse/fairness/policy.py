@@ -15,10 +15,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..core.settings import InputError, Settings
+from ..core.errors import InputError
+from ..core.settings import Settings
+from ..evaluation.intervals import clopper_pearson
 from .groups import METRICS, Disparity, Rate
 from .uncertainty import LIMITS, _doubt, _mover, gap_verdict
-from ..evaluation.intervals import clopper_pearson
 
 # %% ../../nbs/16_fairness/05_policy.ipynb #5622ff2e
 def verdict_chances(

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.errors import InputError
 from ..core.files import column_place, open_table, reading
-from ..core.settings import InputError
+from ..evaluation.intervals import clopper_pearson, mover_ratio, wilson
 from .groups import METRICS
 from .law import DISCLAIMER, html_table
-from ..evaluation.intervals import clopper_pearson, mover_ratio, wilson
 
 # %% ../../nbs/16_fairness/13_published.ipynb #dfd587ee
 def rounding_interval(

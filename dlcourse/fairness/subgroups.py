@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from scipy.special import betainc, betaincc
 
+from ..core.errors import InputError, need
 from ..core.files import column_place, open_table
-from ..core.settings import InputError, need, settings
+from ..core.settings import settings
+from ..evaluation.intervals import clopper_pearson, mover_difference
 from .counting import classes
 from .groups import METRICS, MISSING
-from ..evaluation.intervals import clopper_pearson, mover_difference
 
 # %% ../../nbs/16_fairness/07_subgroups.ipynb #42ddcd83
 def _blank_as_null(values):

@@ -13,8 +13,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import betainc, betaincc, betaincinv, ndtr
 
-from .groups import METRICS, Disparity, Rate
 from ..evaluation.intervals import clopper_pearson, mover_difference, wilson
+from .groups import METRICS, Disparity, Rate
 
 # %% ../../nbs/16_fairness/04_uncertainty.ipynb #f0145492
 def largest_z(

@@ -11,8 +11,8 @@ from itertools import count
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.errors import InputError, need
 from ..core.figures import COLORS, spread
-from ..core.settings import InputError, need
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #3fc4af2a
 def finite_differences(

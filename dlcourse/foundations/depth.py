@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/01_foundations/07_depth.ipynb #8a20a7b8
 def norms_by_depth(

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #e340a082
 def reduced(

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 from .tensors import moments
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #644e0da0

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn, optim
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #73775802
 def sgd_update(

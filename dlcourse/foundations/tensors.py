@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #90aa5e93
 def row_strides(

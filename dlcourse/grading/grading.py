@@ -21,10 +21,10 @@ from pathlib import Path
 
 from .. import __version__
 from ..classroom.checks import LATE
-from ..core.files import write_whole
 from ..classroom.lessons import Exercise, Lesson, answers, cells_of, lesson_paths, read_lesson
+from ..core.errors import InputError
+from ..core.files import write_whole
 from .sandbox import Sandbox
-from ..core.settings import InputError
 from .walls import Limits
 from .witness import holds, make_key
 

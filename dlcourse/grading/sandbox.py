@@ -19,7 +19,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 from .walls import PACKAGE, Limits, die_with_parent, enclose, file_rules, leave_namespaces, unused_uid
 
 # %% ../../nbs/24_grading/02_sandbox.ipynb #9f4c96b7

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils.rnn import pad_sequence
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 from ..core.settings import device as device_of
 from ..foundations.optimizers import adam_update, sgd_update
 from .loop import Batches, train_step

@@ -35,8 +35,9 @@ from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from ..core.errors import InputError
 from ..core.files import write_whole
-from ..core.settings import InputError, device
+from ..core.settings import device
 
 # %% ../../nbs/03_training/05_loop.ipynb #6503ead2
 def accuracy(

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/03_training/07_regularization.ipynb #761cfd72
 def dropout(

@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 from scipy.stats import t as student
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/03_training/12_scaling.ipynb #af3cf324
 def line_at(

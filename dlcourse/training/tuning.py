@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.settings import InputError, need
+from ..core.errors import InputError, need
 from .ensembles import importable
 from .loop import train_step
 

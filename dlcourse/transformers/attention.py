@@ -15,7 +15,7 @@ from einops import einsum, rearrange, repeat
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor, nn
 
-from ..core.settings import InputError
+from ..core.errors import InputError
 
 # %% ../../nbs/07_transformers/02_attention.ipynb #e106d815
 def causal_mask(

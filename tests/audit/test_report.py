@@ -13,8 +13,8 @@ import pytest
 from dlcourse.audit.first_audit import first_audit
 from dlcourse.audit.report import audit as run_audit
 from dlcourse.audit.report import printable
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
-from dlcourse.core.settings import InputError
 from dlcourse.fairness.policy import Policy
 
 SCHEMA = json.loads(project_path('assets', 'report.schema.json').read_text(encoding='utf-8'))

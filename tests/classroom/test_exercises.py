@@ -15,13 +15,12 @@ import pytest
 import torch
 
 from dlcourse.classroom import exercises
-from dlcourse.classroom.checks import Check, Result, run_check, verdict
-from dlcourse.classroom.checks import expect, expect_error
+from dlcourse.classroom.checks import Check, Result, expect, expect_error, run_check, verdict
 from dlcourse.classroom.exercises import check, check_cell, known_answers, passes, quiz, run
 from dlcourse.classroom.lessons import answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched
 from dlcourse.classroom.mutants import kills, mutants
-from dlcourse.core.settings import InputError
 from dlcourse.classroom.trials import Mismatch, OutOfTime, alike, freeze, time_limit, written
+from dlcourse.core.errors import InputError
 
 IMPORTS = 'from dlcourse.classroom.exercises import check, expect, right, wrong\nimport matplotlib.pyplot as plt'
 MASK = '''#| export

@@ -13,8 +13,8 @@ from dlcourse.classroom import exercises, progress
 from dlcourse.classroom.checks import Result
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import AFTER, check_saved, hint, record_attempt, reset, solution, transaction
-from dlcourse.core.settings import InputError
 from dlcourse.classroom.workspace import answer_cell, page_of, start
+from dlcourse.core.errors import InputError
 
 LESSON = 'transformers.attention'
 MASK = find_exercise('causal_mask')

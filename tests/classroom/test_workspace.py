@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dlcourse.classroom.lessons import answers, find_exercise
-from dlcourse.core.settings import InputError
 from dlcourse.classroom.workspace import (
     MARKER,
     answer_cell,
@@ -24,6 +23,7 @@ from dlcourse.classroom.workspace import (
     start,
     workspace,
 )
+from dlcourse.core.errors import InputError
 
 LESSON, SAID = 'transformers.attention', 'from the course, a later edition'
 PAGE = 'nbs/07_transformers/02_attention.ipynb'

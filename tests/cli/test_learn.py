@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from dlcourse.cli.app import main
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.workspace import answer_cell, page_of
+from dlcourse.cli.app import main
 
 
 @pytest.fixture

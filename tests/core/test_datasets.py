@@ -17,8 +17,9 @@ import pytest
 
 from dlcourse.core import datasets as catalogue
 from dlcourse.core.datasets import Card, Column, DataFile, Outcome, card, cards, fetch, file_fault, load, read_card, read_idx
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
-from dlcourse.core.settings import InputError, settings
+from dlcourse.core.settings import settings
 
 BODY = b'sex,paid\n' + b''.join(b'Female,%d\nMale,%d\n' % (i, i % 7) for i in range(20_000))
 

@@ -8,8 +8,8 @@ import threading
 import duckdb
 import pytest
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import open_table, project_path, reading, write_whole
-from dlcourse.core.settings import InputError
 
 
 def table(tmp_path, text, name='t.csv', encoding='utf-8'):

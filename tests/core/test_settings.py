@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlcourse.core.settings import InputError, device, known_variables, need, seed_everything, settings, settings_file
+from dlcourse.core.errors import InputError, need
+from dlcourse.core.settings import device, known_variables, seed_everything, settings, settings_file
 
 
 def ini(folder, text):

@@ -10,8 +10,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
-from dlcourse.core.settings import InputError
 from dlcourse.data.synthesis import LENDING, draws, effect, lending, merit, repays, to_csv, write_lending
 
 N = 400_000

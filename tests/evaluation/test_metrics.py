@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.evaluation import metrics as ours
 from dlcourse.evaluation.metrics import Split, Undefined, folds, leaked, nested, split, stratified_groups, twins
 

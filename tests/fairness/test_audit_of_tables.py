@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
+from dlcourse.evaluation.intervals import wilson
 from dlcourse.fairness.counting import classes, count_groups
 from dlcourse.fairness.groups import disparities, rates
-from dlcourse.evaluation.intervals import wilson
 
 
 def people(n=400, seed=0, groups=3):

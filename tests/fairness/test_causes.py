@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.data.synthesis import lending
 from dlcourse.fairness.causes import changed, crossed_mean, crossed_terms, implied_fpr, path_effect, proxies
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import open_table
-from dlcourse.core.settings import InputError
 from dlcourse.fairness.counting import Clusters, Counts, classes, cluster_cells, count_groups
 
 FIVE = ['a', 'b', 'c', 'd', 'e']

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, WITHHOLDING, clustered, disparities, equalized_odds_gap, group_name, rates
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.fairness import impact
 from dlcourse.fairness.counting import Counts
 from dlcourse.fairness.law import DISCLAIMER, profile

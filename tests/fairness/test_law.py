@@ -11,8 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
-from dlcourse.core.settings import InputError
 from dlcourse.fairness import law
 
 SEX, RACE = law.profile('nyc-ll144').values['sex'], law.profile('nyc-ll144').values['race']

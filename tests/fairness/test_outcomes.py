@@ -9,7 +9,7 @@ import pytest
 from fairlearn.metrics import MetricFrame
 from sklearn import metrics as sk
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.fairness.groups import METRICS, rate_values
 from dlcourse.fairness.outcomes import (
     audit_classes,

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings as course_settings
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, Rate, disparities, rates

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from dlcourse.evaluation.intervals import clopper_pearson, mover_difference, mover_ratio
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import disparities, rates
 from dlcourse.fairness.uncertainty import (
@@ -23,7 +24,6 @@ from dlcourse.fairness.uncertainty import (
     newcombe,
     resample,
 )
-from dlcourse.evaluation.intervals import clopper_pearson, mover_difference, mover_ratio
 
 # ---- limits of two groups
 

@@ -9,7 +9,7 @@ from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.foundations import depth
 
 close = partial(torch.testing.assert_close, rtol=1e-10, atol=1e-10)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Perceptron as SklearnPerceptron
 from torch import nn
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.foundations.neurons import (
     ACTIVATIONS,
     MLP,

@@ -10,7 +10,7 @@ from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
 from torch import nn, optim
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.foundations import optimizers as ours
 
 STEPS = 100

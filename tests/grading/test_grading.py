@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from dlcourse.grading import grading
 from dlcourse.classroom.checks import expect
-from dlcourse.grading.grading import COLUMNS, Examiner, Grades, grade, read_submission, safe_cell
 from dlcourse.classroom.lessons import learner_edition, read_lesson, read_notebook
+from dlcourse.core.errors import InputError
+from dlcourse.grading import grading
+from dlcourse.grading.grading import COLUMNS, Examiner, Grades, grade, read_submission, safe_cell
 from dlcourse.grading.sandbox import Sandbox
-from dlcourse.core.settings import InputError
 from dlcourse.grading.walls import Limits
 from dlcourse.grading.witness import agrees, holds, make_key, pack
 

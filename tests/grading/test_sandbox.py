@@ -8,9 +8,9 @@ from threading import Thread
 
 import pytest
 
+from dlcourse.core.errors import InputError
 from dlcourse.grading import sandbox, walls
 from dlcourse.grading.sandbox import Sandbox, brief
-from dlcourse.core.settings import InputError
 from dlcourse.grading.walls import FORBIDDEN, PACKAGE, Limits, library_folders, open_to_read
 
 WALLS = {'limits', 'user', 'files', 'processes', 'network'}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.training import ensembles
 from dlcourse.training.ensembles import fit_many, losses_of_all, outputs_of_all, stack
 

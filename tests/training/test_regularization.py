@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.training.regularization import Dropout, clip_grad_norm_, decay_groups, dropout
 
 

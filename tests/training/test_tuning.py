@@ -16,7 +16,7 @@ from scipy import stats
 from torch import nn
 from tuning_runs import SPACE, broken, hill, slow_hill
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 from dlcourse.training import tuning
 from dlcourse.training.tuning import Between
 

@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from jaxtyping import install_import_hook
 
-from dlcourse.core.settings import InputError
+from dlcourse.core.errors import InputError
 
 with install_import_hook('dlcourse.transformers.attention', 'beartype.beartype'): # Shapes are checked here, and not in normal use
     from dlcourse.transformers.attention import MultiHeadAttention, attend, causal_mask, padding_mask, phases, repeat_heads, rotate, sinusoid, visible
