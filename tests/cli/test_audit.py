@@ -154,7 +154,7 @@ def test_lessons_are_in_the_order_of_the_course():
     order = [(x['part_number'], x['number']) for x in found]
     assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
     assert json.loads(dlcourse('lessons', '--json')[1]) == found
-    assert found[0]['module'] == 'dlcourse.core.settings'
+    assert found[0]['module'].startswith('dlcourse.core.') and {'dlcourse.core.settings', 'dlcourse.grading.grading'} <= {x['module'] for x in found}
 
 
 def test_doctor():
