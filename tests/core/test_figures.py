@@ -1,12 +1,26 @@
 "Figures: labels that do not overlap, a text with every picture"
 import base64
+import io
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from dlcourse.core.figures import COLORS, label_lines, show, spread, use_style
+from dlcourse.core.figures import (
+    COLORS,
+    band,
+    few_colors,
+    heat,
+    label_lines,
+    mark,
+    panels,
+    show,
+    spread,
+    use_style,
+)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=12), st.floats(.1, 10))
@@ -43,3 +57,75 @@ def test_show_carries_its_text(monkeypatch):
     assert data['text/plain'] == 'A rising line.' and kwargs['metadata']['image/png']['alt'] == 'A rising line.'
     assert base64.b64decode(data['image/png']).startswith(b'\x89PNG') and not plt.fignum_exists(fig.number)
     with pytest.raises(ValueError, match='`alt` must say what the figure shows'): show(fig, alt=' ')
+
+
+def test_few_colors_keep_what_covers_most_and_stay_near_the_rest():
+    rng = np.random.default_rng(0)
+    picture = np.full((60, 80, 3), 255, np.uint8)
+    for k in range(20): picture[3*k:3*k + 3, :40] = rng.integers(0, 256, 3)
+    picture[:20, 40:60] = rng.integers(0, 256, (20, 20, 3))
+    small = few_colors(Image.fromarray(picture))
+    again = np.asarray(small.convert('RGB')).astype(int)
+    assert len(np.unique(again.reshape(-1, 3), axis=0)) <= 64 and again.shape == picture.shape
+    flat = np.ones((60, 80), bool)
+    flat[:20, 40:60] = False
+    assert (again[flat] == picture[flat]).all() and abs(again - picture).max() < 100
+
+
+def test_a_picture_of_two_colours_stays_as_it_is():
+    picture = np.zeros((5, 7, 3), np.uint8)
+    picture[2] = 200
+    assert (np.asarray(few_colors(Image.fromarray(picture)).convert('RGB')) == picture).all()
+
+
+def test_shown_figures_have_a_palette(monkeypatch):
+    sent = []
+    monkeypatch.setattr('IPython.display.display', lambda data, **_: sent.append(data))
+    fig, ax = plt.subplots()
+    ax.plot(range(9))
+    show(fig, alt='A line.')
+    assert Image.open(io.BytesIO(base64.b64decode(sent[0]['image/png']))).mode == 'P'
+
+
+def test_panels_are_a_flat_list():
+    fig, axes = panels((2, 3), titles=('a', 'b'), title='Both', sharey=True)
+    assert len(axes) == 6 and [ax.get_title(loc='left') for ax in axes[:3]] == ['a', 'b', '']
+    assert tuple(fig.get_size_inches()) == (7, 5.6) and fig._suptitle.get_text() == 'Both'
+    plt.close(fig)
+    fig, axes = panels(1)
+    assert len(axes) == 1
+    plt.close(fig)
+
+
+def test_a_band_is_the_mean_and_the_range():
+    fig, ax = plt.subplots()
+    line = band(ax, [0, 1, 2], [[0, 1, 2], [2, 3, 4]], 'two', color='red')
+    assert list(line.get_ydata()) == [1, 2, 3] and line.get_label() == 'two' and line.get_color() == 'red'
+    edges = ax.collections[0].get_paths()[0].vertices
+    assert edges[:, 1].min() == 0 and edges[:, 1].max() == 4
+    band(ax, [0, 1, 2], [5, 6, 7])
+    assert len(ax.lines) == 2 and len(ax.collections) == 1
+    plt.close(fig)
+
+
+def test_heat_writes_readable_numbers_and_names():
+    fig, ax = plt.subplots()
+    image = heat(ax, [[0., .5], [1., -1.]], rows='ab', columns='xy', fmt='.1f', center=0)
+    assert [t.get_text() for t in ax.texts] == ['0.0', '0.5', '1.0', '-1.0']
+    assert [t.get_text() for t in ax.get_xticklabels()] == ['x', 'y'] and image.get_clim() == (-1, 1)
+    assert [t.get_color() for t in ax.texts] == ['black', 'black', 'white', 'white']
+    plt.close(fig)
+
+
+def test_heat_of_nothing_but_the_center():
+    fig, ax = plt.subplots()
+    assert heat(ax, np.zeros((2, 2)), center=0).get_clim() == (-1, 1) and not ax.texts
+    plt.close(fig)
+
+
+def test_a_mark_says_what_it_means():
+    fig, ax = plt.subplots()
+    mark(ax, 'chance', y=.5)
+    mark(ax, 'here', x=2)
+    assert [t.get_text() for t in ax.texts] == ['chance', 'here'] and len(ax.lines) == 2
+    plt.close(fig)
