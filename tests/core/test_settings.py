@@ -3,11 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dlcourse.core.errors import InputError, need
-from dlcourse.core.settings import device, known_variables, seed_everything, settings, settings_file
+from dlcourse.core.errors import InputError
+from dlcourse.core.settings import Page, device, known_variables, page, settings, settings_file
 
 
 def ini(folder, text):
@@ -34,7 +35,8 @@ def test_the_nearest_file_counts(tmp_path):
 
 
 def test_only_our_sections(tmp_path):
-    ini(tmp_path, '[DEFAULT]\nlib_name = x\nseed = not a number\n[metadata]\nseed = 9\n[course]\nseed = 4 ; a comment\n')
+    theirs = '[DEFAULT]\nlib_name = x\nseed = not a number\n[metadata]\nseed = 9\n'
+    ini(tmp_path, theirs + '[course]\nseed = 4 ; a comment\n')
     assert settings(start=tmp_path, env={}).seed == 4
 
 
@@ -69,9 +71,12 @@ def test_errors_of_the_file(tmp_path, text, says):
 
 
 def test_errors_of_environment_and_argument(tmp_path):
-    with pytest.raises(InputError, match="from the environment variable DLCOURSE_SEED"): settings(start=tmp_path, env={'DLCOURSE_SEED': 'x'})
-    with pytest.raises(InputError, match="got '0' from an argument"): settings(start=tmp_path, env={}, min_count=0)
-    with pytest.raises(InputError, match="`sead` is no setting; there are: device"): settings(sead=1)
+    with pytest.raises(InputError, match="from the environment variable DLCOURSE_SEED"):
+        settings(start=tmp_path, env={'DLCOURSE_SEED': 'x'})
+    with pytest.raises(InputError, match="got '0' from an argument"):
+        settings(start=tmp_path, env={}, min_count=0)
+    with pytest.raises(InputError, match="`sead` is no setting; there are: device"):
+        settings(sead=1)
 
 
 def test_empty_threshold_means_not_judged(tmp_path):
@@ -79,15 +84,42 @@ def test_empty_threshold_means_not_judged(tmp_path):
     assert settings(start=tmp_path, env={}).min_ratio == .8
 
 
-def test_need_says_what_to_install():
-    with pytest.raises(InputError, match=r"pip install 'dlcourse\[graphs\]'"): need('no_such_module', 'graphs')
-    assert need('json', 'lab').__name__ == 'json'
+def test_data_home_is_where_the_system_keeps_caches_or_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr('platformdirs.user_cache_path', lambda name, **_: tmp_path/'caches'/name)
+    monkeypatch.setattr('pathlib.Path.home', lambda: tmp_path)
+    assert settings(start=tmp_path, env={}).data_home == tmp_path/'caches/dlcourse/data'
+    old = tmp_path/'.cache/dlcourse/data'
+    old.mkdir(parents=True)
+    assert settings(start=tmp_path, env={}).data_home == old
+    (tmp_path/'caches/dlcourse/data').mkdir(parents=True)
+    assert settings(start=tmp_path, env={}).data_home == tmp_path/'caches/dlcourse/data'
 
 
-def test_seeds():
+def test_a_page_begins_the_same_each_time(monkeypatch):
+    monkeypatch.setenv('DLCOURSE_SEED', '4')
+    here = page()
+    first = np.random.rand()
+    assert (here.seed, here.size, here.smoke, here.gpu) == (4, 'full', False, False)
+    assert page() == here and np.random.rand() == first
+    assert page(seed=5).seed == 5 and plt.rcParams['axes.titlelocation'] == 'left'
+    page(**{'figure.dpi': 50})
+    assert plt.rcParams['figure.dpi'] == 50
+
+
+def test_a_page_picks_by_its_size():
+    sizes = {size: Page(size, 0) for size in ('smoke', 'full', 'gpu')}
+    assert [p.pick(smoke=1, full=2) for p in sizes.values()] == [1, 2, 2]
+    assert [p.pick(smoke=1, full=2, gpu=0) for p in sizes.values()] == [1, 2, 0]
+    assert sizes['smoke'].smoke and sizes['gpu'].gpu
+
+
+def test_a_page_on_the_cpu_takes_one_thread(monkeypatch):
     torch = pytest.importorskip('torch')
-    first = (seed_everything(5), np.random.rand(), torch.rand(1).item())
-    assert first == (seed_everything(5), np.random.rand(), torch.rand(1).item())
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    here = page()
+    if here.device.type == 'cpu': assert torch.get_num_threads() == 1
+    torch.set_num_threads(before)
 
 
 def test_device(monkeypatch):
@@ -105,6 +137,7 @@ def test_device(monkeypatch):
 
 
 def test_device_without_torch():
-    code = "import sys; sys.modules['torch'] = None\nfrom dlcourse.core.settings import device\ntry: device()\nexcept ValueError as e: print(e)"
+    code = ("import sys; sys.modules['torch'] = None\nfrom dlcourse.core.settings import device\n"
+            "try: device()\nexcept ValueError as e: print(e)")
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
     assert "pip install 'dlcourse[torch]'" in out
