@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import numpy as np
 import pytest
 
 from dlcourse.core import datasets as catalogue
@@ -462,3 +463,61 @@ def test_adult():
 def test_tinyshakespeare():
     text = real('tinyshakespeare')
     assert len(text) == 1_115_394 and len(set(text)) == 65 and text.startswith('First Citizen:') and round(math.log(65), 2) == 4.17
+
+
+# Splits
+
+def test_digits_stand_writer_by_writer():
+    "Fourteen sheets of some 130 digits, each by another hand: halves of one sheet are closer than any two sheets"
+    d = load('digits')
+    x, y, w = d['images'].reshape(-1, 64)/16, d['labels'], d['writers']
+    assert w.dtype == 'int64' and (np.diff(w) >= 0).all() and np.bincount(w).tolist() == [130, 126, 130, 130, 130, 130, 130, 123, 128, 130, 128, 130, 122, 130]
+    def rows(s, k): return x[(w == s) & (y == k)]
+    def apart(a, b): return np.mean([np.linalg.norm(a(k).mean(0) - b(k).mean(0)) for k in range(10)])
+    within = [apart(lambda k: rows(s, k)[::2], lambda k: rows(s, k)[1::2]) for s in range(14)] # noqa: B023
+    between = [apart(lambda k: rows(a, k), lambda k: rows(b, k)) for a in range(14) for b in range(a)] # noqa: B023
+    assert round(max(within), 2) == .84 and round(min(between), 2) == 1.12 # As the card says
+    texts = [''.join(map(str, y[w == s])) for s in range(14)]
+    full = max(texts, key=len)
+    for text in texts: # The same text, but for a few images that are missing
+        rest = iter(full)
+        assert all(digit in rest for digit in text)
+
+def test_digits_split_by_writer():
+    d, (train, valid, test) = load('digits'), load('digits', split='writer')
+    assert [len(p.x) for p in (train, valid, test)] == [776, 130, 891]
+    assert np.array_equal(np.concatenate([train.x, valid.x, test.x]), (d['images'].reshape(-1, 64)/16).astype('float32'))
+    assert np.array_equal(np.concatenate([train.y, valid.y, test.y]), d['labels'])
+    ends = np.cumsum([len(p.y) for p in (train, valid)])
+    parts = np.split(d['writers'], ends)
+    assert not set(parts[0]) & set(parts[1]) and not set(parts[1]) & set(parts[2]) and not set(parts[0]) & set(parts[2])
+    assert all(set(p.y) == set(range(10)) and p.x.dtype == 'float32' and p.y.dtype == 'int64' and 0 <= p.x.min() < p.x.max() == 1 for p in (train, valid, test))
+
+def test_parts_as_tensors():
+    torch = pytest.importorskip('torch')
+    parts = load('digits', split='writer')
+    for array, tensor in zip(parts, parts.tensors(), strict=True):
+        assert tensor.x.dtype == torch.float32 and tensor.y.dtype == torch.int64
+        assert np.array_equal(tensor.x, array.x) and np.array_equal(tensor.y, array.y)
+    assert parts.tensors('meta').test.x.device.type == 'meta'
+
+@pytest.mark.parametrize('name, split, says', [
+    ('digits', 'official', "`split` of digits must be writer; got 'official'"),
+    ('breast_cancer', 'writer', "`split` of breast_cancer cannot be given, for it comes whole; got 'writer'"),
+    ('pydoc_topics', 'official', "`split` of pydoc_topics cannot be given, for it comes whole; got 'official'")])
+def test_an_unknown_split_is_refused_with_what_there_is(name, split, says):
+    with pytest.raises(InputError) as e: load(name, split=split)
+    assert str(e.value) == says
+
+def test_the_official_split_of_mnist():
+    d, (train, valid, test) = real('mnist'), load('mnist', split='official')
+    assert [p.x.shape for p in (train, valid, test)] == [(54_000, 784), (6_000, 784), (10_000, 784)]
+    assert np.array_equal(test.y, d['test_labels']) and np.array_equal(np.concatenate([train.y, valid.y]), d['labels'])
+    assert test.x.dtype == 'float32' and test.x.max() == 1 and np.array_equal(test.x[7]*255, d['test_images'][7].ravel())
+
+def test_the_official_split_of_adult():
+    real('adult')
+    parts = load('adult', split='official')
+    assert [len(p.y) for p in parts] == [29_305, 3_256, 16_281] and parts.test.y.sum() == 3846 and parts.test.x.width == 14
+    assert not {'income', 'split'} & set(parts.train.x.columns)
+    with pytest.raises(InputError, match="`workclass` holds words, and a tensor holds numbers; encode the columns workclass, education"): parts.tensors()
