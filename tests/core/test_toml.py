@@ -5,9 +5,9 @@ from datetime import date
 from typing import Any
 
 import pytest
-from dlcourse.core.toml import build, fits, read_toml, type_name
 
 from dlcourse.core.errors import InputError
+from dlcourse.core.toml import build, fits, read_toml, type_name
 
 
 def written(folder, data):

@@ -1,0 +1,137 @@
+"Runs over seeds: what goes in comes out, summaries against SciPy, the bootstrap by enumeration"
+from itertools import product
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dlcourse.core.errors import InputError
+from dlcourse.evaluation.intervals import compare, mean_interval
+from dlcourse.evaluation.metrics import Undefined
+
+matplotlib.use('Agg')
+
+
+def test_a_number_for_each_seed():
+    runs = over_seeds(lambda seed, plus: seed**2 + plus, 4, plus=1)
+    assert runs.seeds == (0, 1, 2, 3) and runs[None].tolist() == [1, 2, 5, 10] == runs['runs'].tolist()
+    assert over_seeds(lambda seed: seed, [7, 3])[None].tolist() == [7, 3]
+    assert over_seeds(lambda seed: seed, np.int64(2)).seeds == (0, 1)
+
+
+def square(seed): return seed**2
+
+
+def test_names_are_ways_or_measures_or_pairs():
+    both = {'accuracy': .5, 'loss': [1., 2.]}
+    assert over_seeds(square).names == ('square',)
+    assert over_seeds(lambda seed: both).names == ('accuracy', 'loss')
+    assert over_seeds({'a': square, ('b', .1): square}).names == ('a', ('b', .1))
+    runs = over_seeds({'a': lambda seed: both, 'b': lambda seed: both}, 2)
+    assert runs.names == (('a', 'accuracy'), ('a', 'loss'), ('b', 'accuracy'), ('b', 'loss'))
+    assert runs['b', 'loss'].shape == (2, 2) and runs.measure('loss')['b'].tolist() == [[1, 2]]*2
+    assert runs.at()['b', 'loss'].tolist() == [2, 2] and runs.at(0)['b', 'loss'].tolist() == [1, 1]
+
+
+def test_what_a_run_leaves_behind_is_kept():
+    runs = over_seeds({'a': lambda seed: ({'x': seed}, f'model {seed}')}, 2, keep=True)
+    assert runs.kept == {'a': ['model 0', 'model 1']} and runs['a'].tolist() == [0, 1]
+
+
+def test_arrays_made_elsewhere():
+    curves = np.arange(12.).reshape(3, 4)
+    assert Runs.of({'a': curves}).mean('a').tolist() == curves.mean(0).tolist()
+    assert Runs.of({'a': {'x': curves, 'y': curves[:, 0]}}, seeds=(5, 6, 7)).seeds == (5, 6, 7)
+
+
+def test_intervals_are_students_at_each_step():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    low, high = Runs.of({'a': values}).interval('a', .9)
+    for step in range(3): assert (low[step], high[step]) == mean_interval(values[:, step], .9)
+    assert all(isinstance(limit, Undefined) for limit in Runs.of({'a': [1.]}).interval())
+
+
+def test_comparison_is_paired_by_seed_and_takes_the_last_of_a_curve():
+    a, b = np.random.default_rng(1).normal(size=(2, 6, 4))
+    assert Runs.of({'a': a, 'b': b}).compare('a', 'b', least=.1) == compare(a[:, -1], b[:, -1], least=.1)
+
+
+def test_frame_has_a_row_for_each_way():
+    runs = Runs.of({'a': [1., 3.], 'b': [2., 2.]})
+    first, second = runs.frame.rows(named=True)
+    low, high = mean_interval([1., 3.])
+    assert first == {'way': 'a', 'mean': 2., 'low': low, 'high': high, 'least': 1., 'most': 3.}
+    assert second['low'] == second['high'] == 2
+    many = over_seeds(lambda seed: {'x': seed, 'y': [0, seed]}, 2).frame
+    assert many.columns[:2] == ['way', 'x mean'] and many['y most'].to_list() == [1.]
+    assert np.isnan(over_seeds(square, 1).frame['low'][0])
+
+
+def test_told_with_the_digits_that_the_interval_leaves():
+    assert told([.92812, .93312, .92512, .93112]) == '0.9294 ± 0.0056 (0.9251 to 0.9331)'
+    assert told([1234., 1300.]) == '1267 ± 419 (1234 to 1300)'
+    assert told([.25, .25]) == '0.25' and told([.123456]) == '0.1235'
+
+
+def test_shown_as_text_and_as_a_table_that_escapes():
+    runs = Runs.of({'a <b>': [1., 2.], 'c': [1., 1.]})
+    assert str(runs).splitlines()[1].startswith('a <b>  1.5 ± ')
+    assert 'a &lt;b&gt;' in runs._repr_html_() and '2 runs each' in runs._repr_html_()
+    assert 'one run each' in str(over_seeds(square, 1))
+
+
+def test_plots():
+    points = Runs.of({'a': [1., 2.], 'b': [3., 4.]}).plot()
+    assert [t.get_text() for t in points.get_yticklabels()] == ['a', 'b']
+    _, ax = plt.subplots()
+    curves = Runs.of({'a': np.ones((3, 4)), 'b': np.zeros((3, 4))})
+    assert curves.plot(ax, x=[1, 2, 4, 8]) is ax and ax.get_lines()[0].get_xdata().tolist() == [1, 2, 4, 8]
+    pairs = Runs.of({'a': {'x': [1., 2.], 'y': [1., 2.]}})
+    pairs.plot(measure='x')
+    with pytest.raises(InputError, match='`measure` must be one of'): pairs.plot()
+    plt.close('all')
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+def test_interquartile_mean_is_scipys_mean_trimmed_by_a_quarter(numbers):
+    assert interquartile_mean(numbers) == pytest.approx(stats.trim_mean(numbers, .25), rel=1e-9, abs=1e-6)
+
+
+def every_table(scores):
+    "All tables that the bootstrap can draw, each task apart"
+    columns = [list(product(column, repeat=len(column))) for column in np.transpose(scores)]
+    return [np.transpose(columns) for columns in product(*columns)]
+
+
+@pytest.mark.parametrize('scores', [[[.1], [.5], [.9]], [[.1, .3], [.5, .2], [.9, .4]]])
+def test_bootstrap_draws_every_table_equally_often(scores):
+    seen = []
+    bootstrap_runs(scores, lambda table: seen.append(table.mean()) or 0., draws=20_000)
+    exact = np.array([table.mean() for table in every_table(scores)])
+    assert np.mean(seen) == pytest.approx(exact.mean(), abs=.01) and np.std(seen) == pytest.approx(exact.std(), rel=.03)
+
+
+def test_interquartile_mean_of_runs_pools_measures_as_tasks():
+    scores = np.random.default_rng(0).normal(size=(6, 4))
+    runs = Runs.of({'a': dict(zip('wxyz', scores.T, strict=True))})
+    value, low, high = runs.iqm('a', level=.9, draws=300, seed=2)
+    assert value == interquartile_mean(scores) and (low, high) == bootstrap_runs(scores, level=.9, draws=300, seed=2)
+    assert isinstance(Runs.of({'a': [1.]}).iqm().low, Undefined)
+
+
+@pytest.mark.parametrize('call, says', [
+    (lambda: over_seeds(square, 0), '`seeds` must be one or more'), (lambda: over_seeds({}), '`ways` must name a way'),
+    (lambda: over_seeds(lambda seed: [0]*seed), r'a curve of one length, for each of the 3 seeds; got shapes \[\(0,\), \(1,\), \(2,\)\]'),
+    (lambda: over_seeds(lambda seed: [[0]]), 'must be a number, or a curve'),
+    (lambda: over_seeds({'a': lambda seed: {'x': 1}, 'b': square}), r"every way must have the measures \['x'\]; 'b' has \['value'\]"),
+    (lambda: Runs.of({'a': [1, 2], 'b': [1]}), "`value` of 'b' must be a number"),
+    (lambda: over_seeds(square)['cube'], r"`name` must be one of \['square'\]; got 'cube'"),
+    (lambda: over_seeds(square).measure('x'), '`name` must be one of'), (lambda: over_seeds(square).iqm('x'), '`way` must be one of'),
+    (lambda: bootstrap_runs([1.]), '`scores` must hold two runs or more; got 1'), (lambda: interquartile_mean([np.nan]), '`scores` must not be NaN')])
+def test_errors(call, says):
+    with pytest.raises(InputError, match=says): call()
