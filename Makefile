@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
+WANTED := pyproject.toml setup.py constraints.txt
+LESSON ?=
+MINUTES ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help audit test lab setup pages bench clean
+.PHONY: help audit lab test check fast setup pages bench gpu wheels clean
 
 help:            ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -13,11 +16,17 @@ help:            ## Show this list
 audit: $(VENV)/core.done    ## Audit a credit model for bias, from data to report (under a minute)
 	@$(BIN)/dlcourse audit demo
 
+lab: $(VENV)/lab.done       ## Open your workspace of the course in JupyterLab
+	@$(BIN)/dlcourse lab
+
 test: $(VENV)/dev.done      ## Lint, export, run every notebook and every test
 	@$(BIN)/python tools/gate.py
 
-lab: $(VENV)/dev.done       ## Open your workspace of the course in JupyterLab
-	@$(BIN)/dlcourse lab
+check: $(VENV)/dev.done     ## One lesson in seconds: make check LESSON=transformers.attention
+	@$(BIN)/python tools/check.py $(LESSON)
+
+fast: $(VENV)/dev.done      ## All of `make test` but the lessons, which want an environment of their own
+	@$(BIN)/python tools/gate.py --fast
 
 setup: $(VENV)/dev.done     ## Install everything into .venv
 
@@ -25,22 +34,36 @@ pages: $(VENV)/dev.done     ## Execute the lessons whose source changed, and reb
 	@$(BIN)/python tools/pages.py
 
 bench: $(VENV)/dev.done     ## Run every comparison in benchmarks/
-	@for f in benchmarks/*.py; do echo "== $$f"; OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
+	@for f in $(filter-out benchmarks/harness.py benchmarks/gpu.py, $(wildcard benchmarks/*.py)); do \
+	  echo "== $$f"; OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
+
+gpu:             ## What needs a GPU, within MINUTES=8; with the Python that has torch: make gpu PYTHON=python3
+	@$(PYTHON) benchmarks/gpu.py --minutes $(MINUTES)
+
+wheels: $(VENV)/dev.done    ## Fetch the wheels that `make gpu` needs on a machine without a network
+	@$(BIN)/python benchmarks/gpu.py --wheels
 
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) _out build dist *.egg-info
 
-$(VENV)/bin/python:
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "dlcourse needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/core.done: pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
-	@echo "Setting up .venv (once) …"
+$(VENV)/core.done: $(WANTED) | $(BIN)/python
+	@echo "Setting up .venv (once, about 0.6 GB) …"
 	@$(PIP) install -q -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/dev.done: pyproject.toml setup.py constraints.txt | $(VENV)/bin/python
+$(VENV)/lab.done: $(WANTED) | $(BIN)/python
+	@echo "Setting up .venv with JupyterLab and PyTorch (once; with PyTorch's CPU build about 1.5 GB,"
+	@echo "with the build for NVIDIA's GPUs several GB more) …"
+	@$(PIP) install --no-compile -c constraints.txt -e '.[lab,torch]'
+	@du -sh $(VENV) | cut -f1 | sed 's/^/.venv takes /'
+	@touch $(VENV)/core.done $@
+
+$(VENV)/dev.done: $(WANTED) | $(BIN)/python
 	@echo "Setting up .venv with everything (once, a few minutes) …"
 	@$(PIP) install -q -c constraints.txt -e '.[dev]'
-	@touch $(VENV)/core.done $@
+	@touch $(VENV)/core.done $(VENV)/lab.done $@

@@ -21,7 +21,13 @@ import numpy as np
 import polars as pl
 from scipy.stats import binom, norm
 
-from dlcourse.fairness.subgroups import benjamini_hochberg, describe, discover, large_enough, margin_p_value
+from dlcourse.fairness.subgroups import (
+    benjamini_hochberg,
+    describe,
+    discover,
+    large_enough,
+    margin_p_value,
+)
 
 ROWS, EPSILON, LEVEL, MIN = 4000, .05, .1, 30
 PLANTED = {'one': [(0, 2)], 'deep': [(0, 2, 4)], 'two': [(0, 2), (2, 4)]}

@@ -9,7 +9,13 @@ from itertools import product
 import numpy as np
 from scipy.stats import binom
 
-from dlcourse.fairness.policy import _judge_many, detectable_gap, sample_size, two_proportions, verdict_chances
+from dlcourse.fairness.policy import (
+    _judge_many,
+    detectable_gap,
+    sample_size,
+    two_proportions,
+    verdict_chances,
+)
 from dlcourse.fairness.uncertainty import between_groups, equality_test
 
 QUICK = '--quick' in sys.argv

@@ -18,10 +18,11 @@ def clean_environment(monkeypatch, tmp_path):
 
 @pytest.fixture
 def real():
-    "`real('compas')` loads a downloaded data set, or skips with a message where it is not here"
+    "`real('compas')` loads a downloaded data set, or skips where it is not here, saying so"
     from dlcourse.core.datasets import card, is_here, load
 
     def get(name):
-        if not is_here(card(name)): pytest.skip(f"`{name}` is not in the data home; set DLCOURSE_DATA to a folder that has it")
+        if not is_here(card(name)):
+            pytest.skip(f"`{name}` is not in the data home; set DLCOURSE_DATA to where it is")
         return load(name)
     return get

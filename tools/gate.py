@@ -1,63 +1,47 @@
 "Everything that must hold before a commit, cheapest first: what `make test` runs"
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-BIN = Path(sys.executable).parent # Not resolved: the executables of the virtual environment lie beside its link to Python
+from environments import ROOT, Failed, lab_programs, run
+
 CHECKED = ('dlcourse', 'nbs', 'tools', 'tests', 'benchmarks', 'setup.py')
+KEPT = ('pyproject.toml', 'dlcourse/__init__.py') # What an export must not write
 HIDDEN = shutil.ignore_patterns('.*', '_*', '*.part')
-
-
-class Failed(Exception):
-    "A step did not hold; the text says what to do"
-
-
-def environment(
-    **extra:str,     # Variables to add
-)->dict[str, str]:   # Environment for a subprocess
-    "One thread, the virtual environment's programs first, and none of the caller's own settings except where the data lies"
-    kept = {k: v for k, v in os.environ.items() if k != 'IN_TEST' and (k == 'DLCOURSE_DATA' or not k.startswith('DLCOURSE_'))}
-    path = f"{BIN}{os.pathsep}{kept.get('PATH', os.defpath)}"
-    return kept | dict(PATH=path, OMP_NUM_THREADS='1', PYTHONUNBUFFERED='1', PYDEVD_DISABLE_FILE_VALIDATION='1') | extra
-
-
-def run(
-    name:str,        # A program of the virtual environment
-    *args:str,       # Its arguments
-    cwd:Path=ROOT,   # Where it runs
-    **env:str,       # Environment variables to add
-):
-    "Run a program, its output passing through; raises `Failed` unless it ends with 0"
-    try: code = subprocess.run([BIN/name, *args], cwd=cwd, env=environment(**env)).returncode
-    except FileNotFoundError: raise Failed(f"`{name}` is not installed in {BIN}; run `make setup`") from None
-    if code: raise Failed(f"`{' '.join([name, *(a for a in args[:1] if a[0] != '-')])}` ended with {code}")
+UNTRACKED = {'_modidx.py'} # nbdev's index of symbols: made by each export, part of no commit
 
 
 def snapshot(
     folder:Path,         # Any folder
     pattern:str='*',     # Which files below it
 )->dict[str, bytes]:     # Relative path → content
-    "Every file below a folder, byte for byte"
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob(pattern)) if p.is_file() and '__pycache__' not in p.parts}
+    "Every file below a folder, byte for byte, but for what is made anew each time"
+    files = (p for p in sorted(folder.rglob(pattern)) if p.is_file())
+    kept = (p for p in files if '__pycache__' not in p.parts and p.name not in UNTRACKED)
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in kept}
 
 
 def differences(
-    is_:dict[str, bytes],     # What is there
-    should:dict[str, bytes],  # What ought to be there
+    there:dict[str, bytes],   # What is there
+    wanted:dict[str, bytes],  # What ought to be there
 )->list[str]:                 # One line for each file that differs
     "How two snapshots differ"
-    words = {(True, False): "not there yet", (False, True): "should not be there", (False, False): "out of date"}
-    return [f"{words[name not in is_, name not in should]}: {name}" for name in sorted(is_.keys() | should.keys()) if is_.get(name) != should.get(name)]
+    lines = []
+    for name in sorted(there.keys() | wanted.keys()):
+        if there.get(name) == wanted.get(name): continue
+        if name not in there: word = "not there yet"
+        elif name not in wanted: word = "should not be there"
+        else: word = "out of date"
+        lines.append(f"{word}: {name}")
+    return lines
 
 
-# The steps. Each gets a scratch folder: what export and clean write, they write there, so that a run never touches the tree
+# The steps. Each gets a scratch folder: what export and clean write, they write there,
+# so that a run never touches the tree
 
 
 def lint(work:Path): run('python', 'tools/lint.py')
@@ -67,38 +51,50 @@ def export(work:Path):
     copy = work/'export'
     shutil.copytree(ROOT/'nbs', copy/'nbs', ignore=HIDDEN)
     (copy/'dlcourse').mkdir()
-    for name in ('pyproject.toml', 'dlcourse/__init__.py'): shutil.copyfile(ROOT/name, copy/name)
+    for name in KEPT: shutil.copyfile(ROOT/name, copy/name)
     run('nbdev-export', cwd=copy)
 
 
 def same_package(work:Path):
-    kept = ('pyproject.toml', 'dlcourse/__init__.py')
-    if touched := [name for name in kept if (work/'export'/name).read_bytes() != (ROOT/name).read_bytes()]:
-        raise Failed(f"nbdev-export would rewrite {' and '.join(touched)}, which it must leave alone")
-    if changed := differences(snapshot(ROOT/'dlcourse'), snapshot(work/'export'/'dlcourse')):
-        print(*(f'  {line}' for line in changed), sep='\n')
-        raise Failed("dlcourse/ is not what the notebooks export: run `nbdev-export`, delete modules that have no notebook, and commit")
+    written = [n for n in KEPT if (work/'export'/n).read_bytes() != (ROOT/n).read_bytes()]
+    if written:
+        files = ' and '.join(written)
+        raise Failed(f"nbdev-export would rewrite {files}, which it must leave alone")
+    changed = differences(snapshot(ROOT/'dlcourse'), snapshot(work/'export'/'dlcourse'))
+    if not changed: return
+    print(*(f'  {line}' for line in changed), sep='\n')
+    raise Failed("dlcourse/ is not what the notebooks export: run `nbdev-export`, delete modules "
+                 "that have no notebook, and commit")
 
 
-def ruff(work:Path): run('ruff', 'check', *(name for name in CHECKED if (ROOT/name).exists()))
+def ruff(work:Path): run('ruff', 'check', *(n for n in CHECKED if (ROOT/n).exists()))
 
 
 def readme(work:Path): run('python', 'tools/readme.py', '--check')
 
 
 def without_data()->dict[str, list[str]]: # Notebook → data sets that it loads and that are not here
-    "Lessons that cannot run, since what they download was not downloaded and a gate downloads nothing"
+    "Lessons that cannot run: what they load was not downloaded, and a gate downloads nothing"
     from dlcourse.core.datasets import cards, is_here
-    absent = [name for name, c in cards().items() if not is_here(c)]
-    wanted = {p.name: [n for n in absent if f"load('{n}')" in p.read_text(encoding='utf-8')] for p in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb'))}
-    return {name: sets for name, sets in wanted.items() if sets}
+    absent = [name for name, card in cards().items() if not is_here(card)]
+    found = {}
+    for path in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb')):
+        text = path.read_text(encoding='utf-8')
+        lacking = [name for name in absent if re.search(rf"load\('{name}'", text)]
+        if lacking: found[path.name] = lacking
+    return found
 
 
 def lessons(work:Path):
+    "Run every page at its small size, from what `make lab` installs and nothing else"
     lacking = without_data()
-    for name, sets in lacking.items(): print(f"SKIPPED {name}: it needs {', '.join(sets)}, and that is not here; `dlcourse datasets get {sets[0]}` brings it")
-    skip = ['--skip-file-re', '|'.join(['^[_.]', *(f'^{re.escape(name)}$' for name in lacking)])] if lacking else []
-    run('nbdev-test', '--n-workers', '2', '--timing', *skip, DLCOURSE_SIZE='smoke')
+    for name, sets in lacking.items():
+        print(f"SKIPPED {name}: it needs {', '.join(sets)}, and that is not here; "
+              f"`dlcourse datasets get {sets[0]}` brings it")
+    skipped = '|'.join(['^[_.]', *(f'^{re.escape(name)}$' for name in lacking)])
+    skip = ['--skip-file-re', skipped] if lacking else []
+    run('nbdev-test', '--n-workers', '2', '--timing', *skip, programs=lab_programs(),
+        DLCOURSE_SIZE='smoke')
 
 
 def tests(work:Path): run('pytest', '-n', '2', MPLBACKEND='Agg')
@@ -107,14 +103,20 @@ def tests(work:Path): run('pytest', '-n', '2', MPLBACKEND='Agg')
 def clean(work:Path):
     copy = work/'clean'
     shutil.copytree(ROOT/'nbs', copy, ignore=HIDDEN)
-    run('nbdev-clean', '--fname', str(copy), PYTHONWARNINGS='error::UserWarning') # It only warns of a notebook that it cannot clean
-    if changed := [name for name, data in snapshot(copy, '*.ipynb').items() if (ROOT/'nbs'/name).read_bytes() != data]:
-        print(*(f'  not clean: nbs/{name}' for name in changed), sep='\n')
-        raise Failed("notebooks hold what nbdev-clean would remove: run `nbdev-clean`, and commit")
+    # nbdev only warns of a notebook that it cannot clean
+    run('nbdev-clean', '--fname', str(copy), PYTHONWARNINGS='error::UserWarning')
+    cleaned = snapshot(copy, '*.ipynb')
+    changed = [name for name, data in cleaned.items() if (ROOT/'nbs'/name).read_bytes() != data]
+    if not changed: return
+    print(*(f'  not clean: nbs/{name}' for name in changed), sep='\n')
+    raise Failed("notebooks hold what nbdev-clean would remove: run `nbdev-clean`, and commit")
 
 
-STEPS = {'notebook lint': lint, 'export': export, 'package is the export': same_package, 'ruff': ruff, 'README': readme,
-         'lessons': lessons, 'tests': tests, 'notebooks are clean': clean}
+STEPS = {'notebook lint': lint, 'export': export, 'package is the export': same_package,
+         'ruff': ruff, 'README': readme, 'lessons': lessons, 'tests': tests,
+         'notebooks are clean': clean}
+FAST = ('notebook lint', 'export', 'package is the export', 'ruff', 'README', 'tests',
+        'notebooks are clean') # What needs no second environment
 
 
 def gate(
@@ -130,9 +132,16 @@ def gate(
             except Failed as e: verdict = f'make test FAILED at "{name}": {e}'
             seconds[name] = time.perf_counter() - start
             if verdict: break
-    print('\nseconds', *(f'{spent:7.1f}  {name}' for name, spent in seconds.items()), f'{sum(seconds.values()):7.1f}  in all', sep='\n')
+    told = [f'{spent:7.1f}  {name}' for name, spent in seconds.items()]
+    print('\nseconds', *told, f'{sum(seconds.values()):7.1f}  in all', sep='\n')
     print(verdict or f'make test: all {len(steps)} steps hold', flush=True)
     return bool(verdict)
 
 
-if __name__ == '__main__': sys.exit(gate())
+def main(argv:list[str])->int:
+    "`gate.py` runs all steps, `gate.py --fast` those that need no second environment"
+    if argv not in ([], ['--fast']): raise SystemExit(f"usage: {main.__doc__}")
+    return gate({name: STEPS[name] for name in (FAST if argv else STEPS)})
+
+
+if __name__ == '__main__': sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"Execute the lessons whose source changed, and rebuild README.md: `python tools/pages.py [--all] [paths]`"
+"Execute the lessons whose source changed, and rebuild README.md: `python tools/pages.py [--all]`"
 import argparse
 import json
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import nbformat
 import readme
+from cells import ROOT, Cell, notebooks, source_hash
+from environments import environment
 from fastcore.nbio import nb2str
-from gate import environment
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
-from lint import ROOT, Cell, notebooks, source_hash
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbdev.clean import clean_nb
@@ -30,7 +30,7 @@ class PageError(Exception):
 
 
 class ThisPython(AsyncKernelManager):
-    "Starts the Python that runs this, whatever kernels are or are not installed, and talks to it in cipher"
+    "Starts the Python that runs this, whatever kernels are installed, and talks to it in cipher"
     transport_encryption = 'auto'
 
     @property
@@ -41,13 +41,14 @@ def stale(
     nb:dict, # A notebook
 )->bool:     # Must it be executed again?
     "Is there a code cell that changed since its outputs were made?"
-    return any(c['metadata'].get('source_hash') != source_hash(''.join(c['source'])) for c in nb['cells'] if c['cell_type'] == 'code')
+    code = (c for c in nb['cells'] if c['cell_type'] == 'code')
+    return any(c['metadata'].get('source_hash') != source_hash(''.join(c['source'])) for c in code)
 
 
 def skipped(
     cell:dict, # A code cell
 )->bool:
-    "Does the cell stay unexecuted? `gpu` cells keep what a machine with a GPU wrote into them"
+    "Does it stay unexecuted? `gpu` cells keep what a machine with a GPU wrote into them"
     directives = Cell('code', cell['source'], cell).directives
     return directives.get('eval') == 'false' or 'gpu' in directives
 
@@ -55,10 +56,12 @@ def skipped(
 def joined(
     outputs:list[dict], # Outputs of a cell
 )->list[dict]:
-    "The outputs, those that follow each other on the same stream made one: where they were cut was chance"
+    "The outputs, neighbours of one stream made one: where they were cut was chance"
     whole = []
     for output in outputs:
-        if whole and output['output_type'] == 'stream' == whole[-1]['output_type'] and output['name'] == whole[-1]['name']: whole[-1]['text'] += output['text']
+        last = whole[-1] if whole else {}
+        stream = output['output_type'] == 'stream' == last.get('output_type')
+        if stream and output['name'] == last['name']: last['text'] += output['text']
         else: whole.append(output)
     return whole
 
@@ -69,34 +72,61 @@ def cleaned(
 )->str:         # Text of the file
     "A notebook as nbdev-clean would leave it"
     cfg = get_config(root)
-    keys = {f'allowed_{kind}metadata_keys': cfg.get(f'allowed_{kind}metadata_keys') or [] for kind in ('', 'cell_', 'out_')}
+    kinds = ('', 'cell_', 'out_')
+    keys = {f'allowed_{k}metadata_keys': cfg.get(f'allowed_{k}metadata_keys') or [] for k in kinds}
     clean_nb(nb, clear_all=cfg.clear_all, clean_ids=cfg.clean_ids, **keys)
     return nb2str(nb)
+
+
+def prepared(
+    nb:nbformat.NotebookNode, # Cells that stay unexecuted are marked in it
+):
+    "Mark what is not to be executed, and drop its outputs where they are old"
+    for cell in nb.cells:
+        if cell.cell_type != 'code' or not skipped(cell): continue
+        fresh = cell.metadata.get('source_hash') == source_hash(cell.source)
+        cell.metadata['tags'] = ['skip-execution']
+        if not fresh: cell.outputs = []
+
+
+def run_cells(
+    nb:nbformat.NotebookNode, # Gets its outputs
+    folder:Path,              # Where it runs
+):
+    "Execute all cells at full size; raises `PageError`"
+    reached = [0]
+    with tempfile.TemporaryDirectory() as profile:
+        env = environment(DLCOURSE_SIZE='full', PYTHONHASHSEED='0', COLUMNS='120',
+                          IPYTHONDIR=profile)
+        client = NotebookClient(
+            nb, kernel_manager_class=ThisPython, resources={'metadata': {'path': str(folder)}},
+            timeout=TIMEOUT, record_timing=False,
+            on_cell_start=lambda cell, cell_index: reached.append(cell_index))
+        try: client.execute(env=env)
+        except CellExecutionError as e:
+            trace = COLOUR.sub('', e.traceback).strip()
+            raise PageError(f"{reached[-1]}: {e.ename}: {e.evalue}\n{trace}") from None
+        except CellTimeoutError:
+            raise PageError(f"{reached[-1]}: not done after {TIMEOUT} seconds") from None
+        except DeadKernelError: raise PageError(f"{reached[-1]}: the kernel died") from None
 
 
 def execute(
     path:Path,      # A notebook
     root:Path=ROOT, # Project folder
 ):
-    "Execute a notebook at full size and store its outputs; raises `PageError`, and then the file is as it was"
+    "Execute a notebook and store its outputs; raises `PageError`, and then the file is as it was"
     before = path.read_bytes()
-    nb, reached = nbformat.reads(before.decode('utf-8'), as_version=4), [0]
+    nb = nbformat.reads(before.decode('utf-8'), as_version=4)
+    prepared(nb)
+    run_cells(nb, path.parent)
     for cell in nb.cells:
         if cell.cell_type != 'code': continue
-        fresh = cell.metadata.get('source_hash') == source_hash(cell.source)
-        if skipped(cell): cell.metadata['tags'] = ['skip-execution']; cell.outputs = cell.outputs if fresh else []
-    with tempfile.TemporaryDirectory() as profile:
-        env = environment(DLCOURSE_SIZE='full', PYTHONHASHSEED='0', COLUMNS='120', IPYTHONDIR=profile)
-        client = NotebookClient(nb, kernel_manager_class=ThisPython, resources={'metadata': {'path': str(path.parent)}}, timeout=TIMEOUT,
-                                record_timing=False, on_cell_start=lambda cell, cell_index: reached.append(cell_index))
-        try: client.execute(env=env)
-        except CellExecutionError as e: raise PageError(f"{reached[-1]}: {e.ename}: {e.evalue}\n{COLOUR.sub('', e.traceback).strip()}") from None
-        except CellTimeoutError: raise PageError(f"{reached[-1]}: not done after {TIMEOUT} seconds") from None
-        except DeadKernelError: raise PageError(f"{reached[-1]}: the kernel died") from None
-    for cell in nb.cells:
-        if cell.cell_type == 'code': cell.update(outputs=joined(cell.outputs), execution_count=None); cell.metadata['source_hash'] = source_hash(cell.source)
+        cell.update(outputs=joined(cell.outputs), execution_count=None)
+        cell.metadata['source_hash'] = source_hash(cell.source)
     text = cleaned(json.loads(nbformat.writes(nb)), root)
-    if path.read_bytes() != before: raise PageError("0: the file changed while it was executed; run it again")
+    if path.read_bytes() != before:
+        raise PageError("0: the file changed while it was executed; run it again")
     part = path.with_name(f'.{path.name}.part')
     part.write_text(text, encoding='utf-8', newline='\n')
     os.replace(part, path)
@@ -110,14 +140,18 @@ def main(argv:list[str]|None=None)->int:
     args = parser.parse_args(argv)
     root = args.root.resolve()
     every = [p.resolve() for p in args.paths] or notebooks(root/'nbs')
-    todo = [p for p in every if args.paths or args.all or stale(json.loads(p.read_text(encoding='utf-8')))]
+    chosen = args.paths or args.all
+    todo = [p for p in every if chosen or stale(json.loads(p.read_text(encoding='utf-8')))]
     failed = []
     for path in todo:
-        shown, start = path.relative_to(root) if path.is_relative_to(root) else path, time.perf_counter()
+        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        start = time.perf_counter()
         try: execute(path, root); message = f'{shown}'
         except PageError as e: failed.append(shown); message = f'{shown}:{e}'
         print(f'{time.perf_counter() - start:6.1f} s  {message}', flush=True)
-    print(f"{len(todo) - len(failed)} executed, {len(every) - len(todo)} up to date, {len(failed)} failed" + ''.join(f'\n  {p}' for p in failed), flush=True)
+    done, rest = len(todo) - len(failed), len(every) - len(todo)
+    print(f"{done} executed, {rest} up to date, {len(failed)} failed",
+          *(f'  {p}' for p in failed), sep='\n', flush=True)
     return readme.main(['--root', str(root)]) or bool(failed)
 
 

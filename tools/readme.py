@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import nbformat
-from lint import DIRECTIVE, ROOT, Cell
+from cells import DIRECTIVE, ROOT, Cell
 from nbconvert import MarkdownExporter
 
 INDEX = 'nbs/index.ipynb'
-NOTICE = f"<!-- Made from {INDEX} by tools/readme.py. Edit the notebook, then run `make pages`. -->"
+NOTICE = (f"<!-- Made from {INDEX} by tools/readme.py. "
+          "Edit the notebook, then run `make pages`. -->")
 CODE = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.M | re.S)
-LINK = re.compile(r'''(\]\(\s*<?|^\s*\[[^\]]+\]:\s*<?|\b(?:src|href|srcset)=["'])(?![a-z][\w+.-]*:|[#/])([^\s)>"']+)''', re.M | re.I)
+LINK = re.compile(r'''(\]\(\s*<?|^\s*\[[^\]]+\]:\s*<?|\b(?:src|href|srcset)=["'])'''
+                  r'''(?![a-z][\w+.-]*:|[#/])([^\s)>"']+)''', re.M | re.I)
 
 
 def from_root(
@@ -25,16 +27,23 @@ def from_root(
     return ''.join(parts)
 
 
+def has_image(cell:Cell)->bool:
+    "Does the cell put out a picture?"
+    return any(mime.startswith('image/') for o in cell.outputs for mime in o.get('data', {}))
+
+
 def shown(
     cell,      # A cell of the notebook, which is brought into the form in which it is shown
 )->bool:       # Is it shown at all?
     "Do what a cell's directives say, and take them out"
     seen = Cell(cell.cell_type, cell.source, cell)
     if {'hide', 'default_exp'} & seen.directives.keys(): return False
-    if any(mime.startswith('image/') for output in seen.outputs for mime in output.get('data', {})):
-        raise ValueError(f"a cell of {INDEX} puts out an image, which README.md cannot hold; save it in nbs/ and write ![what it shows](name.png)")
+    if has_image(seen):
+        raise ValueError(f"a cell of {INDEX} puts out an image, which README.md cannot hold; "
+                         "save it in nbs/ and write ![what it shows](name.png)")
     if seen.directives.get('echo') == 'false': cell.metadata['transient'] = {'remove_source': True}
-    cell.source = '\n'.join([line for line in seen.head if not DIRECTIVE.match(line)] + cell.source.splitlines()[len(seen.head):]).strip('\n')
+    kept = [line for line in seen.head if not DIRECTIVE.match(line)]
+    cell.source = '\n'.join(kept + seen.body).strip('\n')
     if cell.cell_type == 'markdown': cell.source = from_root(cell.source)
     return bool(cell.source)
 
@@ -52,15 +61,23 @@ def readme(
 
 def main(argv:list[str]|None=None)->int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--check', action='store_true', help="write nothing; end with 1 if README.md is not what it would be")
+    parser.add_argument('--check', action='store_true',
+                        help="write nothing; end with 1 if README.md is not what it would be")
     parser.add_argument('--root', type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     target = args.root/'README.md'
-    if not (args.root/INDEX).exists(): print(f"there is no {INDEX} to make README.md from"); return 0
-    text, old = readme(args.root), target.read_text(encoding='utf-8') if target.exists() else None
-    if text == old: print("README.md is in step")
-    elif args.check: print(f"README.md is not what {INDEX} says: run `make pages`, and commit"); return 1
-    else: target.write_text(text, encoding='utf-8'); print("README.md written")
+    if not (args.root/INDEX).exists():
+        print(f"there is no {INDEX} to make README.md from")
+        return 0
+    text = readme(args.root)
+    if target.exists() and target.read_text(encoding='utf-8') == text:
+        print("README.md is in step")
+        return 0
+    if args.check:
+        print(f"README.md is not what {INDEX} says: run `make pages`, and commit")
+        return 1
+    target.write_text(text, encoding='utf-8')
+    print("README.md written")
     return 0
 
 

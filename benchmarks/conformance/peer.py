@@ -45,7 +45,11 @@ def fairlearn(name, case):
 
 
 def aif360(name, case):
-    from aif360.sklearn.metrics import disparate_impact_ratio, equal_opportunity_difference, statistical_parity_difference
+    from aif360.sklearn.metrics import (
+        disparate_impact_ratio,
+        equal_opportunity_difference,
+        statistical_parity_difference,
+    )
     t = table(case)
     index = pd.Index(t['group'], name='group')
     y, p = pd.Series(t['y_true'].values, index=index), pd.Series(t['y_pred'].values, index=index)

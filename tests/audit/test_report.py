@@ -74,7 +74,11 @@ def test_what_the_issue_names():
 
 
 def test_numbers_against_fairlearn():
-    from fairlearn.metrics import demographic_parity_difference, demographic_parity_ratio, equal_opportunity_difference
+    from fairlearn.metrics import (
+        demographic_parity_difference,
+        demographic_parity_ratio,
+        equal_opportunity_difference,
+    )
     t = people()
     gaps = {(d.metric, d.kind): d.value for d in audit(t, min_count=1).disparities if d.attribute == 'race'}
     who = dict(y_true=t['y'], y_pred=t['p'], sensitive_features=t['race'])

@@ -18,7 +18,19 @@ from classroom.gate import faults
 from dlcourse.classroom import exercises
 from dlcourse.classroom.checks import Check, Result, expect, expect_error, run_check, verdict
 from dlcourse.classroom.exercises import check, check_cell, known_answers, passes, quiz, run
-from dlcourse.classroom.lessons import answers, blank, defines, find_exercise, leaks, learner_edition, lesson_of, lessons, read_lesson, read_notebook, untouched
+from dlcourse.classroom.lessons import (
+    answers,
+    blank,
+    defines,
+    find_exercise,
+    leaks,
+    learner_edition,
+    lesson_of,
+    lessons,
+    read_lesson,
+    read_notebook,
+    untouched,
+)
 from dlcourse.classroom.mutants import kills, mutants
 from dlcourse.classroom.trials import Mismatch, OutOfTime, alike, freeze, time_limit, written
 from dlcourse.core.errors import InputError

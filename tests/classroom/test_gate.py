@@ -5,7 +5,14 @@ import pytest
 from classroom.gate import faults
 
 from dlcourse.classroom.exercises import patience, run
-from dlcourse.classroom.lessons import leaks, learner_edition, lesson_paths, lessons, read_lesson, read_notebook
+from dlcourse.classroom.lessons import (
+    leaks,
+    learner_edition,
+    lesson_paths,
+    lessons,
+    read_lesson,
+    read_notebook,
+)
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 SECONDS = 5.

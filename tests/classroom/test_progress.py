@@ -12,7 +12,15 @@ import pytest
 from dlcourse.classroom import exercises, progress
 from dlcourse.classroom.checks import Result
 from dlcourse.classroom.lessons import find_exercise
-from dlcourse.classroom.progress import AFTER, check_saved, hint, record_attempt, reset, solution, transaction
+from dlcourse.classroom.progress import (
+    AFTER,
+    check_saved,
+    hint,
+    record_attempt,
+    reset,
+    solution,
+    transaction,
+)
 from dlcourse.classroom.workspace import answer_cell, page_of, start
 from dlcourse.core.errors import InputError
 

@@ -17,7 +17,19 @@ import numpy as np
 import pytest
 
 from dlcourse.core import datasets as catalogue
-from dlcourse.core.datasets import Card, Column, DataFile, Outcome, card, cards, fetch, file_fault, load, read_card, read_idx
+from dlcourse.core.datasets import (
+    Card,
+    Column,
+    DataFile,
+    Outcome,
+    card,
+    cards,
+    fetch,
+    file_fault,
+    load,
+    read_card,
+    read_idx,
+)
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
 from dlcourse.core.settings import settings

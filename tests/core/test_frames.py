@@ -8,7 +8,19 @@ import pytest
 from engines import every_engine, everywhere, in_engine, in_files
 
 from dlcourse.core.errors import InputError
-from dlcourse.core.frames import as_number, as_text, blank_as_null, check_weights, is_missing, numeric_column, opened_table, some, to_frame, to_lists, to_polars
+from dlcourse.core.frames import (
+    as_number,
+    as_text,
+    blank_as_null,
+    check_weights,
+    is_missing,
+    numeric_column,
+    opened_table,
+    some,
+    to_frame,
+    to_lists,
+    to_polars,
+)
 
 TABLE = dict(sex=['F ', 'M', None, '', 'M'], score=[.5, 1., 2., None, .25], n=[1, 2, 3, 4, 5])
 

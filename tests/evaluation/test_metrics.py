@@ -11,7 +11,16 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation import metrics as ours
-from dlcourse.evaluation.metrics import Split, Undefined, folds, leaked, nested, split, stratified_groups, twins
+from dlcourse.evaluation.metrics import (
+    Split,
+    Undefined,
+    folds,
+    leaked,
+    nested,
+    split,
+    stratified_groups,
+    twins,
+)
 
 
 def test_light():

@@ -5,7 +5,6 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -13,6 +12,7 @@ from scipy import stats
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import compare, mean_interval
 from dlcourse.evaluation.metrics import Undefined
+from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told
 
 matplotlib.use('Agg')
 

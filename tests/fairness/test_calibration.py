@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.calibration import BINS, MOST_VALUES, auc_bounds, auc_limits, audit_scores, count_scores
+from dlcourse.fairness.calibration import (
+    BINS,
+    MOST_VALUES,
+    auc_bounds,
+    auc_limits,
+    audit_scores,
+    count_scores,
+)
 
 
 def people(n=5_000, seed=0, places=None):

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.data.synthesis import lending
-from dlcourse.fairness.causes import changed, crossed_mean, crossed_terms, implied_fpr, path_effect, proxies
+from dlcourse.fairness.causes import (
+    changed,
+    crossed_mean,
+    crossed_terms,
+    implied_fpr,
+    path_effect,
+    proxies,
+)
 
 
 @settings(max_examples=50, deadline=None)

@@ -10,7 +10,15 @@ from scipy.stats import t as student
 
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.counting import count_groups
-from dlcourse.fairness.groups import METRICS, WITHHOLDING, clustered, disparities, equalized_odds_gap, group_name, rates
+from dlcourse.fairness.groups import (
+    METRICS,
+    WITHHOLDING,
+    clustered,
+    disparities,
+    equalized_odds_gap,
+    group_name,
+    rates,
+)
 
 NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate', 'precision_score', 'accuracy_score']
 

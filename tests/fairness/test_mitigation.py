@@ -16,7 +16,16 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.mitigation import METHODS, group_of, group_thresholds, mitigate, pareto, remedy, reweighing, widest_gap
+from dlcourse.fairness.mitigation import (
+    METHODS,
+    group_of,
+    group_thresholds,
+    mitigate,
+    pareto,
+    remedy,
+    reweighing,
+    widest_gap,
+)
 
 QUICK = ('none', 'reweighing', 'correlation_remover', 'exponentiated_gradient', 'threshold_optimizer')
 

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import wilson
 from dlcourse.fairness.law import DISCLAIMER
-from dlcourse.fairness.published import audit_published, comparators, follows, possible_counts, rounding_interval
+from dlcourse.fairness.published import (
+    audit_published,
+    comparators,
+    follows,
+    possible_counts,
+    rounding_interval,
+)
 
 EXAMPLE = dict(group=['Male', 'Female'], n=['1,390', '1,181'], selected=['667', '555'], rate=['48 %', '47 %'], ratio=['1.00', '.979'])
 

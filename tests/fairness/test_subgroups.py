@@ -13,7 +13,17 @@ from statsmodels.stats.multitest import multipletests
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import clopper_pearson, mover_difference
 from dlcourse.fairness import subgroups
-from dlcourse.fairness.subgroups import benjamini_hochberg, conditions, describe, discover, grow, large_enough, margin_p_value, pack, tally
+from dlcourse.fairness.subgroups import (
+    benjamini_hochberg,
+    conditions,
+    describe,
+    discover,
+    grow,
+    large_enough,
+    margin_p_value,
+    pack,
+    tally,
+)
 
 
 @pytest.mark.parametrize('n, m', [(5, 60), (12, 12), (30, 100), (60, 20)])

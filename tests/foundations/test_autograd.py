@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays, mutually_broadcastable_shapes
 
 from dlcourse.core.errors import InputError
-from dlcourse.foundations.autograd import Tensor, as_tensor, draw_graph, finite_differences, topological_order
+from dlcourse.foundations.autograd import (
+    Tensor,
+    as_tensor,
+    draw_graph,
+    finite_differences,
+    topological_order,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 UNARY = {

@@ -8,7 +8,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dlcourse.training.loop import Batches, Callback, EarlyStopping, FitConfig, accuracy, cosine, fit, save_state
+from dlcourse.training.loop import (
+    Batches,
+    Callback,
+    EarlyStopping,
+    FitConfig,
+    accuracy,
+    cosine,
+    fit,
+    save_state,
+)
 
 X = torch.randn(104, 6, generator=torch.Generator().manual_seed(1))
 Y = (X[:, 0] + X[:, 1]*X[:, 2] > 0).long()

@@ -15,7 +15,19 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from loop_runs import QUIET, Slow, X, Y, batches, held_out, long_run, network, same, shared_run, small
+from loop_runs import (
+    QUIET,
+    Slow,
+    X,
+    Y,
+    batches,
+    held_out,
+    long_run,
+    network,
+    same,
+    shared_run,
+    small,
+)
 from sklearn.metrics import f1_score
 from torch import nn
 from torch.nn import functional as F

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.optimize import curve_fit, minimize_scalar
 
 from dlcourse.core.errors import InputError
-from dlcourse.training.scaling import Meter, compute_optimal, counted, fit_power_law, gpu_counters, rapl_counters, training_flops
+from dlcourse.training.scaling import (
+    Meter,
+    compute_optimal,
+    counted,
+    fit_power_law,
+    gpu_counters,
+    rapl_counters,
+    training_flops,
+)
 
 SIZES = np.repeat(np.geomspace(1e3, 3e4, 6), 3)
 

@@ -14,7 +14,17 @@ from jaxtyping import install_import_hook
 from dlcourse.core.errors import InputError
 
 with install_import_hook('dlcourse.transformers.attention', 'beartype.beartype'): # Shapes are checked here, and not in normal use
-    from dlcourse.transformers.attention import MultiHeadAttention, attend, causal_mask, padding_mask, phases, repeat_heads, rotate, sinusoid, visible
+    from dlcourse.transformers.attention import (
+        MultiHeadAttention,
+        attend,
+        causal_mask,
+        padding_mask,
+        phases,
+        repeat_heads,
+        rotate,
+        sinusoid,
+        visible,
+    )
 
 DEVICES = ['cpu', *(['cuda'] if torch.cuda.is_available() else [])]
 few = hypothesis_settings(max_examples=40, deadline=None)

@@ -1,0 +1,122 @@
+"The gate stops at the first step that fails, and touches nothing"
+import re
+import sys
+from pathlib import Path
+
+import check
+import environments
+import gate
+import pytest
+from made_up import FIRST, TITLE, code, md, write
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_it_stops_at_the_first_step_that_fails(capsys):
+    def fail(work): raise gate.Failed("do this")
+    ran = []
+    assert gate.gate({'first': ran.append, 'second': fail, 'third': ran.append}) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert len(ran) == 1 and out[-1] == 'make test FAILED at "second": do this'
+    assert [line.split()[-1] for line in out[-4:-1]] == ['first', 'second', 'all']
+    assert gate.gate({'first': ran.append}) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == 'make test: all 1 steps hold'
+
+
+def test_all_steps_but_the_lessons_are_fast():
+    assert set(gate.FAST) == set(gate.STEPS) - {'lessons'}
+
+
+def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(gate, 'run', lambda *words, **env: ran.append(words))
+    monkeypatch.setattr(gate, 'lab_programs', lambda: tmp_path)
+    monkeypatch.setenv('DLCOURSE_DATA', str(tmp_path))
+    gate.lessons(tmp_path)
+    out = capsys.readouterr().out
+    assert 'SKIPPED 03_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
+    pattern = ran[0][ran[0].index('--skip-file-re') + 1]
+    assert re.match(pattern, '03_groups.ipynb') and re.match(pattern, '_draft.ipynb')
+    assert not re.match(pattern, '02_autograd.ipynb')
+    monkeypatch.setattr(gate, 'without_data', dict)
+    gate.lessons(tmp_path)
+    assert '--skip-file-re' not in ran[1] and 'SKIPPED' not in capsys.readouterr().out
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    "A small project that the gate takes for its own, exported"
+    root = tmp_path/'root'
+    write(root/'nbs'/'04_data'/'01_read.ipynb', code(FIRST), md(TITLE), code('#| export\nx = 1'))
+    (root/'pyproject.toml').write_bytes((ROOT/'pyproject.toml').read_bytes())
+    (root/'dlcourse').mkdir()
+    init = (ROOT/'dlcourse'/'__init__.py').read_bytes()
+    (root/'dlcourse'/'__init__.py').write_bytes(init)
+    monkeypatch.setattr(gate, 'ROOT', root)
+    monkeypatch.setenv('IN_TEST', '1')
+    gate.run('nbdev-export', cwd=root)
+    return root
+
+
+def export_and_compare(work):
+    work.mkdir()
+    gate.export(work)
+    gate.same_package(work)
+
+
+def test_it_exports_beside_the_tree_and_compares(checkout, tmp_path, capsys):
+    before = gate.snapshot(checkout)
+    export_and_compare(tmp_path/'one')
+    (checkout/'dlcourse'/'data'/'read.py').write_text('x = 2')
+    (checkout/'dlcourse'/'data'/'lost.py').touch()
+    write(checkout/'nbs'/'04_data'/'02_write.ipynb', code('#| default_exp data.write'), md(TITLE),
+          code('#| export\ny = 1'))
+    tree = gate.snapshot(checkout)
+    remedy = 'run `nbdev-export`, delete modules that have no notebook, and commit'
+    with pytest.raises(gate.Failed, match=remedy): export_and_compare(tmp_path/'two')
+    told = [line.strip() for line in capsys.readouterr().out.splitlines() if line[:2] == '  ']
+    assert told == ['should not be there: data/lost.py', 'out of date: data/read.py',
+                    'not there yet: data/write.py']
+    assert gate.snapshot(checkout) == tree != before
+
+
+def test_a_notebook_that_is_not_clean_is_found(checkout, tmp_path, capsys):
+    for name in ('one', 'two', 'three'): (tmp_path/name).mkdir()
+    gate.clean(tmp_path/'one')
+    book = write(checkout/'nbs'/'04_data'/'01_read.ipynb', code(FIRST, trusted=True))
+    before = book.read_bytes()
+    with pytest.raises(gate.Failed, match='run `nbdev-clean`'): gate.clean(tmp_path/'two')
+    assert 'not clean: nbs/04_data/01_read.ipynb' in capsys.readouterr().out
+    assert book.read_bytes() == before
+    book.write_text('no notebook')
+    with pytest.raises(gate.Failed, match='`nbdev-clean` ended with 1'):
+        gate.clean(tmp_path/'three')
+
+
+def test_what_is_not_installed_is_said():
+    words = '`no-such-program` is not installed in .*; run `make setup`'
+    with pytest.raises(gate.Failed, match=words): gate.run('no-such-program')
+
+
+def test_of_the_settings_only_the_place_of_the_data_is_kept(monkeypatch):
+    for name in ('IN_TEST', 'DLCOURSE_SEED', 'DLCOURSE_DATA', 'OMP_NUM_THREADS'):
+        monkeypatch.setenv(name, '9')
+    env = environments.environment(DLCOURSE_SIZE='smoke')
+    assert not {'IN_TEST', 'DLCOURSE_SEED'} & env.keys() and env['DLCOURSE_DATA'] == '9'
+    assert env['OMP_NUM_THREADS'] == '1' and env['DLCOURSE_SIZE'] == 'smoke'
+    assert env['PATH'].split(':')[0] == str(Path(sys.executable).parent)
+
+
+@pytest.mark.parametrize('text', [
+    'transformers.attention', 'attention', 'dlcourse.transformers.attention',
+    'nbs/07_transformers/02_attention.ipynb', 'dlcourse/transformers/attention.py',
+    'tests/transformers/test_attention.py'])
+def test_a_lesson_is_found_by_name_and_by_path(text):
+    assert check.lesson_named(text).name == '02_attention.ipynb'
+
+
+@pytest.mark.parametrize('text, words', [
+    ('attentoin', '`attentoin` is no lesson'), ('attend', 'is no lesson'),
+    ('audit', '`audit` is no lesson|lesson of several parts')])
+def test_what_is_no_lesson_is_said(text, words):
+    with pytest.raises(gate.Failed, match=words): check.lesson_named(text)

@@ -1,0 +1,55 @@
+"Run what belongs to one lesson, page, exercises and tests: `make check LESSON=part.lesson`"
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from cells import NBS, ROOT, module_name, notebooks
+from environments import Failed, run
+
+
+def lesson_named(
+    text:str, # `part.lesson`, `lesson`, or the path of a notebook, a module or a test
+)->Path:      # Its notebook
+    "The lesson that is meant; raises `Failed` where there is none, or more than one"
+    books = {module_name(p, NBS): p for p in notebooks() if p.name != 'index.ipynb'}
+    wanted = text.removeprefix('dlcourse.')
+    if text.endswith(('.ipynb', '.py')):
+        part, name = Path(text).resolve().with_suffix('').parts[-2:]
+        wanted = f"{re.sub(r'^[0-9]+_', '', part)}.{re.sub(r'^([0-9]+|test)_', '', name)}"
+    found = [name for name in books if name == wanted or name.split('.')[1] == wanted]
+    if len(found) == 1: return books[found[0]]
+    if found: raise Failed(f"`{text}` is a lesson of several parts: {', '.join(found)}")
+    near = [name for name in books if wanted.split('.')[-1] in name]
+    raise Failed(f"`{text}` is no lesson; there are: {', '.join(near or books)}")
+
+
+def check(book:Path):
+    "Run all that belongs to one lesson; raises `Failed`"
+    part, lesson = module_name(book, NBS).split('.')
+    run('nbdev-export')
+    run('python', 'tools/lint.py', str(book))
+    if part != 'cli':
+        run('nbdev-test', '--path', str(book.relative_to(ROOT)), '--n-workers', '0',
+            DLCOURSE_SIZE='smoke')
+    tests = [p for p in [ROOT/'tests'/part/f'test_{lesson}.py'] if p.exists()]
+    words = ['-n', '0', *map(str, tests)]
+    if '#| exercise' in book.read_text(encoding='utf-8'):
+        gate = 'tests/classroom/test_gate.py'
+        run('pytest', '-n', '0', gate, '-k', f'{part}.{lesson}.', MPLBACKEND='Agg')
+    if tests: run('pytest', *words, MPLBACKEND='Agg')
+    else: print(f"there is no tests/{part}/test_{lesson}.py")
+
+
+def main(argv:list[str]|None=None)->int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('lesson', help="part.lesson, lesson, or a path")
+    start = time.perf_counter()
+    try: check(lesson_named(parser.parse_args(argv).lesson))
+    except Failed as e: print(f"make check FAILED: {e}"); return 1
+    print(f"make check: all of it holds ({time.perf_counter() - start:.0f} s)")
+    return 0
+
+
+if __name__ == '__main__': sys.exit(main())
