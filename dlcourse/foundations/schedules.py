@@ -92,7 +92,7 @@ def one_cycle(
 
 # %% ../../nbs/01_foundations/06_schedules.ipynb #2c3a132c
 def clip_grad_norm_(
-    parameters:Iterable[Tensor], # Their gradients are changed in place; those without one are passed over
+    parameters:Iterable[Tensor], # Their gradients are changed in place, where they have one
     max_norm:float,              # The longest that all gradients together may be
 )->Float[Tensor, ""]:            # Their length before
     "Shorten the gradient, taken as one vector, to at most `max_norm` (Pascanu et al. 2013)"
@@ -108,9 +108,10 @@ def clip_grad_norm_(
 def decay_groups(
     model:nn.Module,        # Any network
     weight_decay:float=.01, # For matrices and kernels
-)->list[dict]:              # Two groups for a torch optimizer: those that decay, then those that do not
-    "Trained parameters in two groups: biases and norms, and whatever else is a vector, are spared the decay"
-    if not weight_decay >= 0: raise InputError(f"`weight_decay` must be 0 or more, got {weight_decay}")
+)->list[dict]:              # For a torch optimizer: those that decay, then those that do not
+    "Trained parameters in two groups: biases, norms and other vectors are spared the decay"
+    if not weight_decay >= 0:
+        raise InputError(f"`weight_decay` must be 0 or more, got {weight_decay}")
     trained = [p for p in model.parameters() if p.requires_grad]
     return [{'params': [p for p in trained if p.ndim >= 2], 'weight_decay': weight_decay},
             {'params': [p for p in trained if p.ndim < 2], 'weight_decay': 0.}]

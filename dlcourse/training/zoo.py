@@ -73,10 +73,11 @@ class CNNConfig:
         if type(self.kernel) is not int or self.kernel < 1 or self.kernel % 2 == 0:
             raise InputError(f"`kernel` must be an odd number from 1, got {self.kernel!r}")
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
+            raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got "
+                             f"{self.activation!r}")
 
 class CNN(nn.Module):
-    "Blocks of convolution, norm, activation and pooling, the mean over the image, and a linear layer"
+    "Blocks of convolution, norm, activation and pooling; the mean over the image; a linear layer"
     def __init__(self,
         config:CNNConfig, # Its shape
     ):
@@ -87,7 +88,8 @@ class CNN(nn.Module):
             block = nn.Sequential(nn.Conv2d(n, m, config.kernel, padding='same'))
             if config.norm: block.append(IMAGE_NORMS[config.norm](m))
             self.blocks.append(block)
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.channels[-1], config.classes))
+        self.head = nn.Sequential(nn.Dropout(config.dropout),
+                                  nn.Linear(config.channels[-1], config.classes))
         initialize_(self)
 
     def forward(self,
@@ -124,16 +126,19 @@ def count_operations(
         for part, training in modes: part.training = training
     return sum(counts)
 
-# %% ../../nbs/03_training/06_zoo.ipynb #a3aee9e9
-HIDDEN = {'smoke': (32,), 'full': (128,), 'gpu': (1024, 1024)}          # Hidden layers of a perceptron
-CHANNELS = {'smoke': (8, 16), 'full': (16, 32), 'gpu': (64, 128, 256)} # Blocks of a convolutional network
+# %% ../../nbs/03_training/06_zoo.ipynb #00b497d9
+# Hidden layers of a perceptron
+HIDDEN = {'smoke': (32,), 'full': (128,), 'gpu': (1024, 1024)}
+# Blocks of a convolutional network
+CHANNELS = {'smoke': (8, 16), 'full': (16, 32), 'gpu': (64, 128, 256)}
 
 def of_size(
     sizes:dict, # Size → what it stands for
     size:str,   # 'smoke', 'full' or 'gpu'
 )->tuple:
     "What a size stands for; raises `InputError` for another word"
-    if size not in sizes: raise InputError(f"`size` must be one of {', '.join(sizes)}; got {size!r}")
+    if size not in sizes:
+        raise InputError(f"`size` must be one of {', '.join(sizes)}; got {size!r}")
     return sizes[size]
 
 def mlp_for(

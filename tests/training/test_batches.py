@@ -1,0 +1,80 @@
+"Batches: rows counted once, an order of their own, and pieces that add up to the whole"
+import pytest
+import torch
+from loop_runs import X, Y, batches, held_out, network, same, small
+from torch.nn import functional as F
+
+from dlcourse.core.errors import InputError
+
+# isort: split
+from dlcourse.training.batches import Batches, backward_in_parts, evaluate, top1_accuracy
+
+
+def targets(data): return torch.cat([batch[-1] for batch in data])
+
+
+def test_an_epoch_holds_every_row_once_in_an_order_of_its_own():
+    data = Batches(torch.arange(10), batch_size=4, seed=3)
+    first = targets(data)
+    torch.rand(100) # Somebody draws
+    second = targets(data)
+    assert len(data) == 3 and sorted(first.tolist()) == sorted(second.tolist()) == list(range(10))
+    assert first.tolist() != second.tolist()
+    again = Batches(torch.arange(10), batch_size=4, seed=3)
+    assert torch.equal(targets(again), first) and torch.equal(targets(again), second)
+
+
+def test_without_shuffling_rows_come_as_they_are_and_the_last_batch_can_be_left_out():
+    kept = Batches(torch.arange(10), batch_size=4, shuffle=False)
+    cut = Batches(torch.arange(10), batch_size=4, shuffle=False, drop_last=True)
+    assert [len(b[0]) for b in kept] == [4, 4, 2] and [len(b[0]) for b in cut] == [4, 4]
+    assert targets(kept).tolist() == list(range(10)) and len(cut) == 2
+
+
+def test_the_same_rows_elsewhere_share_the_order():
+    data = Batches(X[:84], Y[:84], batch_size=16, seed=1)
+    there = data.at(torch.device('cpu'))
+    assert there.generator is data.generator and there.batch_size == 16 and there.seed == 1
+    assert data.at(torch.device('cpu'), shuffle=False).shuffle is False
+
+
+@pytest.mark.parametrize('parts', [2, 3, 4, 16, 100])
+def test_pieces_are_the_big_batch(parts):
+    whole, pieces = small().double(), small().double()
+    batch = X[:10].double(), Y[:10] # In three parts 4, 4, 2
+    loss = F.cross_entropy(whole(batch[0]), batch[1])
+    loss.backward()
+    value = backward_in_parts(pieces, batch, F.cross_entropy, parts)
+    assert not value.requires_grad and value.item() == pytest.approx(loss.item(), abs=1e-12)
+    for p, q in zip(whole.parameters(), pieces.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, atol=1e-12, rtol=0)
+
+
+def test_evaluation_changes_nothing():
+    model = network()
+    model.train()
+    model[3].eval()
+    before, state = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
+    def scores(): return evaluate(model, held_out(), F.cross_entropy, {'accuracy': top1_accuracy})
+    found = scores()
+    assert [m.training for m in model] == [True, True, True, False, True]
+    assert same(before, model.state_dict()) and torch.equal(state, torch.get_rng_state())
+    assert found == scores() and all(p.grad is None for p in model.parameters())
+    with pytest.raises(InputError, match='`batches` must hold at least one row'):
+        evaluate(model, [], F.cross_entropy)
+    def broken(*_): raise RuntimeError
+    with pytest.raises(RuntimeError): evaluate(model, held_out(), broken)
+    assert model.training
+
+
+def test_accuracy_is_the_share_of_rows_whose_largest_output_is_right():
+    outputs, target = torch.randn(4, 6, 3), torch.randint(3, (4, 6))
+    assert top1_accuracy(outputs, target) == (outputs.softmax(-1).argmax(-1) == target).double().mean()
+
+
+def test_what_batches_refuse():
+    with pytest.raises(InputError, match=r'`tensors` must be tensors of one length.* got lengths \[2, 3\]'):
+        Batches(torch.ones(2), torch.ones(3))
+    with pytest.raises(InputError, match=r'got lengths \[\]'): Batches()
+    with pytest.raises(InputError, match=r'got lengths \[0\]'): Batches(torch.ones(0))
+    with pytest.raises(InputError, match='`batch_size` must be 1 or more, got 0'): batches(0)
