@@ -7,8 +7,6 @@ from torch import nn, optim
 from torch.optim import lr_scheduler as schedulers
 
 from dlcourse.core.errors import InputError
-
-# isort: split
 from dlcourse.foundations.schedules import (
     clip_grad_norm_,
     cosine,
@@ -66,7 +64,8 @@ def warmed(optimizer, steps, then):
     (cosine(50, warmup=8), lambda o: schedulers.CosineAnnealingLR(o, 42)),
     (linear(50, warmup=8, floor=.1), lambda o: schedulers.LinearLR(o, 1., .1, 42)),
 ])
-def test_warm_up_is_torchs(factor, then): assert same_rates(factor, lambda o: warmed(o, 8, then), 51)
+def test_warm_up_is_torchs(factor, then):
+    assert same_rates(factor, lambda o: warmed(o, 8, then), 51)
 
 
 def test_schedules_stay_down_after_the_end():
@@ -86,7 +85,8 @@ def test_schedules_stay_down_after_the_end():
     (lambda: warmup(-1), "`steps` must be a whole number from 0, got -1"),
     (lambda: inverse_sqrt(-1), "`warmup` must be a whole number from 0, got -1"),
     (lambda: step_decay(0), "`every` must be a whole number from 1 up, got 0"),
-    (lambda: one_cycle(3), "`rise` must be a share between 0 and 1, of more than one step; got rise=0.3, steps=3"),
+    (lambda: one_cycle(3), "`rise` must be a share between 0 and 1, of more than one step; got "
+                           "rise=0.3, steps=3"),
     (lambda: one_cycle(100, rise=1.), "got rise=1.0"),
 ])
 def test_schedules_that_cannot_be_are_refused_when_they_are_made(call, says):
@@ -130,7 +130,8 @@ def test_clipping_without_gradients_is_zero_and_changes_nothing():
 
 @pytest.mark.parametrize('max_norm', [0., -1., float('nan')])
 def test_clipping_refuses_what_is_no_length(max_norm):
-    with pytest.raises(InputError, match='`max_norm` must be above 0'): clip_grad_norm_([], max_norm)
+    with pytest.raises(InputError, match='`max_norm` must be above 0'):
+        clip_grad_norm_([], max_norm)
 
 
 def test_one_step_shrinks_matrices_and_spares_the_rest():

@@ -1,4 +1,4 @@
-"The models that lessons borrow: their shape, their scale, and their labels against torch's own counter"
+"The models that lessons borrow: their shape, scale, and labels against torch's own counter"
 import pytest
 import torch
 from torch import nn
@@ -6,8 +6,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations.neurons import MLP
-
-# isort: split
 from dlcourse.training.zoo import (
     CHANNELS,
     CNN,
