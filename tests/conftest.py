@@ -19,7 +19,10 @@ def clean_environment(monkeypatch, tmp_path):
 @pytest.fixture
 def real():
     "`real('compas')` loads a downloaded data set, or skips where it is not here, saying so"
-    from dlcourse.core.datasets import card, is_here, load
+    from dlcourse.core.cards import card
+    from dlcourse.core.downloads import is_here
+
+    from dlcourse.core.datasets import load
 
     def get(name):
         if not is_here(card(name)):

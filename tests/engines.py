@@ -2,7 +2,7 @@
 import atexit
 import shutil
 import warnings
-from functools import cache, partial
+from functools import cache
 
 import duckdb
 import pandas as pd
@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 
-def in_duckdb(table): return duckdb.connect().from_arrow(pl.DataFrame(table).to_arrow())
+def in_arrow(table): return pl.DataFrame(table).to_arrow()
+def in_duckdb(table): return duckdb.connect().from_arrow(in_arrow(table))
 def in_pandas(table): return pl.DataFrame(table).to_pandas()
-def objects(table): return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
+def objects(table):
+    return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in table.items()})
 
 
 def categories(table):
@@ -21,14 +23,16 @@ def categories(table):
 
 
 def in_dask(table):
-    dask = pytest.importorskip('dask.dataframe', reason="dask is not installed; `pip install 'dask[dataframe]'` runs this")
+    why = "dask is not installed; `pip install 'dask[dataframe]'` runs this"
+    dask = pytest.importorskip('dask.dataframe', reason=why)
     return dask.from_pandas(in_pandas(table), npartitions=2)
 
 
 @cache
 def spark():
-    "The one Spark session of this process: its virtual machine starts with the first test that wants it"
-    sql = pytest.importorskip('pyspark.sql', reason="pyspark is not installed; `pip install pyspark` runs this")
+    "The one Spark session of this process: it starts with the first test that wants it"
+    sql = pytest.importorskip('pyspark.sql',
+                              reason="pyspark is not installed; `pip install pyspark` runs this")
     if not shutil.which('java'): pytest.skip("Spark needs Java, which is not on the PATH")
     quick = {'spark.ui.enabled': 'false', 'spark.sql.shuffle.partitions': '1',
              'spark.sql.codegen.wholeStage': 'false', 'spark.sql.adaptive.enabled': 'false'}
@@ -45,9 +49,9 @@ def in_spark(table):
 
 
 ENGINES = dict(  # Engine → a function of a dict of columns
-    dict=dict, polars=pl.DataFrame, lazy=lambda t: pl.DataFrame(t).lazy(), pandas=in_pandas, objects=objects,
-    categories=categories, arrow=lambda t: pl.DataFrame(t).to_arrow(), duckdb=in_duckdb)
-CLUSTERS = dict(dask=in_dask, spark=in_spark)  # Those that take seconds to start, or are not installed everywhere
+    dict=dict, polars=pl.DataFrame, lazy=lambda t: pl.DataFrame(t).lazy(), arrow=in_arrow,
+    pandas=in_pandas, objects=objects, categories=categories, duckdb=in_duckdb)
+CLUSTERS = dict(dask=in_dask, spark=in_spark)  # They take seconds to start, or are not installed
 EVERY = [*ENGINES, *CLUSTERS]
 
 
@@ -69,4 +73,6 @@ def in_files(table, folder):
     return paths
 
 
-every_engine = partial(pytest.mark.parametrize, 'engine', EVERY)  # `@every_engine()`: a test of `engine`, once for each
+def every_engine():
+    "A test of `engine`, once for each: `@every_engine()`"
+    return pytest.mark.parametrize('engine', EVERY)

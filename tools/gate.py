@@ -75,7 +75,8 @@ def readme(work:Path): run('python', 'tools/readme.py', '--check')
 
 def without_data()->dict[str, list[str]]: # Notebook → data sets that it loads and that are not here
     "Lessons that cannot run: what they load was not downloaded, and a gate downloads nothing"
-    from dlcourse.core.datasets import cards, is_here
+    from dlcourse.core.cards import cards
+    from dlcourse.core.downloads import is_here
     absent = [name for name, card in cards().items() if not is_here(card)]
     found = {}
     for path in sorted((ROOT/'nbs').rglob('[0-9]*.ipynb')):

@@ -197,7 +197,8 @@ def list_datasets(
     json:bool=False, # Print JSON
 ):
     "All data sets: what they are, and whether they are here"
-    from dlcourse.core.datasets import cards, is_here
+    from dlcourse.core.cards import cards
+    from dlcourse.core.downloads import is_here
     found = [dict(name=c.name, kind=c.kind, here=is_here(c), title=c.title) for c in cards().values()]
     if json: return _print_json(found)
     from rich import print as show
@@ -213,7 +214,7 @@ def show_dataset(
     json:bool=False, # Print JSON
 ):
     "The card of a data set: where it is from, what is in it, and what it must not be used to claim"
-    from dlcourse.core.datasets import card
+    from dlcourse.core.cards import card
     if json:
         from dataclasses import asdict
         return _print_json(asdict(card(name)))
@@ -226,7 +227,7 @@ def get_dataset(
     json:bool=False, # Print JSON
 ):
     "Download a data set into the data home, verified; does nothing where it is there already"
-    from dlcourse.core.datasets import fetch
+    from dlcourse.core.downloads import fetch
     found = {k: str(v) for k, v in fetch(name).items()}
     if json: return _print_json(found)
     for path in found.values(): print(path)
@@ -438,7 +439,8 @@ def doctor(
     import platform
     from importlib.util import find_spec
 
-    from dlcourse.core.datasets import cards, is_here
+    from dlcourse.core.cards import cards
+    from dlcourse.core.downloads import is_here
     from dlcourse.core.settings import device, known_variables, settings, settings_file
     s, lacks = settings(), extras()
     home = s.data_home

@@ -102,7 +102,7 @@ def test_a_hostile_column(tmp_path):
 
 
 def test_compas_as_a_practitioner_would(tmp_path, real):
-    from dlcourse.core.datasets import fetch
+    from dlcourse.core.downloads import fetch
     real('compas')
     path = fetch('compas')['compas-scores-two-years.csv']
     code, out, err = dlcourse('audit', 'fairness', path, '--prediction', 'score_text', '--label', 'two_year_recid', '--positive', 'Medium', '--positive', 'High',
