@@ -20,9 +20,8 @@ def clean_environment(monkeypatch, tmp_path):
 def real():
     "`real('compas')` loads a downloaded data set, or skips where it is not here, saying so"
     from dlcourse.core.cards import card
-    from dlcourse.core.downloads import is_here
-
     from dlcourse.core.datasets import load
+    from dlcourse.core.downloads import is_here
 
     def get(name):
         if not is_here(card(name)):

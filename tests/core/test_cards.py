@@ -4,6 +4,7 @@ import tomllib
 from dataclasses import fields, replace
 
 import pytest
+
 from dlcourse.core.cards import (
     Card,
     Column,
@@ -15,7 +16,6 @@ from dlcourse.core.cards import (
     model_cards,
     read_card,
 )
-
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dlcourse.core.cards import Card, Column, DataFile, card, cards
-from dlcourse.core.downloads import fetch
 
 from dlcourse.core import datasets as catalogue
+from dlcourse.core.cards import Card, Column, DataFile, card, cards
 from dlcourse.core.datasets import load, read_idx, reader
+from dlcourse.core.downloads import fetch
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
 from dlcourse.core.settings import settings

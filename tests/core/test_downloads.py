@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
-from dlcourse.core.cards import Card, Column, DataFile
-from dlcourse.core.downloads import data_folder, fetch, file_fault, is_here
 
 from dlcourse.core import downloads
+from dlcourse.core.cards import Card, Column, DataFile
 from dlcourse.core.datasets import load
+from dlcourse.core.downloads import data_folder, fetch, file_fault, is_here
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
 
