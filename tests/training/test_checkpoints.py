@@ -1,0 +1,74 @@
+"A checkpoint is one file of tensors and JSON, comes back as it was, and belongs to one run"
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from loop_runs import network, small
+
+from dlcourse.core.errors import InputError
+
+# isort: split
+from dlcourse.training.checkpoints import check_same_run, digest, load_state, save_state
+
+
+def test_any_state_comes_back_as_it_was(tmp_path):
+    state = {'a': [1, 2.5, None, True, 'x', (3, 'y')], 4: {'deep': [torch.arange(3), {}]},
+             'best': float('inf'),
+             'bf16': torch.ones(2, dtype=torch.bfloat16), 'n': np.int64(3)}
+    back = load_state(save_state(tmp_path/'s', state))
+    assert back['a'] == state['a'] and isinstance(back['a'][5], tuple)
+    assert back['best'] == float('inf') and back['n'] == 3
+    assert torch.equal(back[4]['deep'][0], torch.arange(3)) and back[4]['deep'][1] == {}
+    assert torch.equal(back['bf16'], state['bf16'])
+    with pytest.raises(InputError, match=r'`a\.0` cannot be saved: .*got object'):
+        save_state(tmp_path/'s', {'a': [object()]})
+    assert load_state(tmp_path/'s')['n'] == 3
+
+
+def test_a_file_is_a_header_of_json_and_tensors_and_not_a_byte_more(tmp_path):
+    raw = save_state(tmp_path/'s', {'w': torch.ones(3), 'n': 1}).read_bytes()
+    length, = struct.unpack('<Q', raw[:8])
+    header = json.loads(raw[8:8 + length])
+    json.loads(header.pop('__metadata__')['dlcourse.state'])
+    assert 8 + length + max(t['data_offsets'][1] for t in header.values()) == len(raw)
+    assert [p.name for p in tmp_path.iterdir()] == ['s']
+
+
+@pytest.mark.parametrize('content', [b'', b'hello', struct.pack('<Q', 2) + b'{}'])
+def test_a_file_that_is_no_checkpoint_is_refused(content, tmp_path):
+    (tmp_path/'run').write_bytes(content)
+    with pytest.raises(InputError, match='`run` is not a checkpoint of this library, or is '
+                                         'damaged; give another'):
+        load_state(tmp_path/'run')
+
+
+def test_a_digest_is_equal_where_all_weights_and_buffers_are():
+    one, same, other = network(0), network(0), network(1)
+    assert digest(one) == digest(same) != digest(other)
+    same[1].running_mean[0] = 1e-30
+    assert digest(one) != digest(same)
+    assert digest(small().bfloat16()) != digest(small())
+
+
+def test_differences_are_named_and_counted():
+    was = {'a': 1, 'b': 2, 'c': 3, 'd': 4, 'e': 5}
+    check_same_run('run', was, dict(was))
+    with pytest.raises(InputError, match=r'`checkpoint` run is of a run that differs: `b` was 2 '
+                                         r'and is \(not there\)\. '
+                                         'To go on, go back to that, .* resume=False to overwrite '
+                                         'run'):
+        check_same_run('folder/run', {'b': 2}, {})
+    with pytest.raises(InputError, match='`d` was 4 and is None; and 1 more'):
+        check_same_run('run', was, dict.fromkeys(was))
+
+
+def test_a_longer_run_may_ask_its_schedule_for_more_steps():
+    short, long = {'schedule(0)': 1., 'schedule(1)': .5}, {'schedule(0)': 1., 'schedule(1)': .5,
+                                                           'schedule(3)': .2}
+    check_same_run('run', short, long)
+    with pytest.raises(InputError, match=r'`schedule\(1\)` was 0.5 and is 0.4'):
+        check_same_run('run', short, long | {'schedule(1)': .4})
+    with pytest.raises(InputError, match=r'`schedule\(0\)` was \(not there\)'):
+        check_same_run('run', {}, short)
