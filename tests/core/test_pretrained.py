@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from dlcourse.core.pretrained import fit_weights, load_weights
 
 from dlcourse.core.cards import card
 from dlcourse.core.downloads import is_here
 from dlcourse.core.errors import InputError
+from dlcourse.core.pretrained import fit_weights, load_weights
 
 torch = pytest.importorskip('torch')
 from safetensors.torch import save_file  # noqa: E402
