@@ -52,7 +52,8 @@ ENGINES = dict(  # Engine → a function of a dict of columns
     dict=dict, polars=pl.DataFrame, lazy=lambda t: pl.DataFrame(t).lazy(), arrow=in_arrow,
     pandas=in_pandas, objects=objects, categories=categories, duckdb=in_duckdb)
 CLUSTERS = dict(dask=in_dask, spark=in_spark)  # They take seconds to start, or are not installed
-EVERY = [*ENGINES, *CLUSTERS]
+on_spark = pytest.mark.xdist_group('spark')  # With `--dist loadgroup` one worker starts it
+EVERY = [*ENGINES, 'dask', pytest.param('spark', marks=on_spark)]
 
 
 def in_engine(name, table):
