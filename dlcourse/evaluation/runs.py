@@ -17,14 +17,15 @@ from ..core.errors import InputError, need
 from ..core.figures import COLORS, band, label_lines
 from ..core.pages import html_table
 from ..core.random import random_state
-from .intervals import Comparison, compare, mean_interval
+from .comparison import Comparison, compare
+from .intervals import mean_interval
 from .metrics import Undefined
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #2c5670fc
 class Runs:
     "What several ways gave, each at the same seeds; for a claim a curve counts by its last value"
     def __init__(self,
-        values:Mapping[tuple, np.ndarray], # (way, measure) → array of shape (seeds) or (seeds, steps)
+        values:Mapping[tuple, np.ndarray], # (way, measure) → array (seeds) or (seeds, steps)
         seeds:Iterable[int],               # In the order of the arrays
         kept:Mapping|None=None,            # Way → what each of its runs left behind
     ):
@@ -95,8 +96,9 @@ def _stacked(way, measure, results, seeds):
     try: array = np.asarray(results, float)
     except ValueError: array = np.empty(0)
     if array.ndim in (1, 2) and len(array) == seeds: return array
-    raise InputError(f"`{measure}` of {way!r} must be a number, or a curve of one length, for each of "
-                     f"the {seeds} seeds; got shapes {sorted({np.shape(r) for r in results})}")
+    shapes = sorted({np.shape(result) for result in results})
+    raise InputError(f"`{measure}` of {way!r} must be a number, or a curve of one length, "
+                     f"for each of the {seeds} seeds; got shapes {shapes}")
 
 @patch(cls_method=True)
 def of(cls:Runs,
@@ -123,7 +125,7 @@ def _gathered(results):
     return {measure: [result[measure] for result in results] for measure in results[0]}
 
 def over_seeds(
-    f:Callable|Mapping,        # Seed → a number, a curve, or a dict of them; or way → such a function
+    f:Callable|Mapping,        # Seed → number, curve, or dict of them; or way → such a function
     seeds:int|Iterable[int]=3, # How many, from 0 on; or which
     *,
     keep:bool=False,           # Does a run return a pair, its measures and something to keep?
@@ -251,6 +253,7 @@ def bootstrap_runs(
     scores,                                # Runs × tasks, or a number for each run
     statistic:Callable=interquartile_mean, # A table of that shape → number
     level:float=.95,                       # How often the interval shall hold the true number
+    *,
     draws:int=2000,                        # How many tables to draw
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
@@ -279,7 +282,7 @@ def iqm(self:Runs,
     draws:int=2000,    # Of the bootstrap
     seed:int=0,        # Of the bootstrap
 )->Estimate:
-    "Interquartile mean of all runs of a way, its measures taken as tasks, with the bootstrap's limits"
+    "Interquartile mean of a way's runs, its measures taken as tasks, with the bootstrap's limits"
     way = self.ways[0] if way is None and len(self.ways) == 1 else way
     if way not in self.ways: raise InputError(f"`way` must be one of {[*self.ways]}; got {way!r}")
     numbers = self.at().values

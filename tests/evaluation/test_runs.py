@@ -5,12 +5,13 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from dlcourse.evaluation.comparison import compare
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from dlcourse.core.errors import InputError
-from dlcourse.evaluation.intervals import compare, mean_interval
+from dlcourse.evaluation.intervals import mean_interval
 from dlcourse.evaluation.metrics import Undefined
 from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told
 
@@ -19,7 +20,8 @@ matplotlib.use('Agg')
 
 def test_a_number_for_each_seed():
     runs = over_seeds(lambda seed, plus: seed**2 + plus, 4, plus=1)
-    assert runs.seeds == (0, 1, 2, 3) and runs[None].tolist() == [1, 2, 5, 10] == runs['runs'].tolist()
+    assert runs.seeds == (0, 1, 2, 3) and runs[None].tolist() == [1, 2, 5, 10]
+    assert runs['runs'] is runs[None]
     assert over_seeds(lambda seed: seed, [7, 3])[None].tolist() == [7, 3]
     assert over_seeds(lambda seed: seed, np.int64(2)).seeds == (0, 1)
 
@@ -58,7 +60,8 @@ def test_intervals_are_students_at_each_step():
 
 def test_comparison_is_paired_by_seed_and_takes_the_last_of_a_curve():
     a, b = np.random.default_rng(1).normal(size=(2, 6, 4))
-    assert Runs.of({'a': a, 'b': b}).compare('a', 'b', least=.1) == compare(a[:, -1], b[:, -1], least=.1)
+    ours = Runs.of({'a': a, 'b': b}).compare('a', 'b', least=.1)
+    assert ours == compare(a[:, -1], b[:, -1], least=.1)
 
 
 def test_frame_has_a_row_for_each_way():
@@ -90,7 +93,8 @@ def test_plots():
     assert [t.get_text() for t in points.get_yticklabels()] == ['a', 'b']
     _, ax = plt.subplots()
     curves = Runs.of({'a': np.ones((3, 4)), 'b': np.zeros((3, 4))})
-    assert curves.plot(ax, x=[1, 2, 4, 8]) is ax and ax.get_lines()[0].get_xdata().tolist() == [1, 2, 4, 8]
+    assert curves.plot(ax, x=[1, 2, 4, 8]) is ax
+    assert ax.get_lines()[0].get_xdata().tolist() == [1, 2, 4, 8]
     pairs = Runs.of({'a': {'x': [1., 2.], 'y': [1., 2.]}})
     pairs.plot(measure='x')
     with pytest.raises(InputError, match='`measure` must be one of'): pairs.plot()
@@ -99,7 +103,8 @@ def test_plots():
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
 def test_interquartile_mean_is_scipys_mean_trimmed_by_a_quarter(numbers):
-    assert interquartile_mean(numbers) == pytest.approx(stats.trim_mean(numbers, .25), rel=1e-9, abs=1e-6)
+    theirs = stats.trim_mean(numbers, .25)
+    assert interquartile_mean(numbers) == pytest.approx(theirs, rel=1e-9, abs=1e-6)
 
 
 def every_table(scores):
@@ -113,25 +118,40 @@ def test_bootstrap_draws_every_table_equally_often(scores):
     seen = []
     bootstrap_runs(scores, lambda table: seen.append(table.mean()) or 0., draws=20_000)
     exact = np.array([table.mean() for table in every_table(scores)])
-    assert np.mean(seen) == pytest.approx(exact.mean(), abs=.01) and np.std(seen) == pytest.approx(exact.std(), rel=.03)
+    assert np.mean(seen) == pytest.approx(exact.mean(), abs=.01)
+    assert np.std(seen) == pytest.approx(exact.std(), rel=.03)
 
 
 def test_interquartile_mean_of_runs_pools_measures_as_tasks():
     scores = np.random.default_rng(0).normal(size=(6, 4))
     runs = Runs.of({'a': dict(zip('wxyz', scores.T, strict=True))})
     value, low, high = runs.iqm('a', level=.9, draws=300, seed=2)
-    assert value == interquartile_mean(scores) and (low, high) == bootstrap_runs(scores, level=.9, draws=300, seed=2)
+    assert value == interquartile_mean(scores)
+    assert (low, high) == bootstrap_runs(scores, level=.9, draws=300, seed=2)
     assert isinstance(Runs.of({'a': [1.]}).iqm().low, Undefined)
 
 
+def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
+    np.random.seed(5)
+    after = np.random.rand(2)
+    np.random.seed(5)
+    first = np.random.rand()
+    runs = over_seeds({'a': lambda seed: np.random.rand(), 'b': lambda seed: np.random.rand()}, 3)
+    assert runs['a'].tolist() == runs['b'].tolist() and len(set(runs['a'])) == 3
+    assert [first, np.random.rand()] == after.tolist()
+
+
 @pytest.mark.parametrize('call, says', [
-    (lambda: over_seeds(square, 0), '`seeds` must be one or more'), (lambda: over_seeds({}), '`ways` must name a way'),
-    (lambda: over_seeds(lambda seed: [0]*seed), r'a curve of one length, for each of the 3 seeds; got shapes \[\(0,\), \(1,\), \(2,\)\]'),
+    (lambda: over_seeds(square, 0), '`seeds` must be one or more'),
+    (lambda: over_seeds({}), '`ways` must name a way'),
+    (lambda: over_seeds(lambda seed: [0]*seed), r'each of the 3 seeds; got shapes \[\(0,'),
     (lambda: over_seeds(lambda seed: [[0]]), 'must be a number, or a curve'),
-    (lambda: over_seeds({'a': lambda seed: {'x': 1}, 'b': square}), r"every way must have the measures \['x'\]; 'b' has \['value'\]"),
+    (lambda: over_seeds({'a': lambda seed: {'x': 1}, 'b': square}), r"'b' has \['value'\]"),
     (lambda: Runs.of({'a': [1, 2], 'b': [1]}), "`value` of 'b' must be a number"),
     (lambda: over_seeds(square)['cube'], r"`name` must be one of \['square'\]; got 'cube'"),
-    (lambda: over_seeds(square).measure('x'), '`name` must be one of'), (lambda: over_seeds(square).iqm('x'), '`way` must be one of'),
-    (lambda: bootstrap_runs([1.]), '`scores` must hold two runs or more; got 1'), (lambda: interquartile_mean([np.nan]), '`scores` must not be NaN')])
+    (lambda: over_seeds(square).measure('x'), '`name` must be one of'),
+    (lambda: over_seeds(square).iqm('x'), '`way` must be one of'),
+    (lambda: bootstrap_runs([1.]), '`scores` must hold two runs or more; got 1'),
+    (lambda: interquartile_mean([np.nan]), '`scores` must not be NaN')])
 def test_errors(call, says):
     with pytest.raises(InputError, match=says): call()

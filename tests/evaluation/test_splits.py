@@ -1,0 +1,120 @@
+"Splits that keep their promises"
+import numpy as np
+import pytest
+from dlcourse.evaluation.splits import (
+    Split,
+    folds,
+    leaked,
+    nested,
+    split,
+    stratified_groups,
+    twins,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
+
+from dlcourse.core.errors import InputError
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(6, 200), st.integers(3, 40), st.integers(1, 4))
+def test_no_group_stands_in_two_parts(seed, n, people, classes):
+    rng = np.random.default_rng(seed)
+    y, groups = rng.integers(0, classes, n), rng.integers(0, people, n)
+    if len(np.unique(groups)) < 3: return
+    parts = split(n, y=y, groups=groups, seed=seed % 7)
+    assert sorted(np.concatenate([*parts])) == list(range(n))
+    for a in parts:
+        for b in parts: assert a is b or not len(leaked(a, b, groups))
+
+
+def test_split_sizes_classes_and_seed():
+    y = np.repeat([0, 1, 2], [700, 250, 50])
+    a, b, c = split(1000, y=y), split(1000, y=y), split(1000, y=y, seed=1)
+    assert [len(part) for part in a] == [600, 200, 200]
+    for part, share in zip(a, (.6, .2, .2), strict=True):
+        assert np.bincount(y[part]).tolist() == [700*share, 250*share, 50*share]
+    assert all((p == q).all() for p, q in zip(a, b, strict=True)) and (a.test != c.test).any()
+    assert [len(part) for part in split(10, valid=0)] == [8, 0, 2]
+    assert repr(a) == 'Split(train=600, valid=200, test=200 rows)'
+
+
+def farthest(y, part):
+    "How far a fold's share of positives and of rows is from all the folds', at worst"
+    inside = [part == i for i in range(5)]
+    return max(abs(y[i].mean() - y.mean()) + abs(i.mean() - .2) for i in inside)
+
+
+def test_classes_of_groups_as_close_as_scikit_learns():
+    worst = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        sizes = rng.lognormal(4, .7, 60).astype(int) + 5
+        groups = np.repeat(np.arange(60), sizes)
+        y = (rng.random(len(groups)) < rng.beta(1, 5, 60)[groups]).astype(int)
+        ours, peer = stratified_groups(y, groups, np.ones(5), seed), np.zeros(len(y), int)
+        splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+        for i, (_, test) in enumerate(splitter.split(y, y, groups)): peer[test] = i
+        worst.append([farthest(y, ours), farthest(y, peer)])
+    assert np.mean(worst, 0)[0] <= np.mean(worst, 0)[1]
+
+
+def test_time_goes_forward():
+    time = np.random.default_rng(0).integers(0, 40, 300)
+    train, valid, test = split(300, time=time)
+    assert time[train].max() < time[valid].min() and time[valid].max() < time[test].min()
+    for train, test in folds(300, 4, time=np.datetime64('2024-01-01') + time):
+        assert time[train].max() < time[test].min()
+
+
+def test_folds_cover_every_row_once_in_each_repeat():
+    pairs = folds(53, 5, repeats=3)
+    assert len(pairs) == 15
+    for r in range(3):
+        tested = np.concatenate([test for _, test in pairs[5*r:5*r + 5]])
+        assert sorted(tested) == list(range(53))
+    for pair in pairs: assert sorted(np.concatenate(pair)) == list(range(53))
+    assert (pairs[0][1].tolist() != pairs[5][1].tolist())
+
+
+def test_twins_of_twins_share_a_label():
+    x = np.array([[0., 0], [3, 4], [0, 0], [3, 5], [3, 6], [9, 9]])
+    same = twins(x)
+    assert same[0] == same[2] and len(set(same)) == 5
+    near = twins(x, within=1.)
+    assert near[1] == near[3] == near[4] and len(set(near)) == 3, 'a twin of a twin is a twin'
+    assert len(set(twins(x, groups=['a', 'b', 'c', 'd', 'e', 'a']))) == 4
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(60, 3))
+    apart = np.linalg.norm(rows[:, None] - rows, axis=-1) <= .8
+    label = twins(rows, within=.8)
+    assert all(label[i] == label[j] for i, j in np.argwhere(apart))
+    with pytest.raises(InputError, match='`x` must be finite'): twins([[np.nan]])
+
+
+def test_nested_scores_only_rows_that_had_no_say():
+    seen = []
+    def score(candidate, train, test):
+        seen.append((candidate, set(train), set(test)))
+        return candidate
+    values, chosen = nested(score, [1, 3, 2], 40, k=4, inner=3)
+    assert values.tolist() == [3]*4 and chosen == [3]*4
+    calls = len(seen)//4
+    for i in range(4):
+        block = seen[calls*i:calls*(i + 1)]
+        outside = block[-1][2]
+        assert len(block) == 3*3 + 1
+        assert all(not outside & (train | test) for _, train, test in block[:-1])
+
+
+@pytest.mark.parametrize('call, says', [
+    (lambda: split(5, y=[0, 1]), '`y` must have a value for each of the 5 rows; got 2'),
+    (lambda: split(5, test=.9, valid=.3), 'nor leave nothing for training'),
+    (lambda: split(5, groups=[0, 0, 0, 1, 1]), '3 parts need at least as many groups; got 2'),
+    (lambda: split(50, y=np.linspace(0, 1, 50)), '`y` must hold classes; got 50 different values'),
+    (lambda: split(3, time=[1, 2, 3], groups=[0, 1, 2]), 'give `time` or `groups`, not both'),
+    (lambda: folds(9, 1), '`k` must be 2 or more; got 1'),
+    (lambda: Split(train=np.arange(3), valid=np.array([2]), test=np.array([3])), 'share no row')])
+def test_what_cannot_be_split_is_refused(call, says):
+    with pytest.raises(InputError, match=says): call()
