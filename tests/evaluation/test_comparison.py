@@ -3,6 +3,14 @@ from itertools import product
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+from dlcourse.core.errors import InputError
 from dlcourse.evaluation.comparison import (
     benjamini_hochberg,
     bootstrap_difference,
@@ -14,14 +22,6 @@ from dlcourse.evaluation.comparison import (
     paired_rates,
     sign_flip,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
-
-from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import normal_reach
 from dlcourse.evaluation.metrics import accuracy, roc_auc
 

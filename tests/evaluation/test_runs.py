@@ -5,12 +5,12 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from dlcourse.evaluation.comparison import compare
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from dlcourse.core.errors import InputError
+from dlcourse.evaluation.comparison import compare
 from dlcourse.evaluation.intervals import mean_interval
 from dlcourse.evaluation.metrics import Undefined
 from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told

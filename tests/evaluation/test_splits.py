@@ -1,6 +1,11 @@
 "Splits that keep their promises"
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
+
+from dlcourse.core.errors import InputError
 from dlcourse.evaluation.splits import (
     Split,
     folds,
@@ -10,11 +15,6 @@ from dlcourse.evaluation.splits import (
     stratified_groups,
     twins,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedGroupKFold
-
-from dlcourse.core.errors import InputError
 
 
 @settings(max_examples=30, deadline=None)
