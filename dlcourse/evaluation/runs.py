@@ -158,31 +158,38 @@ def told(
     places = min(max(1 - floor(log10(half)), 0), 6)
     return f'{mean:.{places}f} ± {half:.{places}f} ({low:.{places}f} to {high:.{places}f})'
 
+def _label(way): return ', '.join(map(str, way)) if isinstance(way, tuple) else str(way)
+
+def _rows(runs):
+    "Runs of numbers whose ways are the rows of a table, and what such a row is called"
+    if len(runs.ways) > 1 or len(runs.measures) == 1: return 'way', runs.at()
+    table = {(measure, 'value'): array for (_, measure), array in runs.values.items()}
+    return 'measure', Runs(table, runs.seeds).at()
+
 @patch(as_prop=True)
 def frame(self:Runs)->'polars.DataFrame': # noqa: F821
-    "A row for each way: mean, limits of its 95 % interval, least and most of every measure"
+    """A row for each way, or for each measure of an only way: mean, limits of its 95 % interval,
+    least and most of every measure"""
     from polars import DataFrame
-    numbers, rows = self.at(), []
-    for way in self.ways:
-        row = {'way': _label(way)}
-        for measure in self.measures:
+    (kind, numbers), rows = _rows(self), []
+    for way in numbers.ways:
+        row = {kind: _label(way)}
+        for measure in numbers.measures:
             of = numbers.measure(measure)
             low, high = map(float, of.interval(way))
             found = {'mean': of.mean(way), 'low': low, 'high': high,
                      'least': of[way].min(), 'most': of[way].max()}
-            before = '' if len(self.measures) == 1 else f'{measure} '
+            before = '' if len(numbers.measures) == 1 else f'{measure} '
             row |= {before + what: value for what, value in found.items()}
         rows.append(row)
     return DataFrame(rows)
 
-def _label(way): return ', '.join(map(str, way)) if isinstance(way, tuple) else str(way)
-
 def _told(runs):
     "Headings, and a row of texts for each way"
-    numbers = runs.at()
-    headings = ['way', *(('mean',) if runs.measures == ('value',) else runs.measures)]
-    rows = [[_label(way), *(told(numbers.values[way, measure]) for measure in runs.measures)]
-            for way in runs.ways]
+    kind, numbers = _rows(runs)
+    headings = [kind, *(('mean',) if numbers.measures == ('value',) else numbers.measures)]
+    rows = [[_label(way), *(told(numbers.values[way, measure]) for measure in numbers.measures)]
+            for way in numbers.ways]
     return headings, rows
 
 @patch

@@ -70,8 +70,11 @@ def test_frame_has_a_row_for_each_way():
     low, high = mean_interval([1., 3.])
     assert first == {'way': 'a', 'mean': 2., 'low': low, 'high': high, 'least': 1., 'most': 3.}
     assert second['low'] == second['high'] == 2
-    many = over_seeds(lambda seed: {'x': seed, 'y': [0, seed]}, 2).frame
-    assert many.columns[:2] == ['way', 'x mean'] and many['y most'].to_list() == [1.]
+    def two(seed): return {'x': seed, 'y': [0, seed + 1]}
+    many = over_seeds({'a': two, 'b': two}, 2).frame
+    assert many.columns[:2] == ['way', 'x mean'] and many['y most'].to_list() == [2., 2.]
+    assert over_seeds(two, 2).frame.select('measure', 'most').rows() == [('x', 1.), ('y', 2.)]
+    assert str(over_seeds(two, 1)).splitlines()[1:3] == ['x        0', 'y        1']
     assert np.isnan(over_seeds(square, 1).frame['low'][0])
 
 

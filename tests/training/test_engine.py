@@ -4,14 +4,14 @@ from functools import partial
 
 import pytest
 import torch
-from dlcourse.training.engine import Draws, FusedSteps, each, seed_torch, seeded, train_all
-from dlcourse.training.stacked import Layers
 from hypothesis import given
 from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from dlcourse.training.callbacks import FitConfig
+from dlcourse.training.engine import Draws, FusedSteps, each, seed_torch, seeded, train_all
+from dlcourse.training.stacked import Layers
 from dlcourse.training.zoo import mlp
 
 LIKE = torch.zeros(1, dtype=torch.float64)

@@ -3,6 +3,13 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hyp_settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from dlcourse.foundations.losses import cross_entropy, mse
 from dlcourse.training.stacked import (
     POINTWISE,
     Layers,
@@ -11,13 +18,6 @@ from dlcourse.training.stacked import (
     members_at_once,
     obstacle,
 )
-from hypothesis import given
-from hypothesis import settings as hyp_settings
-from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional as F
-
-from dlcourse.foundations.losses import cross_entropy, mse
 from dlcourse.training.zoo import mlp
 
 ROWS, WIDTH, CLASSES = 20, 6, 4
