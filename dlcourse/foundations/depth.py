@@ -22,10 +22,12 @@ def norms_by_depth(
     layers:nn.Sequential,           # The network, a block per layer
     x:Float[Tensor, "*shape"],       # One batch
     loss:Callable,                  # From the output of the last layer to a number
-)->tuple[list[float], list[float]]: # Of the output of every layer: root mean square of the signal, and norm of the gradient of the loss
-    "How large the signal and its gradient are at every depth; leaves the gradients of the parameters alone"
+)->tuple[list[float], list[float]]: # Of every output: root mean square, and norm of the gradient
+    "How large signal and gradient are at every depth; parameters keep the gradients they have"
     x, signals = x.detach().requires_grad_(), []
-    for layer in layers: signals.append(x := layer(x))
+    for layer in layers:
+        x = layer(x)
+        signals.append(x)
     grads = torch.autograd.grad(loss(x), signals)
     return [s.square().mean().sqrt().item() for s in signals], [g.norm().item() for g in grads]
 
@@ -33,15 +35,17 @@ def norms_by_depth(
 def fans(
     weight:Float[Tensor, "out in *kernel"], # Of a linear layer or a convolution
 )->tuple[int, int]:                         # `fan_in`, `fan_out`
-    "How many inputs one output sees, and how many outputs one input reaches; raises `InputError` for vectors"
-    if weight.ndim < 2: raise InputError(f"`weight` must have two axes or more, out and in; got shape {tuple(weight.shape)}; leave biases and norms out")
+    "How many inputs an output sees, how many outputs an input reaches; vectors are refused"
+    if weight.ndim < 2:
+        raise InputError("`weight` must have two axes or more, out and in; got shape "
+                         f"{tuple(weight.shape)}; leave biases and norms out")
     places = math.prod(weight.shape[2:])
     return weight.shape[1]*places, weight.shape[0]*places
 
 # %% ../../nbs/01_foundations/07_depth.ipynb #1be6f593
 def kaiming_std(
     weight:Float[Tensor, "out in *kernel"], # Of a linear layer or a convolution
-    slope:float=0.,                         # Of the activation below zero: 0 for a ReLU, 1 where there is none
+    slope:float=0.,                         # Of the activation below zero: 0 for a ReLU
 )->float:                                   # Standard deviation for its entries
     "The scale that keeps a signal level through weight and (leaky) ReLU (He et al. 2015)"
     return math.sqrt(2/((1 + slope**2)*fans(weight)[0]))
@@ -49,14 +53,14 @@ def kaiming_std(
 # %% ../../nbs/01_foundations/07_depth.ipynb #ab9ea103
 def xavier_std(
     weight:Float[Tensor, "out in *kernel"], # Of a linear layer or a convolution
-    gain:float=1.,                          # By how much the activation shrinks a signal, to be made good
+    gain:float=1.,                          # How much an activation shrinks a signal
 )->float:                                   # Standard deviation for its entries
     "A compromise between the way there and the way back (Glorot & Bengio 2010)"
     return gain*math.sqrt(2/sum(fans(weight)))
 
 def initialize_(
     model:nn.Module,                             # Any network; it is changed in place
-    std:Callable[[Tensor], float]=kaiming_std,   # From a weight to the standard deviation of its entries
+    std:Callable[[Tensor], float]=kaiming_std,   # Weight → standard deviation
     generator:torch.Generator|None=None,         # Where the numbers come from
 )->nn.Module:                                    # The same network
     "Draw the weights of every linear layer and convolution anew, and set their biases to zero"
@@ -76,8 +80,8 @@ def batch_norm(
     training:bool=True,                 # Use the batch's own moments, and note them?
     momentum:float=.1,                  # Share of the new in the running estimates
     eps:float=1e-5,                     # Added to the variance
-)->tuple[Float[Tensor, "n dim"], Float[Tensor, "n dim"], Float[Tensor, " dim"]]: # y, x̂, and 1/√(variance + eps)
-    "Each column to mean 0 and variance 1, then to a scale and offset of its own (Ioffe & Szegedy 2015)"
+)->tuple[Tensor, Tensor, Float[Tensor, " dim"]]: # y and x̂ (n × dim), and 1/√(variance + eps)
+    "Each column to mean 0, variance 1, then its own scale and offset (Ioffe & Szegedy 2015)"
     mean, var, n = x.mean(0) if training else running_mean, running_var, len(x)
     centred = x - mean
     if training:
@@ -95,7 +99,8 @@ def batch_norm_backward(
     rstd:Float[Tensor, " dim"],   # Likewise
     weight:Float[Tensor, " dim"], # Scale of the result, γ
     training:bool=True,           # Did mean and variance come from this batch?
-)->tuple[Float[Tensor, "n dim"], Float[Tensor, " dim"], Float[Tensor, " dim"]]: # Gradients at x, weight and bias
+# Gradients at x, weight and bias
+)->tuple[Float[Tensor, "n dim"], Float[Tensor, " dim"], Float[Tensor, " dim"]]:
     "The gradients of `batch_norm`, by hand"
     d = grad*weight
     if training: d = d - d.mean(0) - xhat*(d*xhat).mean(0)
@@ -106,17 +111,19 @@ class BatchNormStep(torch.autograd.Function):
     "`batch_norm` with the gradients of `batch_norm_backward`"
     @staticmethod
     def forward(ctx, x, weight, bias, running_mean, running_var, training, momentum, eps):
-        y, xhat, rstd = batch_norm(x, weight, bias, running_mean, running_var, training, momentum, eps)
+        y, xhat, rstd = batch_norm(x, weight, bias, running_mean, running_var, training, momentum,
+                                   eps)
         ctx.save_for_backward(xhat, rstd, weight)
         ctx.training = training
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad): return *batch_norm_backward(grad, *ctx.saved_tensors, ctx.training), None, None, None, None, None
+    def backward(ctx, grad):
+        return *batch_norm_backward(grad, *ctx.saved_tensors, ctx.training), *5*[None]
 
 class BatchNorm(nn.Module):
-    "Batch normalization of vectors, sequences and images alike; its parameters are named as torch's"
+    "Batch normalization of vectors, sequences and images; its parameters are named as torch's"
     def __init__(self,
         dim:int,            # How many channels
         eps:float=1e-5,     # Added to the variance
@@ -125,18 +132,23 @@ class BatchNorm(nn.Module):
         super().__init__()
         self.dim, self.eps, self.momentum = dim, eps, momentum
         self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
-        self.register_buffer('running_mean', torch.zeros(dim)); self.register_buffer('running_var', torch.ones(dim))
+        self.register_buffer('running_mean', torch.zeros(dim))
+        self.register_buffer('running_var', torch.ones(dim))
 
     def forward(self,
         x:Float[Tensor, "batch dim *space"], # A batch
     )->Float[Tensor, "batch dim *space"]:    # Of the same shape
-        "Normalize each channel; raises `InputError` for other channels, or one value of each in training"
-        if x.ndim < 2 or x.shape[1] != self.dim: raise InputError(f"`x` must have {self.dim} channels on its second axis, got shape {tuple(x.shape)}")
+        "Normalize each channel; other channels, or a single value in training, are refused"
+        if x.ndim < 2 or x.shape[1] != self.dim:
+            raise InputError(f"`x` must have {self.dim} channels on its second axis, got shape "
+                             f"{tuple(x.shape)}")
         if self.training and x.numel() < 2*self.dim:
-            raise InputError(f"`x` must hold two values of each channel in training, got shape {tuple(x.shape)}; use a larger batch, or call `eval()` first")
+            raise InputError("`x` must hold two values of each channel in training, got shape "
+                             f"{tuple(x.shape)}; use a larger batch, or call `eval()` first")
         rows = x.movedim(1, -1)
-        y = BatchNormStep.apply(rows.reshape(-1, self.dim), self.weight, self.bias, self.running_mean, self.running_var,
-                                self.training, self.momentum, self.eps)
+        y = BatchNormStep.apply(
+            rows.reshape(-1, self.dim), self.weight, self.bias, self.running_mean,
+            self.running_var, self.training, self.momentum, self.eps)
         return y.reshape(rows.shape).movedim(-1, 1)
 
 # %% ../../nbs/01_foundations/07_depth.ipynb #2c492ed6
@@ -177,7 +189,8 @@ class LayerNorm(nn.Module):
         eps:float=1e-5,  # Added to the variance
     ):
         super().__init__()
-        self.eps, self.weight, self.bias = eps, nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+        self.eps, self.weight = eps, nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
 
     def forward(self, x): return layer_norm(x, self.weight, self.bias, self.eps)
 
@@ -197,5 +210,7 @@ class Residual(nn.Module):
     )->Float[Tensor, "*shape"]:    # x + scale·block(norm(x))
         "The input and something more; raises `InputError` where the block changes the shape"
         y = self.block(self.norm(x))
-        if y.shape != x.shape: raise InputError(f"`block` must keep the shape of its input, got {tuple(y.shape)} from {tuple(x.shape)}; project it back")
+        if y.shape != x.shape:
+            raise InputError(f"`block` must keep the shape of its input, got {tuple(y.shape)} from "
+                             f"{tuple(x.shape)}; project it back")
         return x + self.scale*y
