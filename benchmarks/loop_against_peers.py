@@ -54,7 +54,9 @@ class Shuffled:
 
 
 def ours(name):
-    from dlcourse.training.loop import Batches, FitConfig, fit
+    from dlcourse.training.batches import Batches
+    from dlcourse.training.callbacks import FitConfig
+    from dlcourse.training.loop import fit
     model, batches = network(name), Batches(*data(), batch_size=BATCH)
     began = time.process_time()
     history = fit(model, batches, F.cross_entropy, FitConfig(epochs=EPOCHS[name], optimizer=adamw, progress=False, device='cpu'))

@@ -4,11 +4,14 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'FitConfig', 'check_whole_numbers', 'check_numbers', 'check_optimizer', 'History', 'Callback',
-           'AtEpochs', 'EarlyStopping']
+           'AtEpochs', 'EarlyStopping', 'finish_the_step']
 
-# %% ../../nbs/03_training/04_callbacks.ipynb #4481be06
+# %% ../../nbs/03_training/04_callbacks.ipynb #784871e8
 import math
+import signal
+import threading
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -227,3 +230,21 @@ def on_epoch(
     elif run.epoch - self.best_epoch >= self.patience:
         run.stop = (f"no better `{self.metric}` for {self.patience} epochs, "
                     f"best in epoch {self.best_epoch}")
+
+# %% ../../nbs/03_training/04_callbacks.ipynb #1e55fe82
+@contextmanager
+def finish_the_step(
+    run, # Its `stop` is set
+):
+    "Ctrl-C ends the run after its step; where signals are not ours, nothing changes"
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not (run.place.alone and main and callable(before)):
+        yield
+        return
+    def stop(*_):
+        run.stop = 'interrupted'
+        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, stop)
+    try: yield
+    finally: signal.signal(signal.SIGINT, before)

@@ -30,7 +30,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ..core.errors import InputError
 from ..core.settings import device as device_of
 from ..foundations.optimizers import adam_update, sgd_update
-from .loop import Batches, train_step
+from .batches import Batches
+from .loop import train_step
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #dad6a25d
 def stack(

@@ -1,4 +1,4 @@
-"The runs that tests/test_loop.py makes both in its own process and in others, which import no more than they need"
+"The runs that test_loop.py makes both in its own process and in others, with few imports"
 import os
 import random
 from dataclasses import replace
@@ -8,16 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dlcourse.training.loop import (
-    Batches,
-    Callback,
-    EarlyStopping,
-    FitConfig,
-    accuracy,
-    cosine,
-    fit,
-    save_state,
-)
+from dlcourse.foundations.schedules import cosine
+from dlcourse.training.batches import Batches, top1_accuracy
+from dlcourse.training.callbacks import Callback, EarlyStopping, FitConfig
+from dlcourse.training.checkpoints import save_state
+from dlcourse.training.loop import fit
 
 X = torch.randn(104, 6, generator=torch.Generator().manual_seed(1))
 Y = (X[:, 0] + X[:, 1]*X[:, 2] > 0).long()
@@ -26,7 +21,8 @@ QUIET = FitConfig(epochs=4, progress=False, device='cpu')
 
 def network(seed=0, dropout=.3):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 2))
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(dropout),
+                         nn.Linear(16, 2))
 
 
 def small(seed=0):
@@ -41,25 +37,31 @@ def same(a, b): return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for 
 
 class Noise(Callback):
     "Draws from Python's and NumPy's generators, and leaves what it drew in the history"
-    def on_epoch(self, run): run.history.rows[-1] |= {'python': random.random(), 'numpy': float(np.random.rand())}
+    def on_epoch(self, run):
+        run.history.rows[-1] |= {'python': random.random(), 'numpy': float(np.random.rand())}
 
 
-class Slow(Callback): "Here it does nothing; in the run that is killed, one of this name logs and sleeps"
+class Slow(Callback):
+    "Here it does nothing; in the run that is killed, one of this name logs and sleeps"
 
 
 def long_run(checkpoint, callbacks):
     model = network()
     random.seed(5), np.random.seed(5)
-    config = replace(QUIET, epochs=30, lr=.01, schedule=cosine(150, warmup=10), clip=1., accumulate=2, checkpoint=checkpoint, every=4 if checkpoint else None)
+    config = replace(QUIET, epochs=30, lr=.01, schedule=cosine(150, warmup=10), clip=1.,
+                     accumulate=2, checkpoint=checkpoint, every=4 if checkpoint else None)
     callbacks = [*callbacks, EarlyStopping(patience=6), Noise()]
-    return model, fit(model, batches(), F.cross_entropy, config, callbacks, valid=held_out(), metrics={'accuracy': accuracy})
+    return model, fit(model, batches(), F.cross_entropy, config, callbacks, valid=held_out(),
+                      metrics={'accuracy': top1_accuracy})
 
 
 def shared_run(name):
     histories = {}
     for how in ({}, {'accumulate': 3, 'clip': .1, 'schedule': cosine(30)}):
-        config = replace(QUIET, progress=bool(how), lr=.02, checkpoint=f'{name}{len(how)}', every=3, **how)
-        history = fit(small(), Batches(X[:81], Y[:81], batch_size=20, seed=4), F.cross_entropy, config, [EarlyStopping(patience=3)], valid=held_out())
+        config = replace(QUIET, progress=bool(how), lr=.02, checkpoint=f'{name}{len(how)}', every=3,
+                         **how)
+        history = fit(small(), Batches(X[:81], Y[:81], batch_size=20, seed=4), F.cross_entropy,
+                      config, [EarlyStopping(patience=3)], valid=held_out())
         histories[str(len(how))] = {'losses': history.losses, 'rows': history.rows}
     if os.environ.get('RANK', '0') == '0': save_state(f'{name}.end', histories)
     return histories
