@@ -34,7 +34,8 @@ def same_shape(
     "Raise `InputError` unless all shapes are equal: broadcasting would make a loss of pairs that nobody meant"
     (a, x), (b, y) = tensors.items()
     if x.shape != y.shape:
-        raise InputError(f"`{a}` and `{b}` must have one shape, got {tuple(x.shape)} and {tuple(y.shape)}; `squeeze` or `unsqueeze` one of them")
+        raise InputError(f"`{a}` and `{b}` must have one shape, got {tuple(x.shape)} and "
+                         f"{tuple(y.shape)}; `squeeze` or `unsqueeze` one of them")
 
 def positive(
     **options:float, # Name → value
@@ -74,7 +75,8 @@ def huber(
     same_shape(prediction=prediction, target=target)
     positive(delta=delta)
     error = (prediction - target).abs()
-    return reduced(torch.where(error <= delta, error.square()/2, delta*(error - delta/2)), reduction)
+    return reduced(torch.where(error <= delta, error.square()/2, delta*(error - delta/2)),
+                   reduction)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #dacb3b5e
 def log_softmax(
@@ -94,12 +96,16 @@ def picked(
 )->tuple[Tensor, Tensor]: # For each example: the log-probability of its class, and what it counts
     "What was said of the right class; raises `InputError` for a class that there is not"
     if logp.shape[:-1] != target.shape:
-        raise InputError(f"`target` must hold one class for each row of `logits`, whose shape is {tuple(logp.shape)}; got shape {tuple(target.shape)}")
+        raise InputError("`target` must hold one class for each row of `logits`, whose shape is "
+                         f"{tuple(logp.shape)}; got shape {tuple(target.shape)}")
     counts, classes = target != ignore_index, logp.shape[-1]
     safe = target.where(counts, 0)
     if ((safe < 0) | (safe >= classes)).any():
-        raise InputError(f"`target` must be from 0 to {classes - 1}, or {ignore_index} to be ignored; got {safe.min().item()} to {safe.max().item()}")
-    return logp.gather(-1, safe.unsqueeze(-1)).squeeze(-1), (logp.new_ones(classes) if weight is None else weight)[safe]*counts
+        raise InputError(f"`target` must be from 0 to {classes - 1}, or {ignore_index} to be "
+                         f"ignored; got {safe.min().item()} to {safe.max().item()}")
+    return logp.gather(-1,
+                       safe.unsqueeze(-1)).squeeze(-1), (logp.new_ones(classes) if weight is None
+                                                         else weight)[safe]*counts
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #d7773872
 def cross_entropy(
@@ -108,7 +114,8 @@ def cross_entropy(
     *,
     weight:Float[Tensor, " classes"]|None=None, # What each class counts; one when not given
     ignore_index:int=-100,                      # A target that does not count
-    label_smoothing:float=0.,                   # Share of the target that is spread evenly over all classes
+    # Share of the target that is spread evenly over all classes
+    label_smoothing:float=0.,
     reduction:str='mean',                       # 'mean' (weighted), 'sum' or 'none'
 )->Float[Tensor, "..."]:
     "Minus the log-probability of the right class; with smoothing, a little of all the others' too"
@@ -127,7 +134,8 @@ def binary_cross_entropy(
 )->Float[Tensor, "..."]:
     "Cross-entropy of yes and no, from the logit and not from the probability"
     same_shape(logits=logits, target=target)
-    no = logits.clamp(min=0) + (-logits.abs()).exp().log1p() # = log(1 + exp(logits)), minus the log-probability of no
+    # = log(1 + exp(logits)), minus the log-probability of no
+    no = logits.clamp(min=0) + (-logits.abs()).exp().log1p()
     return reduced((1 - target)*no + pos_weight*target*(no - logits), reduction)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #734337dd
@@ -145,7 +153,8 @@ def focal(
     logits:Float[Tensor, "*batch classes"],     # Any numbers; classes on the last axis
     target:Int[Tensor, "*batch"],               # Class of each example
     *,
-    gamma:float=2.,                             # How fast an example fades as it gets right; 0 is cross-entropy
+    # How fast an example fades as it gets right; 0 is cross-entropy
+    gamma:float=2.,
     weight:Float[Tensor, " classes"]|None=None, # What each class counts; one when not given
     ignore_index:int=-100,                      # A target that does not count
     reduction:str='mean',                       # 'mean' (weighted), 'sum' or 'none'
@@ -173,7 +182,8 @@ def pairwise_logistic(
     reduction:str='mean',           # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
     "Minus the log-probability that the better wins (Bradley & Terry 1952; Burges et al. 2005)"
-    return binary_cross_entropy(better - worse, torch.ones_like(better - worse), reduction=reduction)
+    return binary_cross_entropy(better - worse, torch.ones_like(better - worse),
+                                reduction=reduction)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #eb110ecf
 def triplet(
@@ -187,7 +197,8 @@ def triplet(
     "How much further away the other should be than one's own kind (Schroff et al. 2015)"
     same_shape(anchor=anchor, positive=positive)
     same_shape(anchor=anchor, negative=negative)
-    near, far = ((anchor - other + 1e-6).norm(dim=-1) for other in (positive, negative)) # A millionth, as in torch: a distance of 0 has no slope
+    # A millionth, as in torch: a distance of 0 has no slope
+    near, far = ((anchor - other + 1e-6).norm(dim=-1) for other in (positive, negative))
     return reduced((near - far + margin).clamp(min=0), reduction)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #a58a63d9

@@ -28,7 +28,8 @@ def causal_mask(
 def padding_mask(
     lengths:Int[Tensor, " batch"], # How many positions of each sequence are real
     n:int,                         # Length to which all were filled up
-)->Bool[Tensor, "batch 1 1 n"]:    # `True` where there is something to look at; ready to be combined with `batch heads query key`
+# `True` where there is something to look at; ready to be combined with `batch heads query key`
+)->Bool[Tensor, "batch 1 1 n"]:
     "Nobody looks at padding"
     return rearrange(torch.arange(n, device=lengths.device) < lengths[:, None], 'b n -> b 1 1 n')
 
@@ -37,8 +38,8 @@ def attend(
     q:Float[Tensor, "batch heads query dim"], # What each position is looking for
     k:Float[Tensor, "batch heads key dim"],   # What each position can be found by
     v:Float[Tensor, "batch heads key value"], # What a position hands over when found
-    mask:Bool[Tensor, "*#b #query key"]|None=None, # `True` where a query may look; broadcasts against `batch heads query key`
-)->Float[Tensor, "batch heads query value"]:  # A weighted mean of `v` for each query, zero where it may look nowhere
+    mask:Bool[Tensor, "*#b #query key"]|None=None, # `True` where a query may look; broadcasts
+)->Float[Tensor, "batch heads query value"]:    # Means of `v`; zero for who may look nowhere
     "Scaled dot-product attention (Vaswani et al. 2017, eq. 1)"
     scores = einsum(q, k, 'b h i d, b h j d -> b h i j')/math.sqrt(q.shape[-1])
     if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
@@ -49,11 +50,13 @@ def attend(
 # %% ../../nbs/07_transformers/02_attention.ipynb #7c42a8dc
 def phases(
     positions:Num[Tensor, "*batch seq"], # Where each one stands; need not be whole or begin at 0
-    dim:int,                             # Width of what is to know its place, two numbers for each hand
+    dim:int,                             # Width of what is to know its place, even
     base:float=10_000.,                  # The slowest hand takes nearly 2π·`base` steps for a turn
 )->Float[Tensor, "*batch seq {dim}//2"]: # Angles in radians, the fastest hand first
-    "The angles of a clock with `dim/2` hands at each position; raises `InputError` where `dim` is odd"
-    if dim % 2: raise InputError(f"`dim` must be even, one sine and one cosine for each hand; got dim={dim}")
+    "The angles of a clock with `dim/2` hands at each position; an odd `dim` is refused"
+    if dim % 2:
+        raise InputError("`dim` must be even, one sine and one cosine for each hand; got "
+                         f"dim={dim}")
     return positions[..., None]*base**(-torch.arange(0, dim, 2, device=positions.device)/dim)
 
 def sinusoid(
@@ -68,7 +71,8 @@ def sinusoid(
 # %% ../../nbs/07_transformers/02_attention.ipynb #08cee25a
 def rotate(
     x:Float[Tensor, "*batch seq dim"],        # Queries or keys
-    angles:Float[Tensor, "*#batch seq pairs"],# By how much each pair is turned at each position, from `phases`
+    # By how much each pair is turned at each position, from `phases`
+    angles:Float[Tensor, "*#batch seq pairs"],
 )->Float[Tensor, "*batch seq dim"]:           # As long as before, turned; of the type of `x`
     "Rotary positions: turn each pair of neighbours by its angle (Su et al. 2021, eq. 34)"
     a, b = x[..., ::2], x[..., 1::2]
@@ -90,47 +94,59 @@ def visible(
     causal:bool=False,                             # May nobody look ahead?
 )->Bool[Tensor, "*#b #query #key"]|None:           # `None` where everybody sees everything
     "Both restrictions as one mask; raises `InputError` where they cannot be one"
-    if mask is not None and mask.dtype != torch.bool: raise InputError(f"`mask` must be boolean, `True` where a query may look; got {mask.dtype}")
+    if mask is not None and mask.dtype != torch.bool:
+        raise InputError(f"`mask` must be boolean, `True` where a query may look; got {mask.dtype}")
     if not causal: return mask
     queries, keys = q.shape[-2], k.shape[-2]
     if queries != keys:
-        raise InputError(f"`causal` needs as many queries as keys, got {queries} and {keys}; for the last of a text use mask=causal_mask({keys})[-{queries}:]")
+        raise InputError(f"`causal` needs as many queries as keys, got {queries} and {keys}; for "
+                         f"the last of a text use mask=causal_mask({keys})[-{queries}:]")
     past = causal_mask(keys).to(q.device)
     return past if mask is None else mask & past
 
 # %% ../../nbs/07_transformers/02_attention.ipynb #e6ead0a3
 class MultiHeadAttention(nn.Module):
-    "Each position looks at others in several ways at once (Vaswani et al. 2017, 3.2.2), with shared keys and rotary positions where wanted"
+    "Each position looks at others in several ways at once (Vaswani et al. 2017, 3.2.2)"
     def __init__(self,
         dim:int,                     # Width of what comes in and goes out
         heads:int,                   # How many looks at once; each gets `dim/heads` numbers
         *,
-        kv_heads:int|None=None,      # Heads of keys and values, shared by groups of query heads; `heads` when not given
-        context_dim:int|None=None,   # Width of what is looked at, where it is another sequence; `dim` when not given
-        rope_base:float|None=None,   # Turn queries and keys by their position, with this base, such as 10,000; not when not given
+        kv_heads:int|None=None,      # Heads of keys and values, shared by groups; else `heads`
+        context_dim:int|None=None,   # Width of another sequence that is looked at; else `dim`
+        rope_base:float|None=None,   # Turn queries and keys by their position, such as 10,000
         bias:bool=True,              # Do the four projections add a vector?
-        fused:bool=True,             # Use torch's kernel, which never stores the weights; `False` for `attend`
+        fused:bool=True,             # Use torch's kernel, which never stores the weights?
     ):
         super().__init__()
         kv_heads = heads if kv_heads is None else kv_heads
-        if heads < 1 or dim % heads: raise InputError(f"`heads` must divide `dim`, got heads={heads}, dim={dim}")
-        if kv_heads < 1 or heads % kv_heads: raise InputError(f"`kv_heads` must divide `heads`, got kv_heads={kv_heads}, heads={heads}")
-        if rope_base is not None and dim//heads % 2: raise InputError(f"`rope_base` turns pairs, so `dim/heads` must be even; got {dim}/{heads} = {dim//heads}")
+        if heads < 1 or dim % heads:
+            raise InputError(f"`heads` must divide `dim`, got heads={heads}, dim={dim}")
+        if kv_heads < 1 or heads % kv_heads:
+            raise InputError(f"`kv_heads` must divide `heads`, got kv_heads={kv_heads}, "
+                             f"heads={heads}")
+        if rope_base is not None and dim//heads % 2:
+            raise InputError("`rope_base` turns pairs, so `dim/heads` must be even; got "
+                             f"{dim}/{heads} = {dim//heads}")
         self.heads, self.kv_heads, self.rope_base, self.fused = heads, kv_heads, rope_base, fused
         self.to_q, self.to_out = (nn.Linear(dim, dim, bias=bias) for _ in range(2))
-        self.to_k, self.to_v = (nn.Linear(context_dim or dim, dim//heads*kv_heads, bias=bias) for _ in range(2))
+        self.to_k, self.to_v = (nn.Linear(context_dim or dim, dim//heads*kv_heads, bias=bias)
+                                for _ in range(2))
 
     def project(self,
         x:Float[Tensor, "batch query width"],                # Those who ask
-        context:Float[Tensor, "batch key other"]|None=None,  # Those who answer; `x` itself when not given
-        start:int=0,                                         # Position of the first of `x`, where earlier ones are remembered elsewhere
-    )->tuple[Tensor, Tensor, Tensor]:                        # `q`, `k` and `v`, each `batch heads seq dim`, with `kv_heads` heads for the latter two
+        context:Float[Tensor, "batch key other"]|None=None,  # Those who answer; else `x` itself
+        start:int=0,                                         # Position of the first of `x`
+    )->tuple[Tensor, Tensor, Tensor]: # `q`, and `k` and `v` with `kv_heads` heads
         "Queries, keys and values, already turned by their positions"
         q = rearrange(self.to_q(x), 'b n (h d) -> b h n d', h=self.heads)
-        k, v = (rearrange(to(x if context is None else context), 'b n (h d) -> b h n d', h=self.kv_heads) for to in (self.to_k, self.to_v))
+        k, v = (rearrange(to(x if context is None else context), 'b n (h d) -> b h n d',
+                          h=self.kv_heads) for to in (self.to_k, self.to_v))
         if self.rope_base is None: return q, k, v
-        if context is not None: raise InputError("`rope_base` compares places within one sequence; leave it out for attention to a `context`")
-        angles = phases(torch.arange(start, start + x.shape[1], device=x.device), q.shape[-1], self.rope_base)
+        if context is not None:
+            raise InputError("`rope_base` compares places within one sequence; leave it out for "
+                             "attention to a `context`")
+        angles = phases(torch.arange(start, start + x.shape[1], device=x.device), q.shape[-1],
+                        self.rope_base)
         return rotate(q, angles), rotate(k, angles), v
 
     def merge(self,
@@ -142,7 +158,8 @@ class MultiHeadAttention(nn.Module):
     )->Float[Tensor, "batch query width"]:
         "Attend, and bring the heads together; raises `InputError` on a mask that cannot be"
         shared, square = self.heads//self.kv_heads, q.shape[-2] == k.shape[-2]
-        if self.fused and causal and square and mask is None: kernel = dict(is_causal=True) # Needs no mask in memory
+        unmasked = self.fused and causal and square and mask is None
+        if unmasked: kernel = dict(is_causal=True) # Needs no mask in memory
         else: kernel = dict(attn_mask=visible(q, k, mask, causal))
         if self.fused: y = F.scaled_dot_product_attention(q, k, v, enable_gqa=shared > 1, **kernel)
         else: y = attend(q, repeat_heads(k, shared), repeat_heads(v, shared), kernel['attn_mask'])
@@ -150,15 +167,17 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self,
         x:Float[Tensor, "batch query width"],                # Those who ask
-        context:Float[Tensor, "batch key other"]|None=None,  # Those who answer; `x` itself when not given
+        context:Float[Tensor, "batch key other"]|None=None,  # Those who answer; else `x` itself
         mask:Bool[Tensor, "*#b #query key"]|None=None,       # `True` where a query may look
         causal:bool=False,                                   # May nobody look ahead?
     )->Float[Tensor, "batch query width"]:
         "What each position of `x` gathers; zeros, then projected, where it may look nowhere"
         return self.merge(*self.project(x, context), mask, causal)
 
-    def weights(self, x, context=None, mask=None, causal=False)->Float[Tensor, "batch heads query key"]:
-        "Who looks at whom, and how much: each position hands over its own name; arguments as in `forward`"
+    def weights(self, x, context=None, mask=None,
+                causal=False)->Float[Tensor, "batch heads query key"]:
+        "Who looks at whom, and how much; arguments as in `forward`"
         q, k, _ = self.project(x, context)
         names = torch.eye(k.shape[-2], dtype=q.dtype, device=q.device).expand(*q.shape[:2], -1, -1)
-        return attend(q, repeat_heads(k, self.heads//self.kv_heads), names, visible(q, k, mask, causal))
+        return attend(q, repeat_heads(k, self.heads//self.kv_heads), names,
+                      visible(q, k, mask, causal))
