@@ -33,8 +33,8 @@ def same_as_torch(
 def _called(f, inputs):
     "Results on copies of the inputs, and the copies that want a gradient, by place"
     copies = [x.detach().clone() if isinstance(x, Tensor) else x for x in inputs]
-    floating = {k: x for k, x in enumerate(copies) if isinstance(x, Tensor) and x.is_floating_point()}
-    for x in floating.values(): x.requires_grad_()
+    tensors = {k: x for k, x in enumerate(copies) if isinstance(x, Tensor)}
+    floating = {k: x.requires_grad_() for k, x in tensors.items() if x.is_floating_point()}
     results = f(*copies)
     return list(results) if isinstance(results, (tuple, list)) else [results], floating
 

@@ -34,8 +34,9 @@ def broadcast_shape(
     for back, column in enumerate(zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1), 1):
         lengths = {n for n in column if n != 1}
         if len(lengths) > 1:
-            raise InputError(f"shapes must agree, axis by axis from the last, where they are not 1; got {shapes}, "
-                             f"which differ at axis -{back}; insert an axis with `x[:, None]` where one is missing")
+            raise InputError("shapes must agree, axis by axis from the last, where they are not 1; "
+                             f"got {shapes}, which differ at axis -{back}; insert an axis with "
+                             "`x[:, None]` where one is missing")
         result.insert(0, lengths.pop() if lengths else 1)
     return tuple(result)
 
@@ -45,23 +46,28 @@ def broadcast_strides(
     strides:tuple[int, ...], # Its strides
     to:tuple[int, ...],      # The shape that is wanted
 )->tuple[int, ...]:          # Strides that read the one as the other
-    "How to read a tensor in a larger shape without storing it; raises `InputError` where it does not broadcast to it"
+    "How to read a tensor in a larger shape without storing it; `InputError` where that cannot be"
     if broadcast_shape(shape, to) != tuple(to):
-        raise InputError(f"`shape` must broadcast to `to`; got shape={tuple(shape)}, to={tuple(to)}, which broadcast to {broadcast_shape(shape, to)}")
+        raise InputError(f"`shape` must broadcast to `to`; got shape={tuple(shape)}, "
+                         f"to={tuple(to)}, which broadcast to {broadcast_shape(shape, to)}")
     new = len(to) - len(shape)
-    return (0,)*new + tuple(0 if n == 1 < m else step for n, m, step in zip(shape, to[new:], strides, strict=True))
+    axes = zip(shape, to[new:], strides, strict=True)
+    return (0,)*new + tuple(0 if n == 1 < m else step for n, m, step in axes)
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #eb3c0f1b
 def windows(
     x:Num[Tensor, "..."], # Such as images, `n height width`
     *size:int,            # Length of a window along each of the last axes
-)->Num[Tensor, "..."]:    # Leading axes, then where the window starts, then the place inside it; a view of `x`
-    "Every window of the last axes, as a view; raises `InputError` where a window is larger than the axis"
+)->Num[Tensor, "..."]:    # Leading axes, then where the window starts, then the place inside it
+    "Every window of the last axes, as a view; raises `InputError` where a window does not fit"
     lead = x.ndim - len(size)
-    if lead < 0 or any(not 1 <= k <= n for k, n in zip(size, x.shape[max(lead, 0):], strict=lead >= 0)):
-        raise InputError(f"`size` must name a length for some of the last axes, from 1 to what is there; got size={size} for a shape of {tuple(x.shape)}")
-    places = [n - k + 1 for n, k in zip(x.shape[lead:], size, strict=True)]
-    return x.as_strided((*x.shape[:lead], *places, *size), (*x.stride(), *x.stride()[lead:]), x.storage_offset())
+    lengths = x.shape[max(lead, 0):]
+    if lead < 0 or not all(1 <= k <= n for k, n in zip(size, lengths, strict=True)):
+        raise InputError("`size` must name a length for some of the last axes, from 1 to what is "
+                         f"there; got size={size} for a shape of {tuple(x.shape)}")
+    places = [n - k + 1 for n, k in zip(lengths, size, strict=True)]
+    shape, strides = (*x.shape[:lead], *places, *size), (*x.stride(), *x.stride()[lead:])
+    return x.as_strided(shape, strides, x.storage_offset())
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #fe5e7f0d
 def read_pattern(
@@ -72,14 +78,21 @@ def read_pattern(
     inputs, arrow, out = pattern.replace(' ', '').partition('->')
     axes, lengths = inputs.split(','), {}
     if not arrow or not all(c.isalpha() for c in inputs.replace(',', '') + out):
-        raise InputError(f"`pattern` must be letters, commas and one `->`, such as 'ij,jk->ik'; got {pattern!r}")
-    if len(axes) != len(shapes): raise InputError(f"`pattern` must name each tensor once; got {pattern!r} for {len(shapes)} tensors")
+        raise InputError("`pattern` must be letters, commas and one `->`, such as 'ij,jk->ik'; "
+                         f"got {pattern!r}")
+    if len(axes) != len(shapes):
+        raise InputError(f"`pattern` must name each tensor once; got {pattern!r} for {len(shapes)} "
+                         "tensors")
     for letters, shape in zip(axes, shapes, strict=True):
         if len(letters) != len(shape) or len({*letters}) < len(letters):
-            raise InputError(f"`pattern` must have a different letter for each axis of a tensor; got {letters!r} for the shape {tuple(shape)}")
+            raise InputError("`pattern` must have a different letter for each axis of a tensor; "
+                             f"got {letters!r} for the shape {tuple(shape)}")
         for letter, n in zip(letters, shape, strict=True):
-            if lengths.setdefault(letter, n) != n: raise InputError(f"`{letter}` must have one length; got {lengths[letter]} and {n} in {pattern!r}")
-    if len({*out}) < len(out) or {*out} - {*lengths}: raise InputError(f"the result must repeat no letter and invent none; got {pattern!r}")
+            if lengths.setdefault(letter, n) != n:
+                raise InputError(f"`{letter}` must have one length; got {lengths[letter]} and {n} "
+                                 f"in {pattern!r}")
+    if len({*out}) < len(out) or {*out} - {*lengths}:
+        raise InputError(f"the result must repeat no letter and invent none; got {pattern!r}")
     return axes, out
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #c85de109
@@ -87,7 +100,7 @@ def einsum(
     pattern:str,      # Such as `'ij,jk->ik'`: a letter for each axis
     *tensors:Tensor,  # As many as the pattern has before its arrow
 )->Tensor:            # With the axes that stand behind the arrow
-    "Multiply tensors along axes of the same name, and sum over every name that the result leaves out"
+    "Multiply tensors along axes of one name, and sum over every name that the result leaves out"
     axes, out = read_pattern(pattern, *(x.shape for x in tensors))
     names = [*out, *sorted({*''.join(axes)} - {*out})]
     product = 1
@@ -107,8 +120,8 @@ def ulp(
 def two_sum(
     a:Float[Tensor, "*shape"],     # One term
     b:Float[Tensor, "*shape"],     # The other, in the same format
-)->tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]: # The rounded sum, and what rounding dropped; together exactly `a + b`
-    "Add without losing anything, as long as nothing overflows (Knuth, The Art of Computer Programming 2, section 4.2.2)"
+)->tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]: # The rounded sum, and what it dropped
+    "Two numbers that are together exactly `a + b`, unless it overflows (Knuth, TAOCP 2, 4.2.2)"
     total = a + b
     of_b = total - a
     of_a = total - of_b
@@ -118,7 +131,7 @@ def two_sum(
 def compensated_sum(
     x:Float[Tensor, "n ..."],  # Terms along the first axis
 )->Float[Tensor, "..."]:       # In the format of `x`
-    "Sum over the first axis, one after the other, with what each addition drops added to the next term (Kahan 1965)"
+    "Sum over the first axis, what each addition drops being added to the next term (Kahan 1965)"
     total = dropped = torch.zeros_like(x[0])
     for term in x: total, dropped = two_sum(total, term + dropped)
     return total
@@ -126,19 +139,23 @@ def compensated_sum(
 # %% ../../nbs/01_foundations/01_tensors.ipynb #cc5bfd51
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    "Count, mean and scatter of rows, which is all that a variance needs; those of two portions add up with `+`"
+    "Count, mean and scatter of rows, all that a variance needs; two portions add up with `+`"
     count:int      # How many rows, at least 1
     mean:Tensor    # Their mean
     scatter:Tensor # The sum of their squared distances from it
 
     def __post_init__(self):
-        if self.count < 1: raise InputError(f"`count` must be at least 1, for nothing has no mean; got {self.count}")
+        if self.count < 1:
+            raise InputError(
+                f"`count` must be at least 1, for nothing has no mean; got {self.count}")
 
     def variance(self,
         correction:int=1, # 1 to estimate from a sample, 0 for the rows as they are
     )->Tensor:
         "Mean squared distance from the mean"
-        if self.count <= correction: raise InputError(f"`variance` needs more rows than `correction`; got {self.count} rows, correction={correction}")
+        if self.count <= correction:
+            raise InputError(f"`variance` needs more rows than `correction`; got {self.count} "
+                             f"rows, correction={correction}")
         return self.scatter/(self.count - correction)
 
 def moments(
@@ -164,9 +181,11 @@ def __add__(
 def stochastic_round(
     x:Float[Tensor, "*shape"],              # In float32
     generator:torch.Generator|None=None,    # Where chance comes from; torch's own when not given
-)->Float[Tensor, "*shape"]:                 # In bfloat16: one of the two neighbours, right on average
-    "Round to bfloat16 up or down at random, the nearer neighbour the likelier; raises `InputError` for other formats"
-    if x.dtype != torch.float32: raise InputError(f"`x` must be float32, for its bits are used; got {x.dtype}; convert with `x.float()`")
+)->Float[Tensor, "*shape"]:                 # In bfloat16: one of two neighbours, right on average
+    "Round to bfloat16 at random, the nearer neighbour the likelier; `InputError` for other formats"
+    if x.dtype != torch.float32:
+        raise InputError(f"`x` must be float32, for its bits are used; got {x.dtype}; convert with "
+                         "`x.float()`")
     chance = torch.randint(2**16, x.shape, generator=generator, device=x.device, dtype=torch.int32)
     cut = ((x.view(torch.int32) + chance) & -2**16).view(torch.float32)
     return torch.where(x.isfinite(), cut, x).bfloat16()
