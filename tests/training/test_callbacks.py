@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
-
-# isort: split
 from dlcourse.training.callbacks import AtEpochs, EarlyStopping, FitConfig, History
 
 

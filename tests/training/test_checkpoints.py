@@ -8,8 +8,6 @@ import torch
 from loop_runs import network, small
 
 from dlcourse.core.errors import InputError
-
-# isort: split
 from dlcourse.training.checkpoints import check_same_run, digest, load_state, save_state
 
 

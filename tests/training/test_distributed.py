@@ -6,7 +6,6 @@ import sys
 import pytest
 import torch
 
-# isort: split
 from dlcourse.training.distributed import Place, all_gather_states, my_place, own_states, share_of
 
 GROUP = '''
