@@ -271,7 +271,7 @@ def start(
     json:bool=False,         # Print JSON
 ):
     "Make a workspace to learn in, or bring one up to date; what you have changed stays"
-    from dlcourse.classroom.workspace import start
+    from dlcourse.classroom.layout import start
     done = start(folder, part, lesson)
     if json: return _print_json(done.to_dict())
     print(done)
@@ -366,7 +366,8 @@ def lab(
     import os
     import subprocess
 
-    from dlcourse.classroom.workspace import FOLDER, find_workspace, pages, start
+    from dlcourse.classroom.layout import start
+    from dlcourse.classroom.workspace import FOLDER, find_workspace, pages
     from dlcourse.core.errors import need
     from dlcourse.core.files import project_path
     need('jupyterlab', 'lab')

@@ -10,10 +10,11 @@ import time
 import urllib.request
 
 import pytest
+from dlcourse.classroom.layout import start
 
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import progress
-from dlcourse.classroom.workspace import page_of, start
+from dlcourse.classroom.workspace import page_of
 
 NAME = 'causal_mask'
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)

@@ -3,16 +3,12 @@ import time
 
 import pytest
 from classroom.gate import faults
+from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
+from dlcourse.classroom.cells import read_notebook
+from dlcourse.classroom.editions import leaks, learner_edition
 
 from dlcourse.classroom.exercises import patience, run
-from dlcourse.classroom.lessons import (
-    leaks,
-    learner_edition,
-    lesson_paths,
-    lessons,
-    read_lesson,
-    read_notebook,
-)
+from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 SECONDS = 5.
@@ -40,3 +36,30 @@ def test_learners_page_gives_nothing_away(path):
 def test_names_are_unique():
     everything = [e.id for lesson in lessons() for e in lesson.exercises]
     assert len(everything) == len(set(everything))
+
+
+# The gate itself
+
+@pytest.mark.parametrize('cells, words', [
+    ((*HEAD, MASK.replace('tril', 'triu'), MASK_CHECK, MASK_WRONG), 'the reference does not pass'),
+    ((*HEAD, MASK, MASK_CHECK), '0 wrong answers; three or more are needed'),
+    ((*HEAD, MASK, MASK_CHECK, MASK_WRONG.split('right(')[0]), 'no other right answer'),
+    ((*HEAD, MASK, MASK_CHECK, MASK_WRONG.replace('torch.ones(n, n).tril())', 'causal_mask(n))')), "the wrong answer 'numbers' is passed"),
+    ((*HEAD, MASK, MASK_CHECK, MASK_WRONG.replace('.tril(-1)', '.triu()')), "the wrong answer 'not itself' gets the message 'flipped'"),
+    ((*HEAD, MASK, MASK_CHECK, MASK_WRONG.replace('right(lambda n: ', 'right(lambda n: ~')), 'the right answer 0 does not pass'),
+    ((*HEAD, MASK, MASK_CHECK.replace('(1, 4)', '()').replace('.triu(1)', '[:0]').replace('5, 5, dtype', '0, 5, dtype') + '\nequivalent("x", "y")', MASK_WRONG),
+     'not checked'),
+    ((*HEAD, MASK, MASK_CHECK + '\nequivalent("x", "y")', MASK_WRONG), "`equivalent` lists 'x', which is no mutant that lives"),
+])
+def test_gate_finds(lesson, cells, words):
+    found, _ = faults(lesson(*cells)['causal_mask'])
+    assert any(words in f for f in found), found
+
+
+def test_gate_finds_weak_checks(lesson):
+    weak = MASK_CHECK.split('@check')[0] + '@check' + MASK_CHECK.split('@check')[2].replace('(1, 4)', '(1,)')
+    found, killed = faults(lesson(*HEAD, MASK, weak, MASK_WRONG)['causal_mask'])
+    assert killed.rate < .95 and any('of 4 mutants; these live' in f for f in found)
+
+
+def test_every_exercise_of_the_course_has_checks(): assert all(e.checks for one in lessons() for e in one.exercises)

@@ -125,7 +125,7 @@ def test_demo(tmp_path):
 
 
 def test_a_fault_is_no_verdict(tmp_path):
-    code = "import dlcourse.core.datasets as c, sys\ndef broken(): raise ZeroDivisionError('ours')\nc.cards = broken\nsys.argv = ['dlcourse', 'datasets', 'list']\nfrom dlcourse.cli.app import main; main()"
+    code = "import dlcourse.core.cards as c, sys\ndef broken(): raise ZeroDivisionError('ours')\nc.cards = broken\nsys.argv = ['dlcourse', 'datasets', 'list']\nfrom dlcourse.cli.app import main; main()"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 2 and 'Traceback' in done.stderr and 'ours' in done.stderr
 

@@ -1,0 +1,48 @@
+"Trials: what is stopped, and what is out of order"
+import threading
+import time
+
+import pytest
+
+from dlcourse.classroom.trials import OutOfTime, error_line, time_limit, written
+
+
+@pytest.mark.parametrize('source, without, found', [
+    ('x.softmax(0)', ('F.softmax',), []), ('x.softmax(0)', ('softmax',), ['softmax']), ('[i for i in x]', ('for',), ['for']), ('while x: pass', ('for', 'while'), ['while']),
+    ('import torch as t\nt.softmax(x)', ('torch.softmax',), ['torch.softmax']), ('softmax = 1', ('F.softmax',), []),
+])
+def test_what_stands_in_the_text(source, without, found): assert written(source, without) == found
+
+
+def test_time_limit_in_another_thread():
+    seen = []
+    def work():
+        try:
+            with time_limit(.1):
+                while True: pass
+        except OutOfTime: seen.append('late')
+        with time_limit(5): seen.append('in time')
+    thread = threading.Thread(target=work); thread.start(); thread.join()
+    assert seen == ['late', 'in time']
+
+
+def test_time_that_is_up_in_a_callback_of_the_collector_waits_for_its_end():
+    "An exception raised in there would be printed and lost"
+    import gc
+
+    from dlcourse.classroom.trials import OutOfTime, time_limit
+
+    def slow(phase, info): time.sleep(.15)
+    gc.callbacks.append(slow)
+    try:
+        with pytest.raises(OutOfTime), time_limit(.05):
+            gc.collect()
+            while True: pass
+    finally: gc.callbacks.remove(slow)
+
+
+def test_an_exception_in_short():
+    class Odd(Exception):
+        def __str__(self): raise ValueError
+    assert error_line(ValueError('x'*1000), 10) == 'ValueError: xxxxxxxx …' and error_line(KeyError('a')) == "KeyError: 'a'"
+    assert error_line(ValueError()) == 'ValueError' and error_line(Odd()) == 'Odd: (its text cannot be had)'
