@@ -22,9 +22,9 @@ from cells import (
     texts,
     top_names,
 )
-from dlcourse.classroom.cells import BELONGING, exercise_arguments, find_def
 from house import course_faults
 
+from dlcourse.classroom.cells import BELONGING, exercise_arguments, find_def
 from dlcourse.core.errors import InputError
 
 DIRECTIVES = ('default_exp', *EXPORTING, 'exportd', 'hide', 'eval', 'echo', 'code-fold', 'gpu',

@@ -31,7 +31,7 @@ def reduced(
 def same_shape(
     **tensors:Tensor, # Name → tensor
 ):
-    "Raise `InputError` unless all shapes are equal: broadcasting would make a loss of pairs that nobody meant"
+    "Raise `InputError` unless all shapes are equal: broadcasting would pair what nobody meant"
     (a, x), (b, y) = tensors.items()
     if x.shape != y.shape:
         raise InputError(f"`{a}` and `{b}` must have one shape, got {tuple(x.shape)} and "
@@ -71,7 +71,7 @@ def huber(
     delta:float=1.,                     # Where the parabola ends and the straight line begins
     reduction:str='mean',               # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Half the square of a small error, and `delta` times a large one less half of `delta` (Huber 1964)"
+    "Half a small error's square, `delta` times a large one less half of `delta` (Huber 1964)"
     same_shape(prediction=prediction, target=target)
     positive(delta=delta)
     error = (prediction - target).abs()
@@ -144,7 +144,7 @@ def kl_divergence(
     logq:Float[Tensor, "*batch classes"], # Log-probabilities of what the model says
     reduction:str='mean',                 # 'mean' (over the rows), 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "How much longer messages get when the code was made for `q` and the letters come from `p`, in nats"
+    "How much longer messages get when the code was made for `q` and letters come from `p`; in nats"
     same_shape(logp=logp, logq=logq)
     return reduced((logp.exp()*(logp - logq).masked_fill(logp == -math.inf, 0.)).sum(-1), reduction)
 

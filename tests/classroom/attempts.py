@@ -2,11 +2,10 @@
 import multiprocessing
 from types import SimpleNamespace as FakeClaim
 
-from dlcourse.classroom.record import record_attempt
-
 from dlcourse.classroom import progress
 from dlcourse.classroom.checks import Result
 from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.record import record_attempt
 
 MASK = find_exercise('causal_mask')
 

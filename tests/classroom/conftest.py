@@ -4,8 +4,8 @@ import json
 import pytest
 from classroom.folders import cell, course
 from classroom.made_up import PAGE, book
-from dlcourse.classroom.layout import start
 
+from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import read_lesson
 
 

@@ -10,8 +10,8 @@ import time
 import urllib.request
 
 import pytest
-from dlcourse.classroom.layout import start
 
+from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import progress
 from dlcourse.classroom.workspace import page_of

@@ -2,8 +2,8 @@
 
 import pytest
 from classroom.made_up import ADD, MASK
-from dlcourse.classroom.cells import blank, defines, read_notebook
 
+from dlcourse.classroom.cells import blank, defines, read_notebook
 from dlcourse.classroom.lessons import read_lesson
 from dlcourse.core.errors import InputError
 

@@ -4,10 +4,10 @@ import json
 import pytest
 import torch
 from classroom.made_up import HEAD, MASK, MASK_CHECK
-from dlcourse.classroom.values import Mismatch
 
 from dlcourse.classroom.checks import Check, Result, expect, expect_error, run_check, verdict
 from dlcourse.classroom.exercises import passes, quiz, run
+from dlcourse.classroom.values import Mismatch
 
 
 def test_expect_error():

@@ -2,9 +2,9 @@
 
 
 from classroom.made_up import MASK, PAGE, SOFTMAX, book
+
 from dlcourse.classroom.cells import blank
 from dlcourse.classroom.editions import answers, leaks, learner_edition
-
 from dlcourse.classroom.lessons import lesson_of
 
 

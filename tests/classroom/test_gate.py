@@ -4,9 +4,9 @@ import time
 import pytest
 from classroom.gate import faults
 from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
+
 from dlcourse.classroom.cells import read_notebook
 from dlcourse.classroom.editions import leaks, learner_edition
-
 from dlcourse.classroom.exercises import patience, run
 from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from classroom.folders import LESSON, PLACE, SAID, cell, change, course
+
 from dlcourse.classroom.editions import answers
 from dlcourse.classroom.layout import fingerprint, start
-
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import check_saved, progress
 from dlcourse.classroom.workspace import MARKER, chosen, pages, saved_answer

@@ -6,11 +6,11 @@ import re
 import pytest
 from classroom.attempts import MASK, attempt, stands
 from classroom.folders import LESSON
-from dlcourse.classroom.layout import start
-from dlcourse.classroom.record import event, record
 
 from dlcourse.classroom import progress
+from dlcourse.classroom.layout import start
 from dlcourse.classroom.progress import AFTER, check_saved, hint, reset, solution
+from dlcourse.classroom.record import event, record
 from dlcourse.classroom.workspace import answer_cell, page_of
 
 

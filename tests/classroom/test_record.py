@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from classroom.attempts import MASK, at_once, attempt, many, one_hint, stands
-from dlcourse.classroom.record import event, record, record_attempt
 
 from dlcourse.classroom import record as records
 from dlcourse.classroom.checks import Result
 from dlcourse.classroom.exercises import attempted
 from dlcourse.classroom.progress import check_saved, hint, progress, reset, solution
+from dlcourse.classroom.record import event, record, record_attempt
 from dlcourse.classroom.workspace import page_of
 from dlcourse.core.errors import InputError
 from dlcourse.core.locks import locked

@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from dlcourse.classroom.values import Mismatch, alike, freeze
 
 from dlcourse.classroom.checks import expect
+from dlcourse.classroom.values import Mismatch, alike, freeze
 
 
 @dataclass

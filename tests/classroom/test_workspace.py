@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from classroom.folders import ANSWER, LESSON, PLACE, cell, change, course, write_answer
-from dlcourse.classroom.layout import start
 
+from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.workspace import (
     answer_cell,

@@ -151,12 +151,10 @@ def test_norms_by_depth():
     (lambda: depth.fans(torch.zeros(3)), '`weight` must have two axes'),
     (lambda: depth.BatchNorm(3)(torch.zeros(4, 2)), '`x` must have 3 channels on its second axis'),
     (lambda: depth.BatchNorm(3)(torch.zeros(3)), '`x` must have 3 channels on its second axis'),
-    (lambda: depth.BatchNorm(3)(torch.zeros(1,
-                                            3)), '`x` must hold two values of each channel in '
-                                                 'training'),
-    (lambda: depth.Residual(nn.Linear(3, 2))(torch.zeros(4,
-                                                         3)), '`block` must keep the shape of its '
-                                                              'input'),
+    (lambda: depth.BatchNorm(3)(torch.zeros(1, 3)),
+     '`x` must hold two values of each channel in training'),
+    (lambda: depth.Residual(nn.Linear(3, 2))(torch.zeros(4, 3)),
+     '`block` must keep the shape of its input'),
 ])
 def test_what_cannot_work_says_so(act, says):
     with pytest.raises(InputError, match=says): act()

@@ -81,17 +81,14 @@ def test_cross_entropy_is_torchs(data):
     options = dict(reduction=data.draw(st.sampled_from(REDUCTIONS)),
                    label_smoothing=data.draw(st.sampled_from([0., .1, .7, 1.])))
     if data.draw(st.booleans()): options['weight'] = numbers(classes, seed=9).abs() + .1
-    both(lambda x: ours.cross_entropy(x, target,
-                                      **options),
-                                      lambda x: last(F.cross_entropy)(x, target, **options), logits)
+    both(lambda x: ours.cross_entropy(x, target, **options),
+         lambda x: last(F.cross_entropy)(x, target, **options), logits)
 
 
 def test_another_ignored_class():
     logits, target = numbers(6, 4), torch.tensor([0, 3, 2, 2, 1, 3])
-    both(lambda x: ours.cross_entropy(x, target, ignore_index=3,
-                                      label_smoothing=.2),
-                                      lambda x: F.cross_entropy(
-                                          x, target, ignore_index=3, label_smoothing=.2), logits)
+    both(lambda x: ours.cross_entropy(x, target, ignore_index=3, label_smoothing=.2),
+         lambda x: F.cross_entropy(x, target, ignore_index=3, label_smoothing=.2), logits)
     nothing = torch.full((6,), -100)
     assert ours.cross_entropy(logits, nothing).isnan() and F.cross_entropy(logits, nothing).isnan()
     assert ours.cross_entropy(logits, nothing, reduction='sum') == 0
@@ -109,10 +106,8 @@ def test_binary_is_torchs(reduction):
 @pytest.mark.parametrize('ours_, torchs', [('mean', 'batchmean'), ('sum', 'sum')])
 def test_kl_is_torchs_with_the_arguments_the_other_way_round(ours_, torchs):
     logp, logq = F.log_softmax(numbers(5, 4), -1), F.log_softmax(numbers(5, 4, seed=1), -1)
-    both(lambda p, q: ours.kl_divergence(p, q,
-                                         reduction=ours_),
-                                         lambda p, q: F.kl_div(
-                                             q, p, log_target=True, reduction=torchs), logp, logq)
+    both(lambda p, q: ours.kl_divergence(p, q, reduction=ours_),
+         lambda p, q: F.kl_div(q, p, log_target=True, reduction=torchs), logp, logq)
 
 
 def test_kl_of_what_never_happens():
@@ -138,14 +133,10 @@ def test_focal_is_its_formula(gamma):
                                      4), torch.tensor([0, 1, 2, 3, 3, 2,
                                                        1]), torch.tensor([1., 2., .5, 3.]).double()
     for w in (None, weight):
-        both(lambda x, w=w: ours.focal(x, target, gamma=gamma,
-                                       weight=w),
-                                       lambda x, w=w: by_probability(
-                                           x, target, gamma, w), logits, tolerance=1e-10)
-    both(lambda x: ours.focal(x, target, gamma=0., weight=weight,
-                              reduction='none'),
-                              lambda x: F.cross_entropy(x, target, weight=weight,
-                                                        reduction='none'), logits)
+        both(lambda x, w=w: ours.focal(x, target, gamma=gamma, weight=w),
+             lambda x, w=w: by_probability(x, target, gamma, w), logits, tolerance=1e-10)
+    both(lambda x: ours.focal(x, target, gamma=0., weight=weight, reduction='none'),
+         lambda x: F.cross_entropy(x, target, weight=weight, reduction='none'), logits)
 
 
 def test_the_slope_of_focal_in_closed_form():
@@ -203,38 +194,34 @@ def test_contrastive_is_torchs(reduction):
 # What is refused
 
 @pytest.mark.parametrize('call, says', [
-    (lambda: ours.mse(torch.zeros(3),
-                      torch.zeros(3, 1)),
-                      "`prediction` and `target` must have one shape, got (3,) and (3, 1); "
-                      "`squeeze` or `unsqueeze` one of them"),
-    (lambda: ours.mae(torch.zeros(3),
-                      torch.zeros(1)), "`prediction` and `target` must have one shape"),
-    (lambda: ours.huber(torch.zeros(3),
-                        torch.zeros(1)), "`prediction` and `target` must have one shape"),
-    (lambda: ours.binary_cross_entropy(torch.zeros(3, 1),
-                                       torch.zeros(3)),
-                                       "`logits` and `target` must have one shape"),
-    (lambda: ours.kl_divergence(torch.zeros(2, 3),
-                                torch.zeros(3)), "`logp` and `logq` must have one shape"),
-    (lambda: ours.margin_ranking(torch.zeros(2),
-                                 torch.zeros(3)), "`better` and `worse` must have one shape"),
-    (lambda: ours.triplet(torch.zeros(2, 3), torch.zeros(2, 3),
-                          torch.zeros(1, 3)), "`anchor` and `negative` must have one shape"),
-    (lambda: ours.info_nce(torch.zeros(2, 3),
-                           torch.zeros(3, 3)), "`queries` and `keys` must have one shape"),
-    (lambda: ours.mse(torch.zeros(3), torch.zeros(3),
-                      'average'), "`reduction` must be 'mean', 'sum' or 'none', got 'average'"),
-    (lambda: ours.huber(torch.zeros(3), torch.zeros(3),
-                        delta=0.), "`delta` must be above 0, got 0.0"),
-    (lambda: ours.info_nce(torch.zeros(2, 2), torch.zeros(2, 2),
-                           temperature=0), "`temperature` must be above 0, got 0"),
-    (lambda: ours.cross_entropy(torch.zeros(2, 3),
-                                torch.tensor([0])),
-                                "`target` must hold one class for each row of `logits`, whose "
-                                "shape is (2, 3); got shape (1,)"),
-    (lambda: ours.cross_entropy(torch.zeros(2, 3),
-                                torch.tensor([0, 3])),
-                                "`target` must be from 0 to 2, or -100 to be ignored; got 0 to 3"),
+    (lambda: ours.mse(torch.zeros(3), torch.zeros(3, 1)),
+     "`prediction` and `target` must have one shape, got (3,) and (3, 1); `squeeze` or `unsqueeze` "
+     "one of them"),
+    (lambda: ours.mae(torch.zeros(3), torch.zeros(1)),
+     "`prediction` and `target` must have one shape"),
+    (lambda: ours.huber(torch.zeros(3), torch.zeros(1)),
+     "`prediction` and `target` must have one shape"),
+    (lambda: ours.binary_cross_entropy(torch.zeros(3, 1), torch.zeros(3)),
+     "`logits` and `target` must have one shape"),
+    (lambda: ours.kl_divergence(torch.zeros(2, 3), torch.zeros(3)),
+     "`logp` and `logq` must have one shape"),
+    (lambda: ours.margin_ranking(torch.zeros(2), torch.zeros(3)),
+     "`better` and `worse` must have one shape"),
+    (lambda: ours.triplet(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(1, 3)),
+     "`anchor` and `negative` must have one shape"),
+    (lambda: ours.info_nce(torch.zeros(2, 3), torch.zeros(3, 3)),
+     "`queries` and `keys` must have one shape"),
+    (lambda: ours.mse(torch.zeros(3), torch.zeros(3), 'average'),
+     "`reduction` must be 'mean', 'sum' or 'none', got 'average'"),
+    (lambda: ours.huber(torch.zeros(3), torch.zeros(3), delta=0.),
+     "`delta` must be above 0, got 0.0"),
+    (lambda: ours.info_nce(torch.zeros(2, 2), torch.zeros(2, 2), temperature=0),
+     "`temperature` must be above 0, got 0"),
+    (lambda: ours.cross_entropy(torch.zeros(2, 3), torch.tensor([0])),
+     "`target` must hold one class for each row of `logits`, whose shape is (2, 3); got shape "
+     "(1,)"),
+    (lambda: ours.cross_entropy(torch.zeros(2, 3), torch.tensor([0, 3])),
+     "`target` must be from 0 to 2, or -100 to be ignored; got 0 to 3"),
     (lambda: ours.focal(torch.zeros(2, 3), torch.tensor([-1, 1])), "got -1 to 1"),
 ])
 def test_what_cannot_be(call, says):

@@ -1,10 +1,10 @@
 "The examiner: what it believes"
 
 import pytest
-from dlcourse.grading.examiner import Examiner
 from grading.made_up import LOW
 
 from dlcourse.classroom.lessons import lesson_paths, read_lesson
+from dlcourse.grading.examiner import Examiner
 from dlcourse.grading.witness import make_key, plain_data
 
 

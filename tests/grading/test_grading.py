@@ -7,10 +7,10 @@ import re
 import stat
 
 import pytest
-from dlcourse.classroom.cells import read_notebook
-from dlcourse.classroom.editions import learner_edition
 from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, body, notebook
 
+from dlcourse.classroom.cells import read_notebook
+from dlcourse.classroom.editions import learner_edition
 from dlcourse.core.errors import InputError
 from dlcourse.grading import grading
 from dlcourse.grading.grading import GRADE_COLUMNS, Grades, grade, read_submission, safe_cell

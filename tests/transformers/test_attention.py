@@ -246,8 +246,8 @@ def test_module_in_every_precision(device, dtype, atol, fused, rope, masked):
     x, = drawn(4, (2, 12, 64), dtype=torch.float32)
     mask = padding_mask(torch.tensor([5, 12]), 12) if masked else None
     want = look(x, mask=mask, causal=True)
-    look, x, mask = look.to(device, dtype), x.to(device,
-                                                 dtype).requires_grad_(), None if mask is None else mask.to(device)
+    look, x = look.to(device, dtype), x.to(device, dtype).requires_grad_()
+    if masked: mask = mask.to(device)
     y = look(x, mask=mask, causal=True)
     close(y, want.detach().to(device, dtype), atol)
     y.float().square().sum().backward()
@@ -290,25 +290,21 @@ def test_shapes_alone_are_enough():
 @pytest.mark.parametrize('make, words', [
     (lambda: MultiHeadAttention(16, 3), "`heads` must divide `dim`, got heads=3, dim=16"),
     (lambda: MultiHeadAttention(16, 0), "`heads` must divide `dim`, got heads=0, dim=16"),
-    (lambda: MultiHeadAttention(16, 4,
-                                kv_heads=3),
-                                "`kv_heads` must divide `heads`, got kv_heads=3, heads=4"),
-    (lambda: MultiHeadAttention(16, 4,
-                                kv_heads=0),
-                                "`kv_heads` must divide `heads`, got kv_heads=0, heads=4"),
-    (lambda: MultiHeadAttention(12, 4,
-                                rope_base=100.),
-                                "`rope_base` turns pairs, so `dim/heads` must be even; got 12/4 = "
-                                "3"),
+    (lambda: MultiHeadAttention(16, 4, kv_heads=3),
+     "`kv_heads` must divide `heads`, got kv_heads=3, heads=4"),
+    (lambda: MultiHeadAttention(16, 4, kv_heads=0),
+     "`kv_heads` must divide `heads`, got kv_heads=0, heads=4"),
+    (lambda: MultiHeadAttention(12, 4, rope_base=100.),
+     "`rope_base` turns pairs, so `dim/heads` must be even; got 12/4 = 3"),
     (lambda: MultiHeadAttention(8, 2, rope_base=100.)(torch.zeros(1, 2, 8), torch.zeros(1, 3, 8)),
      "`rope_base` compares places within one sequence; leave it out for attention to a `context`"),
     (lambda: MultiHeadAttention(8, 2)(torch.zeros(1, 2, 8), torch.zeros(1, 3, 8), causal=True),
      "`causal` needs as many queries as keys, got 2 and 3; for the last of a text use "
      "mask=causal_mask(3)[-2:]"),
-    (lambda: phases(torch.arange(3),
-                    5), "`dim` must be even, one sine and one cosine for each hand; got dim=5"),
-    (lambda: sinusoid(torch.arange(3),
-                      5), "`dim` must be even, one sine and one cosine for each hand; got dim=5"),
+    (lambda: phases(torch.arange(3), 5),
+     "`dim` must be even, one sine and one cosine for each hand; got dim=5"),
+    (lambda: sinusoid(torch.arange(3), 5),
+     "`dim` must be even, one sine and one cosine for each hand; got dim=5"),
 ])
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()
