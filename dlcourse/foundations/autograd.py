@@ -18,9 +18,9 @@ from ..core.figures import COLORS, spread
 def finite_differences(
     f,                 # A function of one array that returns a number
     x:np.ndarray,      # Where
-    step:float=6e-6,   # Near the cube root of float64's precision, where rounding and curvature balance
+    step:float=6e-6,   # Near the cube root of float64's precision: rounding and curvature balance
 )->np.ndarray:         # As `x`
-    "The gradient of `f` by nudging every entry of `x` both ways: slow and inexact, but it knows nothing of how `f` works"
+    "The gradient of `f` by nudging every entry both ways: slow, inexact, blind to how `f` works"
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         nudge = np.zeros_like(x)
@@ -31,7 +31,8 @@ def finite_differences(
 # %% ../../nbs/01_foundations/02_autograd.ipynb #169fcd78
 class Tensor:
     "An array that remembers what it was made from, and how a gradient gets back there"
-    __array_ufunc__ = None # So that `array * tensor` comes to us and not to NumPy, which would make an array of tensors
+    # `array * tensor` comes to us and not to NumPy, which would make many tensors
+    __array_ufunc__ = None
 
     def __init__(self,
         data,                    # Numbers; kept as float64
@@ -40,12 +41,16 @@ class Tensor:
         op:str='',               # How it was made, for drawings
         name:str='',             # What to call it, for drawings
     ):
-        self.data, self.parents, self.vjp, self.op, self.name = np.asarray(data, dtype=float), parents, vjp, op, name
+        self.data, self.parents, self.vjp = np.asarray(data, dtype=float), parents, vjp
+        self.op, self.name = op, name
         self.grad = None
 
     @property
     def shape(self): return self.data.shape
-    def __repr__(self): return f"Tensor({np.array2string(self.data, precision=4, threshold=10)}{f', op={self.op!r}' if self.op else ''})"
+
+    def __repr__(self):
+        made = f', op={self.op!r}' if self.op else ''
+        return f"Tensor({np.array2string(self.data, precision=4, threshold=10)}{made})"
 
 def as_tensor(
     x, # A tensor, an array or a number
@@ -71,13 +76,14 @@ def __mul__(
 )->Tensor: # Its `op` is '*'
     "Product, entry by entry"
     other = as_tensor(other)
-    return Tensor(self.data*other.data, (self, other), lambda grad: (grad*other.data, grad*self.data), '*')
+    return Tensor(self.data*other.data, (self, other),
+                  lambda grad: (grad*other.data, grad*self.data), '*')
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #88ad7a42
 def topological_order(
     root:Tensor,   # The result
 )->list[Tensor]:   # Ends with `root`
-    "Every tensor that `root` depends on, each once, and each after all that it was made from; as deep as memory allows"
+    "All that `root` depends on, each once, after all it was made from; as deep as memory allows"
     order, seen, stack = [], set(), [(root, False)]
     while stack:
         t, parents_done = stack.pop()
@@ -88,36 +94,61 @@ def topological_order(
     return order
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #2ee3e3b0
-def draw_graph(
-    root, # The result; everything it was made from is drawn to its left
-):        # A matplotlib figure, to hand to `show`
-    "A picture of a small computation: the value of each tensor and, where there is one, its gradient"
-    plt, order, leaf = need('matplotlib.pyplot', 'lab'), topological_order(root), count()
+def _places(root):
+    "Tensor → column and row: left of all that is made from it, and between its parents"
+    order, leaf = topological_order(root), count()
     column, row = {root: 0}, {}
     for t in reversed(order):
         for p in t.parents: column[p] = min(column.get(p, 0), column[t] - 1)
-    for t in order: row[t] = sum(row[p] for p in t.parents)/len(t.parents) if t.parents else next(leaf)
+    for t in order:
+        parents = [row[p] for p in t.parents]
+        row[t] = np.mean(parents) if parents else next(leaf)
     for c in set(column.values()):
         peers = [t for t in order if column[t] == c]
-        row.update(zip(peers, spread([row[t] for t in peers], 1), strict=True))
-    width, height = 1 - min(column.values()), 1 + max(row.values()) - min(row.values())
+        row |= zip(peers, spread([row[t] for t in peers], 1), strict=True)
+    return {t: (column[t], row[t]) for t in order}
+
+def _said(a):
+    "A number, or the shape of an array"
+    return f'{a.item():.4g}'.replace('-', '−') if a.size == 1 else ' × '.join(map(str, a.shape))
+
+def _draw_box(ax, x, y, t):
+    "What a tensor is called and how it was made, its value, and its gradient"
+    from matplotlib.patches import FancyBboxPatch
+    look = dict(fc='white' if t.parents else '#eef3fc', ec='#555555', lw=1)
+    style = 'round,pad=.02,rounding_size=.08'
+    ax.add_patch(FancyBboxPatch((x - .28, y - .3), .56, .6, boxstyle=style, **look))
+    title = ' = '.join(filter(None, (t.name, t.op)))
+    words = [(title, 'black', 'bold')] if title else []
+    words.append((_said(t.data), 'black', 'normal'))
+    if t.grad is not None: words.append((_said(t.grad), COLORS[2], 'normal'))
+    for k, (text, color, weight) in enumerate(words):
+        ax.text(x, y + .19*((len(words) - 1)/2 - k), text, color=color, weight=weight, size=10,
+                ha='center', va='center')
+
+def _draw_arrows(ax, t, places):
+    "One from each parent; where a parent was used twice they part"
+    x, y = places[t]
+    for k, p in enumerate(t.parents):
+        twins = [i for i, q in enumerate(t.parents) if q is p]
+        bend = .35*(twins.index(k) - (len(twins) - 1)/2)
+        start, end = (places[p][0] + .31, places[p][1] + .1*bend), (x - .31, y + .1*bend)
+        look = dict(arrowstyle='->', color='#555555', connectionstyle=f'arc3,rad={-bend}')
+        ax.annotate('', end, start, arrowprops=look)
+
+def draw_graph(
+    root, # The result; everything it was made from is drawn to its left
+):        # A matplotlib figure, to hand to `show`
+    "A picture of a small computation: the value of each tensor and its gradient, if it has one"
+    places = _places(root)
+    columns, rows = zip(*places.values(), strict=True)
+    width, height = 1 - min(columns), 1 + max(rows) - min(rows)
+    plt = need('matplotlib.pyplot', 'lab')
     fig, ax = plt.subplots(figsize=(1.75*width, .95*height + .2))
-    says = lambda a: f'{a.item():.4g}'.replace('-', '−') if a.size == 1 else ' × '.join(map(str, a.shape))
-    for t in order:
-        x, y = column[t], row[t]
-        ax.add_patch(plt.matplotlib.patches.FancyBboxPatch((x - .28, y - .3), .56, .6, boxstyle='round,pad=.02,rounding_size=.08',
-                                                           fc='white' if t.parents else '#eef3fc', ec='#555555', lw=1))
-        words = [(' = '.join(filter(None, (t.name, t.op))), 'black', 'bold'), (says(t.data), 'black', 'normal')]
-        if t.grad is not None: words.append((says(t.grad), COLORS[2], 'normal'))
-        words = [w for w in words if w[0]]
-        for k, (text, color, weight) in enumerate(words):
-            ax.text(x, y + .19*((len(words) - 1)/2 - k), text, color=color, weight=weight, ha='center', va='center', size=10)
-        for k, p in enumerate(t.parents):
-            twins = [i for i, q in enumerate(t.parents) if q is p]
-            bend = .35*(twins.index(k) - (len(twins) - 1)/2)
-            ax.annotate('', (x - .31, y + .1*bend), (column[p] + .31, row[p] + .1*bend),
-                        arrowprops=dict(arrowstyle='->', color='#555555', connectionstyle=f'arc3,rad={-bend}'))
-    ax.set(xlim=(-width + .6, .4), ylim=(min(row.values()) - .42, max(row.values()) + .42))
+    for t, (x, y) in places.items():
+        _draw_box(ax, x, y, t)
+        _draw_arrows(ax, t, places)
+    ax.set(xlim=(.6 - width, .4), ylim=(min(rows) - .42, max(rows) + .42))
     ax.axis('off')
     return fig
 
@@ -156,7 +187,8 @@ def __pow__(
     power:float, # A plain number
 )->Tensor:
     "Every entry to the same power"
-    return Tensor(self.data**power, (self,), lambda grad: (grad*power*self.data**(power - 1),), f'^{power}')
+    return Tensor(self.data**power, (self,), lambda grad: (grad*power*self.data**(power - 1),),
+                  f'^{power}')
 
 @patch
 def sum(
@@ -211,7 +243,8 @@ def log_softmax(
     "Logarithm of the softmax, without overflow"
     z = self.data - self.data.max(axis, keepdims=True)
     out = z - np.log(np.exp(z).sum(axis, keepdims=True))
-    return Tensor(out, (self,), lambda grad: (grad - np.exp(out)*grad.sum(axis, keepdims=True),), 'log_softmax')
+    return Tensor(out, (self,), lambda grad: (grad - np.exp(out)*grad.sum(axis, keepdims=True),),
+                  'log_softmax')
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #3ee8cd40
 def unbroadcast(
@@ -227,12 +260,14 @@ def unbroadcast(
 def backward(
     self:Tensor, # One number, such as a loss
 ):
-    "Give everything that this was made from its `grad`, afresh: the gradient of this with respect to it"
+    "Give all that this was made from its `grad`, afresh: the gradient of this with respect to it"
     if self.data.size != 1:
-        raise InputError(f"`backward` starts from one number, such as a loss; got a tensor of shape {self.shape}; take its `sum()` or `mean()` first")
+        raise InputError("`backward` starts from one number, such as a loss; got a tensor of "
+                         f"shape {self.shape}; take its `sum()` or `mean()` first")
     order = topological_order(self)
     for t in order: t.grad = np.zeros_like(t.data)
     self.grad = np.ones_like(self.data)
     for t in reversed(order):
         for parent, grad in zip(t.parents, t.vjp(t.grad), strict=True):
-            parent.grad = parent.grad + (grad if grad.shape == parent.shape else unbroadcast(grad, parent.shape))
+            if grad.shape != parent.shape: grad = unbroadcast(grad, parent.shape)
+            parent.grad = parent.grad + grad
