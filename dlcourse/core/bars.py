@@ -71,8 +71,8 @@ class _NotebookBar(_Bar):
 
     def draw(self, note, last=False):
         words = self.line(self.title, self.amount(), note, '' if last else self.left())
-        meter = f'<progress value="{self.done}" max="{self.total}"></progress> ' if self.total else ''
-        self.put(meter + escape(words), words)
+        meter = f'<progress value="{self.done}" max="{self.total}"></progress> '
+        self.put((meter if self.total else '') + escape(words), words)
 
     def put(self, page, words):
         from IPython.display import display
@@ -114,7 +114,7 @@ def progress_bar(
     unit:str='',              # Of what: `files`, `steps`; `bytes` are shown in megabytes
     *,
     stays:bool=True,          # Does the last line stay when all is done?
-)->Iterator[Callable]:        # `update(done, total=None, note='')`; a note is a text, or a function that makes it
+)->Iterator[Callable]:        # `update(done, total=None, note='')`; a note may be a function
     "A line that says how far a job is, drawn at most ten times a second"
     if shown is None: shown = in_notebook() or in_terminal()
     if not shown:

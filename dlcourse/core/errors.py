@@ -20,5 +20,7 @@ def need(
     "Import an optional module, or say what to install; raises `InputError` where it is missing"
     try: return importlib.import_module(module)
     except ModuleNotFoundError as e:
-        if e.name not in (module, module.split('.')[0]): raise
-        raise InputError(f"this needs `{module.split('.')[0]}`, which is not installed: pip install 'dlcourse[{extra}]'") from None
+        package = module.split('.')[0]
+        if e.name not in (module, package): raise
+        raise InputError(f"this needs `{package}`, which is not installed: "
+                         f"pip install 'dlcourse[{extra}]'") from None

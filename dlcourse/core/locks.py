@@ -13,9 +13,9 @@ from pathlib import Path
 # %% ../../nbs/00_core/08_locks.ipynb #7e536025
 @contextmanager
 def locked(
-    path:str|Path,        # A file for nothing else; it is made, with its folder, where it is missing
-    wait:bool|float=True, # For whoever holds it: as long as it takes, not at all, or so many seconds
-)->Iterator[bool]:        # Is it ours within the block? Always `True` where it waits as long as it takes
+    path:str|Path,        # A file for nothing else; made, with its folder, where it is missing
+    wait:bool|float=True, # For whoever holds it: to the end, not at all, or so many seconds
+)->Iterator[bool]:        # Is it ours within the block? Always where it waits to the end
     "Hold a lock that the operating system takes back when this process ends"
     from filelock import FileLock, Timeout
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,7 @@ def shorten(
 KINDS = {'text': escape, 'html': str, 'count': number, 'number': number, 'percent': percent}
 
 def html_table(
-    columns:dict[str, str], # Heading → what it holds: text, count, number, percent, or html that is safe
+    columns:dict[str, str], # Heading → text, count, number, percent, or html that is safe
     rows:Iterable,          # A sequence of values for each row
     caption:str='',         # What the table shows
 )->str:

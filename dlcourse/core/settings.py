@@ -30,7 +30,8 @@ def setting(
 ):
     "A field of `Settings`"
     usual = {'default_factory' if callable(default) else 'default': default}
-    return field(**usual, metadata=dict(section=section, allowed=allowed, parse=parse, key=key, env=env))
+    said = dict(section=section, allowed=allowed, parse=parse, key=key, env=env)
+    return field(**usual, metadata=said)
 
 def word_of(
     *names:str, # The allowed words
@@ -69,9 +70,10 @@ def device_name(
 
 # %% ../../nbs/00_core/05_settings.ipynb #915af0be
 def usual_data_home()->Path: # Where downloads go when nobody says anything
-    "The folder that this system keeps for caches; the one of older versions where it is there and the other is not"
+    "The system's folder for caches; that of older versions where only that one is there"
     from platformdirs import user_cache_path
-    usual, old = user_cache_path('dlcourse', appauthor=False)/'data', Path.home()/'.cache/dlcourse/data'
+    usual = user_cache_path('dlcourse', appauthor=False)/'data'
+    old = Path.home()/'.cache/dlcourse/data'
     return old if old.is_dir() and not usual.is_dir() else usual
 
 # %% ../../nbs/00_core/05_settings.ipynb #c4370ee0
@@ -82,14 +84,17 @@ _share = number_in(float, 0, 1, optional=True)
 class Settings:
     "What a user may change"
     device:str = setting('auto', 'course', "auto, cpu, cuda, cuda:N or mps", device_name)
-    seed:int = setting(0, 'course', "a whole number from 0 to 4294967295", number_in(int, 0, 2**32-1))
+    seed:int = setting(
+        0, 'course', "a whole number from 0 to 4294967295", number_in(int, 0, 2**32-1))
     size:str = setting(
-        'full', 'course', "full (a lesson as printed), smoke (a quick test of it) or gpu (the large one)",
+        'full', 'course',
+        "full (a lesson as printed), smoke (a quick test of it) or gpu (the large one)",
         word_of('full', 'smoke', 'gpu'))
     data_home:Path = setting(
         usual_data_home, 'data', "a folder", Path, key='home', env='DLCOURSE_DATA')
     level:float = setting(
-        .95, 'audit', "a number between 0.5 and 1, such as 0.95", number_in(float, .5, 1, inside=True))
+        .95, 'audit', "a number between 0.5 and 1, such as 0.95",
+        number_in(float, .5, 1, inside=True))
     min_count:int = setting(30, 'audit', "a whole number from 1", number_in(int, 1, 10**9))
     max_groups:int = setting(100, 'audit', "a whole number from 2", number_in(int, 2, 10**6))
     missing:str = setting(
@@ -123,7 +128,7 @@ def settings_file(
 def read_settings_file(
     path:Path,         # A `settings.ini`
 )->dict[str, object]:  # Field name → value
-    "What one `settings.ini` says, in our sections only; raises `InputError` on a key or value that cannot be"
+    "What one `settings.ini` says, in our sections; raises `InputError` on what cannot be"
     ini = configparser.ConfigParser(
         interpolation=None, inline_comment_prefixes=(';',), default_section='(none)')
     try: ini.read_string(path.read_text(encoding='utf-8'))

@@ -39,7 +39,7 @@ def _returned(value)->bytes:
     return dumps(value)
 
 def _raised(error)->bytes:
-    "An error on its way back; one that cannot travel becomes a `RuntimeError` with its name and text"
+    "An error on its way back; one that cannot travel becomes a `RuntimeError` that names it"
     if isinstance(error, SystemExit): error = RuntimeError(f"a worker called exit({error.code!r})")
     error.add_note(f"In the worker:\n{traceback.format_exc()}")
     try:
@@ -60,7 +60,8 @@ def _work(sent:bytes, threads:int)->bytes:
     except BaseException as e: return _raised(e)
     try: return _returned((True, results))
     except Exception as e:
-        return _raised(TypeError(f"what `{getattr(f, '__name__', f)}` returned cannot be sent: {e}"))
+        name = getattr(f, '__name__', f)
+        return _raised(TypeError(f"what `{name}` returned cannot be sent: {e}"))
 
 # %% ../../nbs/00_core/09_workers.ipynb #68c57331
 def can_be_sent(
@@ -75,7 +76,8 @@ def _parcels(f, jobs, processes):
     size = max(1, len(jobs)//(4*processes))
     try: return [_returned((f, jobs[i:i + size])) for i in range(0, len(jobs), size)]
     except Exception as e:
-        raise InputError(f"`f` and `jobs` must be things that can be sent to another process; {e}") from None
+        raise InputError("`f` and `jobs` must be things that can be sent to another process; "
+                         f"{e}") from None
 
 def _ends(text): return text if len(text) <= 1000 else f'{text[:500]} … {text[-500:]}'
 
@@ -85,8 +87,8 @@ def _last_words(folder, fault):
     texts = (file.read_text(errors='replace').strip() for file in sorted(Path(folder).iterdir()))
     words = '\n'.join(_ends(text) for text in texts if text)
     ended = f" ({code[1]})" if code else ''
-    return f"a worker broke off{ended}; " + (f"its last words: {words}" if words else
-                                            "it said nothing, as when the system is short of memory")
+    silence = "it said nothing, as when the system is short of memory"
+    return f"a worker broke off{ended}; " + (f"its last words: {words}" if words else silence)
 
 def in_processes(
     f:Callable,             # Any function, also one of a page or a script
@@ -99,10 +101,12 @@ def in_processes(
     from joblib.externals.loky import ProcessPoolExecutor
     from joblib.externals.loky.process_executor import BrokenProcessPool
     if min(processes, threads) < 1:
-        raise InputError(f"`processes` and `threads` must be 1 or more, got {processes} and {threads}")
+        raise InputError("`processes` and `threads` must be 1 or more, "
+                         f"got {processes} and {threads}")
     parcels = _parcels(f, list(jobs), processes)
     if not parcels: return []
-    limits = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), str(threads))
+    libraries = 'OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'
+    limits = dict.fromkeys(libraries, str(threads))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         pool = ProcessPoolExecutor(min(processes, len(parcels)), env=limits,
                                    initializer=_begin, initargs=(folder, os.getpid()))

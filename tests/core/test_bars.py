@@ -63,8 +63,9 @@ def test_a_notebook_gets_one_place_and_escaped_text(notebook):
         update(1)
         update(2, note='done')
     assert len(notebook) == 2 and notebook[0]['text/plain'].startswith('<b> · 1 of 2 steps')
-    assert notebook[-1]['text/plain'] == '<b> · 2 of 2 steps · done'
-    assert 'value="2" max="2"' in notebook[-1]['text/html'] and '<b>' not in notebook[-1]['text/html']
+    last = notebook[-1]
+    assert last['text/plain'] == '<b> · 2 of 2 steps · done'
+    assert 'value="2" max="2"' in last['text/html'] and '<b>' not in last['text/html']
 
 
 def test_a_bar_that_does_not_stay_is_empty_in_the_end(notebook):
@@ -83,9 +84,11 @@ def test_notes_are_made_only_when_drawn(notebook, monkeypatch):
 @pytest.mark.skipif(os.name != 'posix', reason="a pseudo-terminal needs POSIX")
 def test_a_terminal_shows_it_by_itself():
     import pty
-    code = "from dlcourse.core.bars import progress_bar\nwith progress_bar('Reading', 2) as update: update(2)"
+    code = ("from dlcourse.core.bars import progress_bar\n"
+            "with progress_bar('Reading', 2) as update: update(2)")
     ours, theirs = pty.openpty()
-    subprocess.run([sys.executable, '-c', code], stderr=theirs, env=os.environ | {'TERM': 'xterm'}, check=True)
+    env = os.environ | {'TERM': 'xterm'}
+    subprocess.run([sys.executable, '-c', code], stderr=theirs, env=env, check=True)
     os.close(theirs)
     said = b''
     try:

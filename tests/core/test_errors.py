@@ -18,4 +18,5 @@ def test_a_library_that_is_there_is_handed_over():
 def test_a_library_that_misses_another_one_is_no_fault_of_ours(tmp_path, monkeypatch):
     (tmp_path/'half_a_module.py').write_text('import something_it_needs')
     monkeypatch.setattr(sys, 'path', [str(tmp_path), *sys.path])
-    with pytest.raises(ModuleNotFoundError, match='something_it_needs'): need('half_a_module', 'lab')
+    with pytest.raises(ModuleNotFoundError, match='something_it_needs'):
+        need('half_a_module', 'lab')

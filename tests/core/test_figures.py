@@ -54,8 +54,9 @@ def test_show_carries_its_text(monkeypatch):
     ax.plot([1, 2])
     show(fig, alt='A rising line.')
     (data, kwargs), = sent
-    assert data['text/plain'] == 'A rising line.' and kwargs['metadata']['image/png']['alt'] == 'A rising line.'
-    assert base64.b64decode(data['image/png']).startswith(b'\x89PNG') and not plt.fignum_exists(fig.number)
+    assert data['text/plain'] == kwargs['metadata']['image/png']['alt'] == 'A rising line.'
+    assert base64.b64decode(data['image/png']).startswith(b'\x89PNG')
+    assert not plt.fignum_exists(fig.number)
     with pytest.raises(ValueError, match='`alt` must say what the figure shows'): show(fig, alt=' ')
 
 
@@ -100,7 +101,8 @@ def test_panels_are_a_flat_list():
 def test_a_band_is_the_mean_and_the_range():
     fig, ax = plt.subplots()
     line = band(ax, [0, 1, 2], [[0, 1, 2], [2, 3, 4]], 'two', color='red')
-    assert list(line.get_ydata()) == [1, 2, 3] and line.get_label() == 'two' and line.get_color() == 'red'
+    assert list(line.get_ydata()) == [1, 2, 3]
+    assert (line.get_label(), line.get_color()) == ('two', 'red')
     edges = ax.collections[0].get_paths()[0].vertices
     assert edges[:, 1].min() == 0 and edges[:, 1].max() == 4
     band(ax, [0, 1, 2], [5, 6, 7])
@@ -112,7 +114,8 @@ def test_heat_writes_readable_numbers_and_names():
     fig, ax = plt.subplots()
     image = heat(ax, [[0., .5], [1., -1.]], rows='ab', columns='xy', fmt='.1f', center=0)
     assert [t.get_text() for t in ax.texts] == ['0.0', '0.5', '1.0', '-1.0']
-    assert [t.get_text() for t in ax.get_xticklabels()] == ['x', 'y'] and image.get_clim() == (-1, 1)
+    assert [t.get_text() for t in ax.get_xticklabels()] == ['x', 'y']
+    assert image.get_clim() == (-1, 1)
     assert [t.get_color() for t in ax.texts] == ['black', 'black', 'white', 'white']
     plt.close(fig)
 

@@ -25,7 +25,8 @@ def test_a_seed_sets_all_three():
 
 @pytest.mark.parametrize('seed', [-1, 2**32])
 def test_a_seed_that_numpy_cannot_take_is_refused(seed):
-    with pytest.raises(InputError, match='`seed` must be a whole number from 0'): seed_everything(seed)
+    with pytest.raises(InputError, match='`seed` must be a whole number from 0'):
+        seed_everything(seed)
 
 
 def test_states_are_put_back_where_they_were():
@@ -53,7 +54,8 @@ def test_a_borrowed_state_leaves_no_trace_also_after_an_error():
 
 
 def test_torch_is_not_imported_for_it():
-    code = ("import sys; from dlcourse.core.random import *; s = random_states(); set_random_states(s)\n"
-            "seed_everything(1)\nwith random_state(2): pass\nprint('torch' in sys.modules, 'torch' in s)")
+    code = ("import sys; from dlcourse.core.random import *\n"
+            "s = random_states(); set_random_states(s); seed_everything(1)\n"
+            "with random_state(2): pass\nprint('torch' in sys.modules, 'torch' in s)")
     said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert said.stdout.split() == ['False', 'False'], said.stderr

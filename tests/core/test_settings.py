@@ -80,7 +80,8 @@ def test_errors_of_environment_and_argument(tmp_path):
 
 
 def test_empty_threshold_means_not_judged(tmp_path):
-    assert settings(start=ini(tmp_path, '[audit]\nmax_difference =\nmin_ratio = 0.8'), env={}).max_difference is None
+    ini(tmp_path, '[audit]\nmax_difference =\nmin_ratio = 0.8')
+    assert settings(start=tmp_path, env={}).max_difference is None
     assert settings(start=tmp_path, env={}).min_ratio == .8
 
 
@@ -128,7 +129,8 @@ def test_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: False)
     assert device() == torch.device('cpu')
-    with pytest.raises(InputError, match="`device` is 'cuda', but torch .* sees no such device"): device('cuda')
+    with pytest.raises(InputError, match="`device` is 'cuda', but torch .* sees no such device"):
+        device('cuda')
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
     assert device() == torch.device('cuda')
