@@ -86,7 +86,6 @@ def needed(
     while spread and found(n) < power: n += 1
     return n
 
-# %% ../../nbs/02_evaluation/04_comparison.ipynb #d5cad879
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     "By how much one model is ahead of another, and how sure that is"
