@@ -33,15 +33,11 @@ def descent(
     return lambda step: min((step - warmup)/(steps - warmup), 1.)
 
 def linear(
-    steps:int,      # The step, counted from 0, at which it has come down
-    warmup:int=0,   # How many steps rise, in a straight line, to 1
-    floor:float=0., # Factor at the end, and after it
-)->Callable:        # Step → factor of the learning rate
+    steps:int, warmup:int=0, floor:float=0., # As in `cosine`
+)->Callable: # Step → factor of the learning rate
     "Rise in a straight line, then fall in one"
     done = descent(steps, warmup)
-    def factor(step):
-        if step < warmup: return (step + 1)/(warmup + 1)
-        return floor + (1 - floor)*(1 - done(step))
+    def factor(step): return min((step + 1)/(warmup + 1), floor + (1 - floor)*(1 - done(step)))
     return factor
 
 # %% ../../nbs/01_foundations/06_schedules.ipynb #3e42fb76

@@ -63,10 +63,10 @@ class FitConfig:
         "The rows, in batches of the size that is configured"
         return Batches(*tensors, batch_size=self.batch_size, shuffle=self.shuffle, seed=seed)
 
-# %% ../../nbs/03_training/04_callbacks.ipynb #a4d756b3
+# %% ../../nbs/03_training/04_callbacks.ipynb #7ddcd6ad
 def check_whole_numbers(
-    config:FitConfig,
-    *names:str, # Of fields
+    config:FitConfig, # To be checked
+    *names:str,       # Of its fields
 ):
     "Raise `InputError` for a count that cannot be"
     for name in names:
@@ -75,7 +75,7 @@ def check_whole_numbers(
             raise InputError(f"`{name}` must be a whole number from 1, got {value!r}")
 
 def check_numbers(
-    config:FitConfig,
+    config:FitConfig, # To be checked
 ):
     "Raise `InputError` for a rate, a decay or a bound that cannot be"
     for name, says in {'lr': 'above 0', 'clip': 'above 0', 'weight_decay': 'from 0'}.items():
@@ -87,7 +87,7 @@ def check_numbers(
             raise InputError(f"`{name}` must be a number {says}, or None, got {value!r}")
 
 def check_optimizer(
-    config:FitConfig,
+    config:FitConfig, # To be checked
 ):
     "Raise `InputError` for what cannot take a step"
     if isinstance(config.optimizer, str) and config.optimizer not in OPTIMIZERS:
@@ -171,15 +171,21 @@ class Callback:
 
     `run` has `model`, `optimizer`, `config`, `epoch`, `step`, `history`."""
     @property
-    def name(self): return type(self).__name__
+    def name(self)->str:
+        "How a checkpoint calls it"
+        return type(self).__name__
+
     def on_start(self, run):
         "Once, before the first step of this process, after a checkpoint was read"
     def on_step(self, run): "After each step; costs nothing where it is not overridden"
     def on_epoch(self, run): "After each epoch, with its row in `run.history.rows[-1]`"
     def on_end(self, run): "Once, at the end, also after Ctrl-C"
-    def state_dict(self)->dict: return {}
-    def load_state_dict(self, state:dict):
-        "Takes what `state_dict` gave: numbers, text, lists, dicts, tensors"
+
+    def state_dict(self)->dict: # Numbers, text, lists, dicts, tensors
+        "What it remembers, for a checkpoint"
+        return {}
+
+    def load_state_dict(self, state:dict): "Takes what `state_dict` gave"
 
 class AtEpochs(Callback):
     "A plain function of a run, called after each epoch"
@@ -189,8 +195,13 @@ class AtEpochs(Callback):
         self.f = f
 
     @property
-    def name(self): return getattr(self.f, '__qualname__', type(self.f).__name__)
-    def on_epoch(self, run): self.f(run)
+    def name(self)->str:
+        "The function's own name"
+        return getattr(self.f, '__qualname__', type(self.f).__name__)
+
+    def on_epoch(self, run):
+        "Call the function"
+        self.f(run)
 
 # %% ../../nbs/03_training/04_callbacks.ipynb #067c900b
 class EarlyStopping(Callback):
@@ -208,12 +219,16 @@ class EarlyStopping(Callback):
         self.best_epoch, self.weights = 0, None
 
     def on_end(self, run):
+        "Go back to the best weights"
         if self.weights: run.model.load_state_dict(self.weights)
 
-    def state_dict(self):
+    def state_dict(self)->dict:
+        "The best score so far, when it was, and the weights that had it"
         return {'best': self.best, 'best_epoch': self.best_epoch, 'weights': self.weights}
 
-    def load_state_dict(self, state): self.__dict__.update(state)
+    def load_state_dict(self, state):
+        "Take up what `state_dict` gave"
+        self.__dict__.update(state)
 
 # %% ../../nbs/03_training/04_callbacks.ipynb #ca0a2879
 @patch

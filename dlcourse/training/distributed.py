@@ -30,7 +30,8 @@ class Place:
     world_size:int=1    # How many train together
 
     @property
-    def alone(self)->bool: # Is there no other process?
+    def alone(self)->bool:
+        "Is there no other process?"
         return self.world_size == 1
 
     def join(self):
@@ -54,6 +55,13 @@ class Place:
         "Everybody has the sum"
         if not self.alone: dist.all_reduce(tensor)
         return tensor
+
+    def any(self,
+        flag:bool, # Of this process
+    )->bool:
+        "Is it so in any process?"
+        if self.alone: return flag
+        return bool(self.all_reduce(torch.tensor(float(flag), device=self.device)))
 
     def barrier(self):
         "Nobody goes on before all are here"
@@ -123,12 +131,22 @@ class Precision:
         self.context = torch.autocast(device.type, getattr(torch, name)) if short else nullcontext()
         self.scaler = torch.amp.GradScaler(device.type) if name == 'float16' else None
 
-    def scale(self, value): return self.scaler.scale(value) if self.scaler else value
+    def scale(self,
+        value:Tensor, # A loss
+    )->Tensor:        # What to call `backward` on
+        "Make a loss so large that its gradients can be held"
+        return self.scaler.scale(value) if self.scaler else value
 
-    def unscale(self, optimizer):
+    def unscale(self,
+        optimizer:torch.optim.Optimizer, # Whose gradients are changed in place
+    ):
+        "Give gradients their true size, before they are bounded"
         if self.scaler: self.scaler.unscale_(optimizer)
 
-    def step(self, optimizer):
+    def step(self,
+        optimizer:torch.optim.Optimizer, # Takes no step where a gradient was too large to hold
+    ):
+        "Take the step"
         if not self.scaler: return optimizer.step()
         self.scaler.step(optimizer)
         self.scaler.update()

@@ -52,14 +52,13 @@ def train_step(
 # %% ../../nbs/03_training/05_loop.ipynb #b21e3ea6
 class Run:
     "A training run: what callbacks see, and what a checkpoint holds"
-    # As in `fit`
     def __init__(self, model, batches, loss, config, callbacks=(), valid=None, metrics=None):
+        "Arguments as in `fit`; raises `InputError` for what cannot be gone through again"
         if iter(batches) is batches:
-            raise InputError("`batches` can be gone through only once; give `Batches`, a "
-                             "DataLoader "
-                             "or a list, which begin anew in each epoch")
+            raise InputError("`batches` can be gone through only once; give `Batches`, "
+                             "a DataLoader or a list, which begin anew in each epoch")
         self.config, self.loss, self.metrics = config, loss, metrics
-        self.place = my_place(config.device)         # Device, rank, world size
+        self.place = my_place(config.device) # Device, rank, world size
         self.device = self.place.device
         self.precision = Precision(config.precision, self.device)
         self.model = model.to(self.device)
@@ -73,20 +72,20 @@ class Run:
             # The same dropout in all processes would be half the noise
             torch.manual_seed(torch.initial_seed() + self.place.rank)
         self.batches = moved(batches, self.device)
-        sets = valid if isinstance(valid, Mapping) else {} if valid is None else {'valid': valid}
-        self.valid = {name: moved(rows, self.device, shuffle=False) for name, rows in sets.items()}
+        sets = valid if isinstance(valid, Mapping) else {'valid': valid}
+        self.valid = {name: moved(rows, self.device, shuffle=False)
+                      for name, rows in sets.items() if rows is not None}
         self.callbacks = [c if isinstance(c, Callback) else AtEpochs(c) for c in callbacks]
-        self.on_step = [c.on_step
-                        for c in self.callbacks if type(c).on_step is not Callback.on_step]
-        self.history, self.stop = History(), None    # `stop` is a reason to end
-        self.epoch, self.step, self.seen = 0, 0, 0   # Epochs finished; steps; batches of this epoch
-        # Losses not yet looked at; rows of this epoch's batches
-        self.pending, self.rows = [], []
-        # The generators at the checkpoint, and where the epoch began
+        busy = [c for c in self.callbacks if type(c).on_step is not Callback.on_step]
+        self.on_step = [c.on_step for c in busy]
+        self.history, self.stop = History(), None  # `stop` is a reason to end
+        self.epoch, self.step, self.seen = 0, 0, 0 # Finished; in all; batches of this epoch
+        self.pending, self.rows = [], []           # Losses not looked at; rows of batches
+        # Generators: at the checkpoint; at the epoch's start
         self.now, self.began = None, None
-        # The step at which to look next; when last looked
+        # Step at which to look next; time of the last look
         self.due, self.clock = 0, perf_counter()
-        self.total = config.max_steps                # Steps there will be; None where nobody knows
+        self.total = config.max_steps              # Steps there will be; None where nobody knows
         if hasattr(batches, '__len__'):
             self.total = min(self.total or math.inf, config.epochs*len(batches))
         self.beyond = beyond_a_plain_step(config, self.place, self.precision, self.parameters)
@@ -101,7 +100,9 @@ def states(self:Run)->dict:
     return random_states(self.device) | ({} if own is None else {'order': own.get_state()})
 
 @patch
-def set_states(self:Run, states:dict):
+def set_states(self:Run,
+    states:dict, # From `states`
+):
     "Put them there"
     set_random_states(states, self.device)
     if 'order' in states: self.batches.generator.set_state(states['order'])
@@ -151,17 +152,16 @@ def restore(self:Run):
     check_same_run(path, state['about'], self.about)
     if self.start_weights not in state['weights']:
         file = Path(path).name
-        raise refusal(file, f"`model` begins with other weights than the run of `checkpoint` "
-                            f"{file} "
-                            "began with (another seed?)")
+        raise refusal(file, "`model` begins with other weights than the run of `checkpoint` "
+                            f"{file} began with (another seed?)")
     self.model.load_state_dict(state['model'])
     self.optimizer.load_state_dict(state['optimizer'])
     if self.precision.scaler: self.precision.scaler.load_state_dict(state['scaler'])
     for callback, its in zip(self.callbacks, state['callbacks'], strict=True):
         callback.load_state_dict(its)
     rows, losses, seconds = state['history']
-    self.history, self.start_weights = History(rows, losses.tolist(), '',
-                                               seconds), state['weights'][0]
+    self.history = History(rows, losses.tolist(), '', seconds)
+    self.start_weights = state['weights'][0]
     self.epoch, self.step, self.seen = state['epoch'], state['step'], state['place']
     self.stop, self.rows = state['stop'], state['rows']
     self.now, self.began = (own_states(self.place, state[name]) for name in ('now', 'began'))
@@ -171,17 +171,17 @@ def restore(self:Run):
 LOOK = 256 # Steps between two looks at the losses: each look waits for the device
 
 def not_finite(
-    run:Run,
-    what:str, # What is no number
-    step:int, # At which step
+    run:Run,   # That has gone wrong
+    what:str,  # What is no number
+    step:int,  # At which step
 )->InputError: # To be raised
-    "The error for a run that has gone wrong"
+    "The error that says where, and what to try"
     rate, epoch = run.optimizer.param_groups[0]['lr'], run.epoch + bool(run.seen)
-    return InputError(f"{what} at step {step:,}, in epoch {epoch}. Try a lower `lr` (it is "
-                      f"{rate:.3g}), "
-                      "`clip=1.0`, or a `schedule` with a warm-up; if it happens at step 1, look "
-                      "for nan in "
-                      "the inputs, and for log(0) or a division by 0 in the loss")
+    return InputError(
+        f"{what} at step {step:,}, in epoch {epoch}. Try a lower `lr` (it is {rate:.3g}), "
+        f"`clip=1.0`, "
+        "or a `schedule` with a warm-up; if it happens at step 1, look for nan in the inputs, "
+        "and for log(0) or a division by 0 in the loss")
 
 @patch
 def look_at_losses(self:Run):
@@ -210,8 +210,8 @@ def train_epoch(self:Run,
     "Train on the rest of an epoch, unless something stops it"
     config, optimizer, schedule = self.config, self.optimizer, self.config.schedule
     how = {'clip': config.clip} | self.beyond
-    here, left = isinstance(self.batches,
-                            Batches), config.max_steps and config.max_steps - self.step
+    here, left = isinstance(self.batches, Batches), None
+    if config.max_steps: left = config.max_steps - self.step
     for batch in islice(self.rest_of_epoch(), left):
         if not here: batch = [t.to(self.device, non_blocking=True) for t in batch]
         if schedule:
@@ -252,8 +252,7 @@ def end_epoch(self:Run):
     self.history.rows.append(row)
     self.epoch, self.seen, self.rows = self.epoch + 1, 0, []
     for callback in self.callbacks: callback.on_epoch(self)
-    stops = self.place.all_reduce(torch.tensor(float(self.stop is not None), device=self.device))
-    if stops and not self.stop: self.stop = 'stopped by another process'
+    if self.place.any(self.stop is not None): self.stop = self.stop or 'stopped by another process'
 
 # %% ../../nbs/03_training/05_loop.ipynb #b8543aac
 @patch

@@ -22,6 +22,7 @@ def process(rank):
     place.broadcast([weights])
     assert weights.tolist() == [0., 0., 0.]
     assert place.all_reduce(torch.tensor(rank + 1.)).item() == 3
+    assert place.any(rank == 1) and not place.any(False)
 
     states = {'torch': torch.tensor([rank, 7], dtype=torch.uint8), 'python': 'of rank 0'}
     every = all_gather_states(place, states)
@@ -61,7 +62,7 @@ def test_a_process_alone_does_nothing(monkeypatch):
     assert place.alone and place.rank == 0 and place.device == torch.device('cpu')
     weights, states = torch.ones(2), {'torch': torch.ones(1)}
     place.join(), place.barrier(), place.broadcast([weights])
-    assert place.all_reduce(weights) is weights
+    assert place.all_reduce(weights) is weights and place.any(True) and not place.any(False)
     assert all_gather_states(place, states) is states and own_states(place, states) is states
 
 
