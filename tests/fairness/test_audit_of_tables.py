@@ -18,11 +18,13 @@ from dlcourse.fairness.groups import disparities, rates
 
 def people(n=400, seed=0, groups=3):
     rng = np.random.default_rng(seed)
-    return dict(sex=rng.choice(['Female', 'Male'], n), race=rng.choice(list('ABCDEFGH')[:groups], n), y=rng.integers(0, 2, n),
+    return dict(sex=rng.choice(['Female', 'Male'], n),
+                race=rng.choice(list('ABCDEFGH')[:groups], n), y=rng.integers(0, 2, n),
                 p=rng.integers(0, 2, n), score=rng.random(n), w=rng.random(n)*3)
 
 
-def asked(table, **more): return count_groups(table, **dict(prediction='p', label='y', sensitive=['sex', 'race']) | more)
+def asked(table, **more):
+    return count_groups(table, **dict(prediction='p', label='y', sensitive=['sex', 'race']) | more)
 
 
 def by_name(found): return {(r.attribute, r.group, r.metric): r for r in found}
@@ -30,7 +32,8 @@ def by_name(found): return {(r.attribute, r.group, r.metric): r for r in found}
 
 # ---- against fairlearn
 
-NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate', 'precision_score', 'accuracy_score']
+NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate',
+         'precision_score', 'accuracy_score']
 
 
 @settings(max_examples=60, deadline=None)
@@ -43,8 +46,13 @@ def test_equal_to_fairlearn_wherever_both_are_defined(n, seed, groups, weighted)
     functions = {m: getattr(fm, m, None) or getattr(sm, m) for m in NAMES}
     weights = {m: {'sample_weight': t['w']} for m in NAMES} if weighted else None
     ours = by_name(rates(asked(t, weight='w' if weighted else None).counts, NAMES))
-    frame = fm.MetricFrame(metrics={m: lambda *a, f=f, **k: f(*a, **k | ({'zero_division': np.nan} if f is sm.precision_score else {})) for m, f in functions.items()},
-                           y_true=t['y'], y_pred=t['p'], sensitive_features={'sex': t['sex'], 'race': t['race']}, sample_params=weights)
+    def undefined_is_nan(f):
+        more = {'zero_division': np.nan} if f is sm.precision_score else {}
+        return lambda *a, **k: f(*a, **k | more)
+    frame = fm.MetricFrame(metrics={m: undefined_is_nan(f) for m, f in functions.items()},
+                           y_true=t['y'], y_pred=t['p'],
+                           sensitive_features={'sex': t['sex'], 'race': t['race']},
+                           sample_params=weights)
     compared = 0
     for (sex, race), row in frame.by_group.iterrows():
         for m in NAMES:
@@ -57,7 +65,8 @@ def test_equal_to_fairlearn_wherever_both_are_defined(n, seed, groups, weighted)
     defined = {m for m in NAMES if all(r.status == 'ok' for k, r in ours.items() if k[2] == m)}
     for m in defined:
         assert abs(gaps[m, 'difference'].value - frame.difference()[m]) <= 1e-12
-        if gaps[m, 'ratio'].value is not None: assert abs(gaps[m, 'ratio'].value - frame.ratio()[m]) <= 1e-12
+        if gaps[m, 'ratio'].value is not None:
+            assert abs(gaps[m, 'ratio'].value - frame.ratio()[m]) <= 1e-12
 
 
 # ---- the same from every engine
@@ -65,19 +74,23 @@ def test_equal_to_fairlearn_wherever_both_are_defined(n, seed, groups, weighted)
 def engines(t):
     frame = pd.DataFrame(t)
     table = pa.Table.from_pandas(frame)
-    return dict(dict=t, pandas=frame, objects=frame.astype({'sex': object, 'race': object}), categories=frame.astype({'race': 'category'}),
-                polars=pl.DataFrame(t), lazy=pl.DataFrame(t).lazy(), arrow=table, duckdb=duckdb.connect().from_arrow(table))
+    return dict(dict=t, pandas=frame, objects=frame.astype({'sex': object, 'race': object}),
+                categories=frame.astype({'race': 'category'}),
+                polars=pl.DataFrame(t), lazy=pl.DataFrame(t).lazy(), arrow=table,
+                duckdb=duckdb.connect().from_arrow(table))
 
 
 def test_the_same_from_every_engine():
     t = people(2000)
-    found = {k: (asked(f).counts, asked(f, weight='w', score='score').counts, asked(f, prediction='score', threshold=.5).counts) for k, f in engines(t).items()}
+    found = {k: (asked(f).counts, asked(f, weight='w', score='score').counts,
+                 asked(f, prediction='score', threshold=.5).counts) for k, f in engines(t).items()}
     for name, counts in found.items():
         for ours, first in zip(counts, found['dict'], strict=True):
             assert ours.groups == first.groups, name
             assert (ours.n == first.n).all(), name
             np.testing.assert_allclose(ours.weight, first.weight, rtol=1e-12)
-            if first.score is not None: np.testing.assert_allclose(ours.score_sq, first.score_sq, rtol=1e-12)
+            if first.score is not None:
+                np.testing.assert_allclose(ours.score_sq, first.score_sq, rtol=1e-12)
 
 
 def test_missing_values_are_the_same_from_every_engine():
@@ -86,7 +99,8 @@ def test_missing_values_are_the_same_from_every_engine():
     t['y'] = np.where(np.arange(600) % 5 == 0, np.nan, t['y'])
     t['score'] = np.where(np.arange(600) % 11 == 0, np.nan, t['score'])
     frame = pl.DataFrame(t | dict(race=t['race'].tolist()), nan_to_null=True)
-    for f in (frame, frame.to_pandas(), frame.lazy(), frame.to_arrow(), duckdb.connect().from_arrow(frame.to_arrow())):
+    for f in (frame, frame.to_pandas(), frame.lazy(), frame.to_arrow(),
+              duckdb.connect().from_arrow(frame.to_arrow())):
         for how in ('unknown', 'drop'):
             tally = asked(f, missing=how, prediction='score', threshold=.5)
             assert tally.missing == {'race': 86, 'score': 55, 'y': 120}
@@ -106,7 +120,8 @@ def test_parts_add_up(n, seed, data):
     both = a + b
     assert both.groups == whole.groups and (both.n == whole.n).all()
     np.testing.assert_allclose(both.weight, whole.weight, rtol=1e-12)
-    assert ((b + a).n == both.n).all() and (whole.by('sex').n == asked(t, sensitive=['sex', 'race']).counts.by('sex').n).all()
+    assert ((b + a).n == both.n).all()
+    assert (whole.by('sex').n == asked(t, sensitive=['sex', 'race']).counts.by('sex').n).all()
     assert (whole.by().n[0] == whole.n.sum(0)).all()
 
 
@@ -114,10 +129,13 @@ def test_parts_add_up(n, seed, data):
 
 def test_rates_by_hand():
     "10 women: 4 of 5 good payers and 1 of 5 bad ones approved; 10 men: 5 of 5 and 0 of 5"
-    t = dict(s=['F']*10 + ['M']*10, y=[1]*5 + [0]*5 + [1]*5 + [0]*5, p=[1]*4 + [0] + [1] + [0]*4 + [1]*5 + [0]*5)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts, ['count', *NAMES]))
+    t = dict(s=['F']*10 + ['M']*10, y=[1]*5 + [0]*5 + [1]*5 + [0]*5,
+             p=[1]*4 + [0] + [1] + [0]*4 + [1]*5 + [0]*5)
+    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts,
+                          ['count', *NAMES]))
     values = {m: (found['s', 'F', m].value, found['s', 'M', m].value) for m in ('count', *NAMES)}
-    assert values == dict(count=(10, 10), selection_rate=(.5, .5), true_positive_rate=(.8, 1.), false_positive_rate=(.2, 0.), false_negative_rate=(.2, 0.),
+    assert values == dict(count=(10, 10), selection_rate=(.5, .5), true_positive_rate=(.8, 1.),
+                          false_positive_rate=(.2, 0.), false_negative_rate=(.2, 0.),
                           precision_score=(.8, 1.), accuracy_score=(.8, 1.))
     r = found['s', 'F', 'true_positive_rate']
     assert (r.numerator, r.denominator, r.n, r.status, r.method) == (4, 5, 10, 'ok', 'Wilson')
@@ -126,9 +144,12 @@ def test_rates_by_hand():
 
 def test_weights_use_the_effective_size():
     t = dict(s=['a']*100 + ['b']*100, p=[1, 0]*100, w=[10.]*10 + [1.]*90 + [1.]*100)
-    a, b = rates(count_groups(t, prediction='p', sensitive=['s'], weight='w').counts, ['selection_rate'])
+    a, b = rates(count_groups(t, prediction='p', sensitive=['s'], weight='w').counts,
+                 ['selection_rate'])
     assert a.effective == pytest.approx(190**2/(10*100 + 90)) and b.effective == pytest.approx(100)
-    assert a.high - a.low > b.high - b.low and a.method == 'Wilson, effective size' and (a.numerator, a.denominator, a.n) == (95, 190, 100)
+    assert a.high - a.low > b.high - b.low
+    assert a.method == 'Wilson, effective size'
+    assert (a.numerator, a.denominator, a.n) == (95, 190, 100)
 
 
 def test_mean_of_a_score():
@@ -137,23 +158,29 @@ def test_mean_of_a_score():
     scores = t['score'][t['sex'] == 'Male']
     r = found['sex', 'Male', 'mean_prediction']
     half = 1.959963984540054*scores.std(ddof=1)/len(scores)**.5
-    np.testing.assert_allclose((r.value, r.low, r.high), (scores.mean(), scores.mean() - half, scores.mean() + half), rtol=1e-9)
+    np.testing.assert_allclose((r.value, r.low, r.high),
+                               (scores.mean(), scores.mean() - half, scores.mean() + half),
+                               rtol=1e-9)
 
 
 def test_nobody_is_not_zero():
     t = dict(s=['a']*40 + ['b']*40, y=[0]*40 + [1, 0]*20, p=[1, 0]*40)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts, NAMES))
+    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts,
+                          NAMES))
     r = found['s', 'a', 'true_positive_rate']
-    assert (r.value, r.low, r.denominator, r.status) == (None, None, 0, 'undefined') and 'denominator is 0' in r.reason
+    assert (r.value, r.low, r.denominator, r.status) == (None, None, 0, 'undefined')
+    assert 'denominator is 0' in r.reason
     gap = next(d for d in disparities(found.values()) if d.metric == 'true_positive_rate')
     assert gap.value is None and gap.reason == "1 of 2 groups can be compared; it takes two"
 
 
 def test_few_are_withheld_and_ratio_of_zeros_is_undefined():
     t = dict(s=['a']*5 + ['b']*40 + ['c']*40, p=[1]*5 + [0]*80)
-    found = by_name(rates(count_groups(t, prediction='p', sensitive=['s']).counts, ['count', 'selection_rate'], min_count=30))
+    found = by_name(rates(count_groups(t, prediction='p', sensitive=['s']).counts,
+                          ['count', 'selection_rate'], min_count=30))
     r = found['s', 'a', 'selection_rate']
-    assert (r.status, r.value, r.numerator) == ('withheld', None, None) and r.reason == "rests on 5 rows, fewer than 30"
+    assert (r.status, r.value, r.numerator) == ('withheld', None, None)
+    assert r.reason == "rests on 5 rows, fewer than 30"
     assert found['s', 'a', 'count'].value == 5
     gaps = {d.kind: d for d in disparities(found.values())}
     assert gaps['difference'].value == 0 and gaps['difference'].groups == ('b', 'c')
@@ -163,24 +190,35 @@ def test_few_are_withheld_and_ratio_of_zeros_is_undefined():
 
 def test_unlabelled_people_count_for_selection_only():
     t = dict(s=['a', 'b']*50, y=[1., np.nan, np.nan, 0.]*25, p=[1]*100)
-    with pytest.raises(InputError, match=r"`y` is missing in 50 of 100 rows. Fill them in, or set `missing` to unknown"): count_groups(t, prediction='p', label='y', sensitive=['s'])
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s'], missing='unknown').counts, ['selection_rate', 'accuracy_score']))
-    assert found['s', 'a', 'selection_rate'].denominator == 50 and found['s', 'a', 'accuracy_score'].denominator == 25
+    with pytest.raises(InputError,
+                       match=r"`y` is missing in 50 of 100 rows. Fill them in, or set `missing` to "
+                             r"unknown"):
+        count_groups(t, prediction='p', label='y', sensitive=['s'])
+    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s'],
+                                       missing='unknown').counts,
+                          ['selection_rate', 'accuracy_score']))
+    assert found['s', 'a', 'selection_rate'].denominator == 50
+    assert found['s', 'a', 'accuracy_score'].denominator == 25
 
 
 def test_a_missing_attribute_is_shown_and_not_compared():
     t = dict(s=['a']*40 + ['b']*40 + [None]*40, p=[0]*20 + [1]*60 + [0]*40)
-    found = rates(count_groups(t, prediction='p', sensitive=['s'], missing='unknown').counts, ['selection_rate'])
-    assert [(r.group, r.compared) for r in found] == [('a', True), ('b', True), ('(missing)', False)]
+    found = rates(count_groups(t, prediction='p', sensitive=['s'], missing='unknown').counts,
+                  ['selection_rate'])
+    assert [(r.group, r.compared) for r in found] == [('a', True), ('b', True),
+                                                      ('(missing)', False)]
     assert disparities(found)[0].groups == ('a', 'b')
 
 
 def test_dropping_warns_only_where_it_is_uneven():
     even = dict(s=['a', 'b']*300, y=[1., 1., 0., 0., np.nan, np.nan]*100, p=[0, 1, 1]*200)
-    assert count_groups(even, prediction='p', label='y', sensitive=['s'], missing='drop').warnings == ()
-    uneven = even | dict(y=[np.nan if s == 'a' and i % 3 == 0 else 1. for i, s in enumerate(even['s'])])
+    assert count_groups(even, prediction='p', label='y', sensitive=['s'],
+                        missing='drop').warnings == ()
+    uneven = even | dict(y=[np.nan if s == 'a' and i % 3 == 0 else 1.
+                            for i, s in enumerate(even['s'])])
     tally = count_groups(uneven, prediction='p', label='y', sensitive=['s'], missing='drop')
-    assert tally.dropped == 100 and "33.3% of `s` = a were dropped and 0.0% of b" in tally.warnings[0]
+    assert tally.dropped == 100
+    assert "33.3% of `s` = a were dropped and 0.0% of b" in tally.warnings[0]
 
 
 def test_uneven_p_value_is_scipys():
@@ -195,17 +233,25 @@ def test_uneven_p_value_is_scipys():
 # ---- which class is positive
 
 @pytest.mark.parametrize('values, positive, expected', [
-    ([0, 1], (), {0: 0, 1: 1}), ([True, False], (), {True: 1, False: 0}), (['0', '1'], (), {'0': 0, '1': 1}), ([0., 1.], (), {0.: 0, 1.: 1}),
-    ([-1, 1], (), {-1: 0, 1: 1}), (['False', 'true'], (), {'False': 0, 'true': 1}), ([1], (), {1: 1}), ([0, 1], ('0',), {0: 1, 1: 0}),
-    (['good', 'bad'], ('good',), {'good': 1, 'bad': 0}), (['Low', 'Medium', 'High'], ('Medium', 'High'), {'Low': 0, 'Medium': 1, 'High': 1}),
-    ([1, 2], ('2',), {1: 0, 2: 1}), ([1., 2.], ('2',), {1.: 0, 2.: 1}), ([0, 1], ('yes',), {0: 0, 1: 1})])
-def test_classes(values, positive, expected): assert classes(Counter(values), 'p', positive) == expected
+    ([0, 1], (), {0: 0, 1: 1}), ([True, False], (), {True: 1, False: 0}),
+    (['0', '1'], (), {'0': 0, '1': 1}), ([0., 1.], (), {0.: 0, 1.: 1}),
+    ([-1, 1], (), {-1: 0, 1: 1}), (['False', 'true'], (), {'False': 0, 'true': 1}),
+    ([1], (), {1: 1}), ([0, 1], ('0',), {0: 1, 1: 0}),
+    (['good', 'bad'], ('good',), {'good': 1, 'bad': 0}),
+    (['Low', 'Medium', 'High'], ('Medium', 'High'), {'Low': 0, 'Medium': 1, 'High': 1}),
+    ([1, 2], ('2',), {1: 0, 2: 1}), ([1., 2.], ('2',), {1.: 0, 2.: 1}),
+    ([0, 1], ('yes',), {0: 0, 1: 1})])
+def test_classes(values, positive, expected):
+    assert classes(Counter(values), 'p', positive) == expected
 
 
 @pytest.mark.parametrize('values, positive, says', [
-    (['good', 'bad'], (), r"`p` holds words: 'good' \(1 rows\), 'bad' \(1 rows\); say which of them are positive"),
+    (['good', 'bad'], (),
+     r"`p` holds words: 'good' \(1 rows\), 'bad' \(1 rows\); say which of them are positive"),
     (['good', 'bad'], ('Good',), "`p` never is 'Good'; `positive` must name values it has"),
-    ([.2, .7], (), "`p` holds probabilities.*`threshold`"), ([0, 1, 2], (), "`p` must hold two classes, 0 and 1; got '0'"), ([1, 2], (), "must hold two classes")])
+    ([.2, .7], (), "`p` holds probabilities.*`threshold`"),
+    ([0, 1, 2], (), "`p` must hold two classes, 0 and 1; got '0'"),
+    ([1, 2], (), "must hold two classes")])
 def test_classes_that_must_be_said(values, positive, says):
     with pytest.raises(InputError, match=says): classes(Counter(values), 'p', positive)
 
@@ -220,8 +266,10 @@ def test_bad_tables():
     t = people()
     wrong("`q` is not a column of this table; there are: sex, race", prediction='q')
     wrong("this table has no rows", {k: v[:0] for k, v in t.items()})
-    wrong(r"`race` has one group only, 'A' \(400 rows\); a comparison needs two", t | dict(race=['A']*400))
-    wrong("`id` has 400 different values in 400 rows; groups that are compared must be few.*`max_groups` .now 100.", t | dict(id=np.arange(400)), sensitive=['id'])
+    wrong(r"`race` has one group only, 'A' \(400 rows\); a comparison needs two",
+          t | dict(race=['A']*400))
+    wrong("`id` has 400 different values in 400 rows; groups that are compared must be "
+          "few.*`max_groups` .now 100.", t | dict(id=np.arange(400)), sensitive=['id'])
     wrong("`score` holds probabilities", prediction='score')
     wrong("`y` must hold two classes", t | dict(y=t['y'] + 5*(np.arange(400) == 7)))
     wrong("`sex` is given twice, as sensitive and label", label='sex')
@@ -229,10 +277,13 @@ def test_bad_tables():
     wrong("`sensitive` must name at least one column", sensitive=[])
     wrong("`name` must hold numbers; it holds string", t | dict(name=t['race']), weight='name')
     wrong("`name` must hold numbers", t | dict(name=t['race']), prediction='name', threshold=.5)
-    wrong("`w` must hold weights of 0 or more; 1 rows are missing, negative or infinite", t | dict(w=np.where(np.arange(400) == 3, -1., 1.)), weight='w')
-    wrong("`w` must hold weights", t | dict(w=np.where(np.arange(400) == 3, np.nan, 1.)), weight='w')
+    wrong("`w` must hold weights of 0 or more; 1 rows are missing, negative or infinite",
+          t | dict(w=np.where(np.arange(400) == 3, -1., 1.)), weight='w')
+    wrong("`w` must hold weights", t | dict(w=np.where(np.arange(400) == 3, np.nan, 1.)),
+          weight='w')
     wrong("`missing` must be error, unknown or drop; got 'ignore'", missing='ignore')
-    wrong("`race` holds '1' as int and as str", pd.DataFrame(t).assign(race=pd.Series(['1', 1]*200, dtype=object)))
+    wrong("`race` holds '1' as int and as str",
+          pd.DataFrame(t).assign(race=pd.Series(['1', 1]*200, dtype=object)))
     wrong("`frame` must be a table", [1, 2])
     wrong("all 400 rows have something missing", t | dict(y=[None]*400), missing='drop')
 
@@ -240,20 +291,25 @@ def test_bad_tables():
 def test_five_thousand_values_are_refused_before_they_are_grouped():
     n = 60_000
     t = dict(zip_code=np.arange(n) % 5000, p=np.arange(n) % 2)
-    with pytest.raises(InputError, match="`zip_code` has 5,000 different values in 60,000 rows"): count_groups(t, prediction='p', sensitive=['zip_code'])
+    with pytest.raises(InputError, match="`zip_code` has 5,000 different values in 60,000 rows"):
+        count_groups(t, prediction='p', sensitive=['zip_code'])
     late = dict(zip_code=np.r_[np.zeros(30_000, int), np.arange(30_000) % 5000], p=np.arange(n) % 2)
-    with pytest.raises(InputError, match="`zip_code` has 5,000 different values"): count_groups(late, prediction='p', sensitive=['zip_code'])
-    assert len(count_groups(t, prediction='p', sensitive=['zip_code'], max_groups=5000).counts.groups) == 5000
+    with pytest.raises(InputError, match="`zip_code` has 5,000 different values"):
+        count_groups(late, prediction='p', sensitive=['zip_code'])
+    assert len(count_groups(t, prediction='p', sensitive=['zip_code'],
+                            max_groups=5000).counts.groups) == 5000
 
 
 def test_duplicate_columns_of_a_frame():
     t = pd.DataFrame([['F', 1, 2, 3], ['M', 0, 5, 6]]*40, columns=['s', 'p', 'x', 'x'])
     assert count_groups(t, prediction='p', sensitive=['s']).rows == 80
-    with pytest.raises(InputError, match="`x` is the name of 2 columns of this table"): count_groups(t, prediction='p', sensitive=['x'])
+    with pytest.raises(InputError, match="`x` is the name of 2 columns of this table"):
+        count_groups(t, prediction='p', sensitive=['x'])
 
 
 def test_columns_may_have_any_name():
-    t = {'_label': ['a', 'b']*30, 'y_pred': [0, 1, 1]*20, 'n': [1, 0]*30, '<script>': ['x', 'y', 'y']*20}
+    t = {'_label': ['a', 'b']*30, 'y_pred': [0, 1, 1]*20, 'n': [1, 0]*30,
+         '<script>': ['x', 'y', 'y']*20}
     tally = count_groups(t, prediction='y_pred', label='n', sensitive=['_label', '<script>'])
     assert tally.counts.attributes == ('_label', '<script>') and tally.counts.n.sum() == 60
 
@@ -261,8 +317,10 @@ def test_columns_may_have_any_name():
 def test_blanks_and_words_for_missing():
     t = dict(s=['a', ' a', 'b', 'NA']*20, p=[0, 1, 1, 1]*20)
     tally = count_groups(t, prediction='p', sensitive=['s'])
-    assert tally.counts.groups == (('NA',), ('a',), ('b',)) and "`s` holds 'NA' (20 rows), which is taken as a group" in tally.warnings[0]
-    assert count_groups(t, prediction='p', sensitive=['s'], null=['NA'], missing='drop').missing == {'s': 20}
+    assert tally.counts.groups == (('NA',), ('a',), ('b',))
+    assert "`s` holds 'NA' (20 rows), which is taken as a group" in tally.warnings[0]
+    assert count_groups(t, prediction='p', sensitive=['s'], null=['NA'],
+                        missing='drop').missing == {'s': 20}
 
 
 def test_an_infinite_score_is_no_number():
@@ -274,12 +332,16 @@ def test_an_infinite_score_is_no_number():
 
 def test_propublica_on_all_of_compas(real):
     "Angwin et al. 2016: error rates among all 7,214 defendants, predicted = Medium or High"
-    tally = count_groups(real('compas'), prediction='score_text', label='two_year_recid', sensitive=['race'], positive=['Medium', 'High'])
+    tally = count_groups(real('compas'), prediction='score_text', label='two_year_recid',
+                         sensitive=['race'], positive=['Medium', 'High'])
     found = by_name(rates(tally.counts, ['false_positive_rate', 'false_negative_rate']))
-    shown = {(g, m): 100*found['race', g, m].value for g in ('African-American', 'Caucasian') for m in ('false_positive_rate', 'false_negative_rate')}
+    shown = {(g, m): 100*found['race', g, m].value for g in ('African-American', 'Caucasian')
+             for m in ('false_positive_rate', 'false_negative_rate')}
     assert tally.rows == 7214
-    published = {('African-American', 'false_positive_rate'): 44.9, ('Caucasian', 'false_positive_rate'): 23.5,
-                 ('African-American', 'false_negative_rate'): 28.0, ('Caucasian', 'false_negative_rate'): 47.7}
+    published = {('African-American', 'false_positive_rate'): 44.9,
+                 ('Caucasian', 'false_positive_rate'): 23.5,
+                 ('African-American', 'false_negative_rate'): 28.0,
+                 ('Caucasian', 'false_negative_rate'): 47.7}
     assert shown == pytest.approx(published, abs=.06), "44.847 was published as 44.9: rounded twice"
     r = found['race', 'African-American', 'false_positive_rate']
     assert (r.numerator, r.denominator) == (805, 1795)

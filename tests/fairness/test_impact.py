@@ -5,6 +5,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from dlcourse.fairness.four_fifths import four_fifths
+from dlcourse.fairness.profiles import DISCLAIMER, profile
 from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
@@ -12,9 +14,14 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness import impact
 from dlcourse.fairness.counting import Counts
-from dlcourse.fairness.law import DISCLAIMER, profile
+from dlcourse.fairness.impact import (
+    behind,
+    breslow_day,
+    choice_test,
+    mantel_haenszel,
+    one_person_flips,
+)
 
 
 def made(cells, attributes=('group',)):
@@ -22,124 +29,159 @@ def made(cells, attributes=('group',)):
     n = np.zeros((len(cells), 3, 2), int)
     n[:, 0] = list(cells.values())
     keys = tuple(k if isinstance(k, tuple) else (k,) for k in cells)
-    return Counts(attributes=attributes, groups=keys, n=n, weight=n.astype(float), weight_sq=n.astype(float))
+    return Counts(attributes=attributes, groups=keys, n=n, weight=n.astype(float),
+                  weight_sq=n.astype(float))
 
 
 def test_ratio_of_the_favourable_side_and_the_other_beside_it():
-    found = impact.four_fifths(made({'a': (1, 99), 'b': (3, 97)}), favorable=1)
+    found = four_fifths(made({'a': (1, 99), 'b': (3, 97)}), favorable=1)
     best, other = found.rows
-    assert best.group == 'a' and abs(other.ratio - .97/.99) < 1e-15 and abs(other.unfavorable_ratio - 3) < 1e-12 and not other.below
-    turned = impact.four_fifths(made({'a': (1, 99), 'b': (3, 97)}), favorable=0)
-    assert turned.rows[0].group == 'b' and abs(turned.rows[1].ratio - 1/3) < 1e-12 and turned.rows[1].below
-    assert impact.four_fifths(made({'a': (0, 9), 'b': (1, 8)}), favorable=1).rows[1].unfavorable_ratio is None
-    nobody = impact.four_fifths(made({'a': (9, 0), 'b': (9, 0)}), favorable=1)
-    assert nobody.rows[1].ratio is None and nobody.rows[1].below is None and 'nothing to compare' in nobody.findings[1]
+    assert best.group == 'a'
+    assert abs(other.ratio - .97/.99) < 1e-15
+    assert abs(other.unfavorable_ratio - 3) < 1e-12
+    assert not other.below
+    turned = four_fifths(made({'a': (1, 99), 'b': (3, 97)}), favorable=0)
+    assert turned.rows[0].group == 'b'
+    assert abs(turned.rows[1].ratio - 1/3) < 1e-12
+    assert turned.rows[1].below
+    assert four_fifths(made({'a': (0, 9), 'b': (1, 8)}),
+                              favorable=1).rows[1].unfavorable_ratio is None
+    nobody = four_fifths(made({'a': (9, 0), 'b': (9, 0)}), favorable=1)
+    assert nobody.rows[1].ratio is None
+    assert nobody.rows[1].below is None
+    assert 'nothing to compare' in nobody.findings[1]
 
 
 @given(st.integers(1, 30), st.integers(1, 30))
 @hypo(max_examples=60, deadline=None)
 def test_two_groups_of_equal_size_are_fishers_exact_test(a, b):
     n = np.array([30, 30])
-    p, exact = impact.choice_test(np.array([a, b]), n)
+    p, exact = choice_test(np.array([a, b]), n)
     assert exact and abs(p.min() - fisher_exact([[a, 30 - a], [b, 30 - b]]).pvalue) < 1e-9
 
 
 def test_two_groups_by_every_assignment():
     "Six people, three favourable outcomes: all 20 ways to hand them out"
     sizes = np.array([2, 4])
-    seen = impact.behind(np.array([2, 1]), sizes).max()
-    ways = [np.array([sum(i < 2 for i in c), sum(i >= 2 for i in c)]) for c in combinations(range(6), 3)]
-    want = np.mean([impact.behind(w, sizes).max() >= seen - 1e-9 for w in ways])
-    assert abs(impact.choice_test(np.array([2, 1]), sizes)[0][1] - want) < 1e-12
+    seen = behind(np.array([2, 1]), sizes).max()
+    ways = [np.array([sum(i < 2 for i in c), sum(i >= 2 for i in c)])
+            for c in combinations(range(6), 3)]
+    want = np.mean([behind(w, sizes).max() >= seen - 1e-9 for w in ways])
+    assert abs(choice_test(np.array([2, 1]), sizes)[0][1] - want) < 1e-12
 
 
 def test_standard_deviations_are_those_of_a_pooled_z():
     k, n = np.array([30, 45, 12]), np.array([100, 100, 50])
     pooled = k.sum()/n.sum()
     z = (.45 - .30)/math.sqrt(pooled*(1 - pooled)*(1/100 + 1/100))
-    assert abs(impact.behind(k, n, 1)[0] - z) < 1e-12 and impact.behind(k, n)[0] == impact.behind(k, n, 1)[0]
+    assert abs(behind(k, n, 1)[0] - z) < 1e-12
+    assert behind(k, n)[0] == behind(k, n, 1)[0]
 
 
 def test_the_test_holds_its_level_where_the_bare_rule_does_not():
     rng, sizes, bare, tested = np.random.default_rng(3), np.array([60, 200, 30, 30]), 0, 0
     for k in rng.binomial(sizes, .3, (300, 4)):
         bare += (k/sizes).min() < .8*(k/sizes).max()
-        tested += impact.choice_test(k, sizes, draws=199)[0].min() <= .05
+        tested += choice_test(k, sizes, draws=199)[0].min() <= .05
     assert bare/300 > .6 and tested/300 < .085 # three standard errors above .05
 
 
-tables = st.lists(st.tuples(*[st.integers(1, 40)]*4), min_size=2, max_size=6).map(lambda v: np.array(v).reshape(-1, 2, 2))
+tables = st.lists(st.tuples(*[st.integers(1, 40)]*4), min_size=2,
+                  max_size=6).map(lambda v: np.array(v).reshape(-1, 2, 2))
 
 
 @given(tables)
 @hypo(max_examples=60, deadline=None)
 def test_strata_equal_statsmodels(t):
     oracle = StratifiedTable(t.transpose(1, 2, 0).astype(float))
-    chi2, odds = impact.mantel_haenszel(t)
+    chi2, odds = mantel_haenszel(t)
     null = oracle.test_null_odds()
-    assert abs(chi2 - null.statistic) <= 1e-10*max(1, chi2) and abs(odds - oracle.oddsratio_pooled) <= 1e-10*odds
-    if abs(odds - 1) > 1e-3:                                   # there statsmodels divides by 1 - odds
-        bd, tarone, df = impact.breslow_day(t, odds)
-        for got, want in ((bd, oracle.test_equal_odds()), (tarone, oracle.test_equal_odds(adjust=True))):
+    assert abs(chi2 - null.statistic) <= 1e-10*max(1, chi2)
+    assert abs(odds - oracle.oddsratio_pooled) <= 1e-10*odds
+    # there statsmodels divides by 1 - odds
+    if abs(odds - 1) > 1e-3:
+        bd, tarone, df = breslow_day(t, odds)
+        for got, want in ((bd, oracle.test_equal_odds()),
+                          (tarone, oracle.test_equal_odds(adjust=True))):
             assert abs(got - want.statistic) <= 1e-8*max(1, abs(got)) and df == len(t) - 1
 
 
 def test_breslow_day_at_odds_of_one():
-    bd, tarone, df = impact.breslow_day(np.array([[[5, 5], [5, 5]], [[8, 2], [4, 1]]]), 1.)
+    bd, tarone, df = breslow_day(np.array([[[5, 5], [5, 5]], [[8, 2], [4, 1]]]), 1.)
     assert bd == tarone == 0 and df == 1
-    assert math.isnan(impact.breslow_day(np.array([[[5, 5], [5, 5]]]), 1.)[0]) and math.isnan(impact.breslow_day(np.ones((2, 2, 2)), np.inf)[0])
+    assert math.isnan(breslow_day(np.array([[[5, 5], [5, 5]]]), 1.)[0])
+    assert math.isnan(breslow_day(np.ones((2, 2, 2)), np.inf)[0])
 
 
 def test_simpson_within_strata():
     "Pooled, b looks wronged; within each job it is ahead"
-    jobs = {('a', 'x'): (200, 800), ('b', 'x'): (10, 90), ('a', 'y'): (80, 20), ('b', 'y'): (700, 300)}
+    jobs = {('a', 'x'): (200, 800), ('b', 'x'): (10, 90), ('a', 'y'): (80, 20),
+            ('b', 'y'): (700, 300)}
     strata = made(jobs, ('group', 'job'))
-    found = impact.four_fifths(strata.by('group'), favorable=1, strata=strata)
+    found = four_fifths(strata.by('group'), favorable=1, strata=strata)
     assert found.rows[1].group == 'b' and found.rows[1].below
     within, = found.strata
-    oracle = StratifiedTable(np.array([[[90, 10], [800, 200]], [[300, 700], [20, 80]]]).transpose(1, 2, 0).astype(float))
-    assert within.odds_ratio > 1 and abs(within.odds_ratio - oracle.oddsratio_pooled) < 1e-10 and abs(within.p_value - oracle.test_null_odds().pvalue) < 1e-10
-    assert within.adjusted == within.p_value and abs(within.tarone_p - oracle.test_equal_odds(adjust=True).pvalue) < 1e-10
+    oracle = StratifiedTable(np.array([[[90, 10], [800, 200]],
+                                       [[300, 700], [20, 80]]]).transpose(1, 2, 0).astype(float))
+    assert within.odds_ratio > 1
+    assert abs(within.odds_ratio - oracle.oddsratio_pooled) < 1e-10
+    assert abs(within.p_value - oracle.test_null_odds().pvalue) < 1e-10
+    assert within.adjusted == within.p_value
+    assert abs(within.tarone_p - oracle.test_equal_odds(adjust=True).pvalue) < 1e-10
 
 
 def test_unknown_groups_are_counted_and_not_compared():
-    found = impact.four_fifths(made({'a': (5, 5), 'b': (4, 6), (None,): (0, 7)}), favorable=1)
-    assert found.unknown == 7 and {r.group for r in found.rows} == {'a', 'b'} and any('7 people are of unknown group' in f for f in found.findings)
+    found = four_fifths(made({'a': (5, 5), 'b': (4, 6), (None,): (0, 7)}), favorable=1)
+    assert found.unknown == 7
+    assert {r.group for r in found.rows} == {'a', 'b'}
+    assert any('7 people are of unknown group' in f for f in found.findings)
 
 
 def test_bottom_line_before_components():
-    found = impact.four_fifths(made({'a': (50, 50), 'b': (70, 30)}), favorable=1, components={'interview': made({'a': (10, 90), 'b': (12, 88)})})
-    assert found.findings[0].startswith('Bottom line') and any(f.startswith('Interview') for f in found.findings[1:])
-    assert found.frame['name'].to_list() == ['bottom line']*2 + ['interview']*2 and found.to_dict()['components'][0]['name'] == 'interview'
+    found = four_fifths(made({'a': (50, 50), 'b': (70, 30)}), favorable=1,
+                               components={'interview': made({'a': (10, 90), 'b': (12, 88)})})
+    assert found.findings[0].startswith('Bottom line')
+    assert any(f.startswith('Interview') for f in found.findings[1:])
+    assert found.frame['name'].to_list() == ['bottom line']*2 + ['interview']*2
+    assert found.to_dict()['components'][0]['name'] == 'interview'
 
 
 def test_faults_of_four_fifths():
-    with pytest.raises(InputError, match='`favorable` must be 1 or 0'): impact.four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable='yes')
-    with pytest.raises(InputError, match='1 groups of group have people'): impact.four_fifths(made({'a': (1, 1)}), favorable=1)
+    with pytest.raises(InputError, match='`favorable` must be 1 or 0'):
+        four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable='yes')
+    with pytest.raises(InputError, match='1 groups of group have people'):
+        four_fifths(made({'a': (1, 1)}), favorable=1)
     with pytest.raises(InputError, match='`strata` must be counts by group and then'):
-        impact.four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable=1, strata=made({'a': (1, 1), 'b': (1, 1)}))
+        four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable=1,
+                           strata=made({'a': (1, 1), 'b': (1, 1)}))
 
 
 def test_four_fifths_reads_in_json_and_html():
-    found = impact.four_fifths(made({'<i>': (50, 50), 'b': (70, 30)}), favorable=1)
+    found = four_fifths(made({'<i>': (50, 50), 'b': (70, 30)}), favorable=1)
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))['rows'][1]['below'] is True
-    assert '<i>' not in found.to_html() and '&lt;i&gt;' in found._repr_html_() and DISCLAIMER in found.to_html()
+    assert '<i>' not in found.to_html()
+    assert '&lt;i&gt;' in found._repr_html_()
+    assert DISCLAIMER in found.to_html()
 
 
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)).filter(lambda v: v[1] <= v[0]), min_size=2, max_size=5), st.integers(0, 4))
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)).filter(lambda v: v[1] <= v[0]),
+                min_size=2, max_size=5), st.integers(0, 4))
 @hypo(max_examples=80, deadline=None)
 def test_one_person_is_what_moving_one_person_does(groups, i):
     n, k, i = np.array([a for a, _ in groups]), np.array([b for _, b in groups]), i % len(groups)
     best = max(range(len(n)), key=lambda j: (k[j]/n[j], -j))
-    below = lambda k: 5*k[i]*1 < min(4*k[j]*n[i]/n[j] for j in range(len(n)) if k[j]/n[j] == (k/n).max()) - 1e-9
+    below = lambda k: 5*k[i]*1 < min(4*k[j]*n[i]/n[j] for j in range(len(n))
+                                     if k[j]/n[j] == (k/n).max()) - 1e-9
     step = 1 if below(k) else -1
     moved = k.copy()
     if i != best: moved[i] += step; moved[best] -= step
-    want = i != best and bool((moved >= 0).all() and (moved <= n).all() and below(moved) != below(k))
-    if len({round(v, 12) for v in k/n}) == len(n): assert impact.one_person_flips(k, n, i) == want
+    want = i != best and bool((moved >= 0).all() and (moved <= n).all()
+                              and below(moved) != below(k))
+    if len({round(v, 12) for v in k/n}) == len(n): assert one_person_flips(k, n, i) == want
 
 
 def test_the_line_is_that_of_the_dated_file():
-    found = impact.four_fifths(made({'a': (50, 50), 'b': (60, 40)}), favorable=1)
+    found = four_fifths(made({'a': (50, 50), 'b': (60, 40)}), favorable=1)
     assert found.profile is profile('four-fifths') and profile('four-fifths').values['ratio'] == .8
-    assert not found.rows[1].below and impact.four_fifths(made({'a': (50, 50), 'b': (61, 39)}), favorable=1).rows[1].below
+    assert not found.rows[1].below
+    assert four_fifths(made({'a': (50, 50), 'b': (61, 39)}), favorable=1).rows[1].below

@@ -1,0 +1,21 @@
+"From data to report in one go"
+import json
+
+import jsonschema
+
+from dlcourse.audit.first_audit import first_audit
+from dlcourse.audit.report import audit
+from dlcourse.core.files import project_path
+
+
+def test_what_it_leaves_behind_can_be_audited_again(tmp_path):
+    found, saved = first_audit(tmp_path/'out')
+    assert [p.name for p in saved] == ['report.html', 'report.json', 'junit.xml', 'decisions.csv']
+    assert all(p.stat().st_size for p in saved)
+    schema = project_path('assets', 'report.schema.json').read_text(encoding='utf-8')
+    jsonschema.validate(json.loads(saved[1].read_text()), json.loads(schema))
+    again = audit(saved[-1], y_pred='approved', y_true='repaid', sensitive_features='race',
+                  favorable=1)
+    assert again.rates == [r for r in found.rates if r.attribute == 'race']
+    black, white = (found.rate('race', g, 'true_positive_rate') for g in ('Black', 'White'))
+    assert black.high < white.low, "the model carries the officers' discrimination by the district"

@@ -1,0 +1,262 @@
+"The tables of Local Law 144: against a count by hand, from every engine, and what is refused"
+import json
+from collections import Counter
+from datetime import date
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from dlcourse.fairness.law_summary import Statement
+from dlcourse.fairness.law_tables import LAW_TABLES, local_law_144
+from dlcourse.fairness.profiles import DISCLAIMER, profile
+
+from dlcourse.core.errors import InputError
+
+SEX, RACE = profile('nyc-ll144').values['sex'], profile('nyc-ll144').values['race']
+
+
+SAID = dict(audit_date='2026-11-22', distribution_date=date(2026, 12, 1), data_source='made',
+            auditor='a test', declaration='none', collected='self-reported')
+
+
+def table(n=600, seed=0):
+    "Made applicants, some of unknown sex or race"
+    rng = np.random.default_rng(seed)
+    sex = rng.choice([*SEX, None], n, p=[.5, .45, .05])
+    race = rng.choice([*RACE[:5], 'Two or More Races', None], n,
+                      p=[.2, .5, .15, .01, .06, .04, .04])
+    return pl.DataFrame({'sex': sex.tolist(), 'race': race.tolist(), 'yes': rng.integers(0, 2, n),
+                         'score': rng.integers(0, 30, n)/2, 'team': rng.choice(['a', 'b', 'c'], n)})
+
+
+def by_loops(frame, column):
+    "The three tables, person by person"
+    rows = frame.select('sex', 'race', column).rows()
+    out = {}
+    for s in SEX: out['sex', s] = [y for a, _, y in rows if a == s]
+    for r in RACE: out['race/ethnicity', r] = [y for _, b, y in rows if b == r]
+    for r in RACE:
+        for s in SEX:
+            both = f'{r} × {s}'
+            out['sex × race/ethnicity', both] = [y for a, b, y in rows if (a, b) == (s, r)]
+    return out
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_the_three_tables_are_those_of_a_count_by_hand(seed):
+    frame = table(seed=seed)
+    found = local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID)
+    want = by_loops(frame, 'yes')
+    assert [(r.table, r.category) for r in found.rows] == list(want) and len(want) == 2 + 7 + 14
+    best = {t: max(np.mean(v) for (u, _), v in want.items() if u == t and v) for t in LAW_TABLES}
+    for r in found.rows:
+        people = want[r.table, r.category]
+        assert (r.n, r.selected) == (len(people), sum(people))
+        assert r.share_all == len(people)/len(frame)
+        if people:
+            assert r.rate == np.mean(people)
+            assert abs(r.impact_ratio - r.rate/best[r.table]) < 1e-15
+            assert r.not_law_low <= r.rate <= r.not_law_high
+            if r.not_law_ratio_low is not None:
+                assert r.not_law_ratio_low <= r.impact_ratio <= r.not_law_ratio_high
+        else: assert r.rate is r.impact_ratio is None and r.reason == "nobody was assessed"
+    rows = frame.rows(named=True)
+    assert found.unknown == {'sex': sum(x['sex'] is None for x in rows),
+                             'race/ethnicity': sum(x['race'] is None for x in rows),
+                             'sex × race/ethnicity': sum(x['sex'] is None or x['race'] is None
+                                                         for x in rows)}
+
+
+@pytest.mark.parametrize('known_only', [False, True])
+def test_scoring_rates_from_every_engine(tmp_path, known_only):
+    frame = table(500)
+    scores, rows = frame['score'].to_numpy(), frame.rows(named=True)
+    kept = [x['score'] for x in rows if not known_only or x['sex'] is not None
+            and x['race'] is not None]
+    median = float(np.median(kept))
+    want = {k: [s > median for s in v] for k, v in by_loops(frame, 'score').items()}
+    path = tmp_path/'scores.csv'
+    frame.write_csv(path)
+    frame.write_parquet(tmp_path/'scores.parquet')
+    pandas = frame.to_pandas()
+    engines = [frame, frame.lazy(), pandas, pa.table(frame.to_dict(as_series=False)),
+               duckdb.from_arrow(frame.to_arrow()), frame.to_dict(as_series=False), path,
+               tmp_path/'scores.parquet']
+    for data in engines:
+        found = local_law_144(data, sex='sex', race='race', score='score', statement=SAID,
+                              unknown_in_median=not known_only)
+        assert found.median == median
+        assert found.ties == int((scores == median).sum())
+        assert found.kind == 'scoring rate'
+        assert {(r.table, r.category): (r.n, r.selected)
+                for r in found.rows} == {k: (len(v), sum(v)) for k, v in want.items()}
+
+
+def test_rows_without_a_score_are_nobody_assessed():
+    frame = table(300).with_columns(score=pl.when(pl.int_range(pl.len())
+                                                  < 10).then(None).otherwise('score'))
+    found = local_law_144(frame, sex='sex', race='race', score='score', statement=SAID)
+    assert (found.n, found.unassessed) == (290, 10)
+    assert any('10 rows have no decision' in f for f in found.findings)
+    assert found.median == float(np.median(frame['score'].drop_nulls()))
+
+
+def test_a_classifier_into_groups_gets_tables_for_each_group():
+    frame = table(400)
+    found = local_law_144(frame, sex='sex', race='race', groups='team', statement=SAID)
+    assert len(found.rows) == 3*23 and [r.group for r in found.rows[::23]] == ['a', 'b', 'c']
+    women = frame.filter(pl.col('sex') == 'Female')
+    assert {g: found.table('sex', g)[1].selected for g in 'abc'} == dict(Counter(women['team']))
+    assert sum(r.selected for r in found.rows if r.table == 'sex') == frame['sex'].count()
+
+
+def small(**how):
+    "White 900, Black 82 at .5, Native 18 who are all selected; and 100 of unknown race"
+    groups = [('White', 900, 540), ('Black or African American', 82, 41),
+              ('Native American or Alaska Native', 18, 18), (None, 100, 50)]
+    rows = [(i % 2, race, j < k) for race, n, k in groups for i, j in enumerate(range(n))]
+    frame = pl.DataFrame({'sex': [SEX[a] for a, *_ in rows], 'race': [b for _, b, _ in rows],
+                          'yes': [int(c) for *_, c in rows]})
+    return local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID, **how)
+
+
+def test_small_categories_both_readings():
+    rows = {r.category: r for r in small().table('race/ethnicity')}
+    assert rows['White'].impact_ratio == rows['White'].other_reading == .6
+    assert not any(r.excluded for r in rows.values())
+    left = {r.category: r for r in small(exclude_small='eighteen people').table('race/ethnicity')}
+    native = left['Native American or Alaska Native']
+    assert native.excluded
+    assert (native.n, native.rate, native.impact_ratio,
+            native.reason) == (18, 1., None, 'eighteen people')
+    assert left['White'].impact_ratio == 1 and left['White'].other_reading == .6
+    lead = {r.category: r
+            for r in small(exclude_small='eighteen people',
+                           excluded_may_lead=True).table('race/ethnicity')}
+    assert lead['White'].impact_ratio == .6
+    assert lead['White'].other_reading == 1
+    assert lead['Black or African American'].impact_ratio == .5
+    assert [r.n for r in left.values()] == [0, 900, 82, 0, 0, 18, 0]
+
+
+def test_small_of_what():
+    "21 people are less than 2 % of the 1,069 assessed, and more of the 1,019 of known race"
+    rows = [('White', 'Male', 1)]*600 + [('Black or African American', 'Female',
+                                          0)]*398 + [('Asian', 'Male',
+                                                      1)]*21 + [(None, 'Male', 1)]*50
+    frame = pl.DataFrame(rows, schema=['race', 'sex', 'yes'], orient='row')
+    for base, out in (('all', True), ('known', False)):
+        found = local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID,
+                              exclude_small='few', small_base=base)
+        asian = next(r for r in found.table('race/ethnicity') if r.category == 'Asian')
+        assert (asian.excluded, asian.share_all, asian.share_known) == (out, 21/1069, 21/1019)
+        assert any('but not of those whose category is known: Asian' in f for f in found.findings)
+
+
+def test_excluding_needs_a_justification_and_a_small_category():
+    for bad in (True, '', '  '):
+        with pytest.raises(InputError, match='justification in words'): small(exclude_small=bad)
+    with pytest.raises(InputError, match='`White` cannot be excluded'):
+        small(exclude_small={'White': 'too many'})
+    with pytest.raises(InputError, match='`Martian` in `exclude_small` is no row'):
+        small(exclude_small={'Martian': 'few'})
+    with pytest.raises(InputError, match='`small_base` must be all or known'):
+        small(small_base='some')
+
+
+def test_other_and_inferred_categories_are_refused(tmp_path):
+    frame = table(100).with_columns(race=pl.col('race').fill_null('Other'))
+    asked = dict(sex='sex', race='race', selected='yes', statement=SAID)
+    with pytest.raises(InputError,
+                       match="`race` holds 'Other' .* map it, in \\[race\\] of a mapping file"):
+        local_law_144(frame, **asked)
+    with pytest.raises(InputError,
+                       match="is mapped to 'Other', which is no race category of nyc-ll144"):
+        local_law_144(frame, mapping={'race': {'Other': 'Other'}}, **asked)
+    with pytest.raises(InputError, match='`gender` is no table of a mapping'):
+        local_law_144(frame, mapping={'gender': {}}, **asked)
+    path = tmp_path/'mapping.toml'
+    path.write_text('[race]\nOther = "Unknown"\n')
+    assert local_law_144(frame, mapping=path,
+                         **asked).unknown['race/ethnicity'] == (frame['race'] == 'Other').sum()
+    path.write_text('[race')
+    with pytest.raises(InputError, match='mapping.toml` is not TOML'):
+        local_law_144(frame, mapping=path, **asked)
+    with pytest.raises(InputError, match='Sex and race that were inferred are refused'):
+        local_law_144(frame, **asked | dict(statement=SAID | dict(collected='inferred')))
+
+
+def test_the_statement_is_required():
+    asked = dict(sex='sex', race='race', selected='yes')
+    for change, says in [(dict(audit_date='soon'), '`audit_date` must be a date'),
+                         (dict(auditor=' '), '`auditor` must be a text'),
+                         (dict(editor='x'), '`editor` is no part')]:
+        with pytest.raises(InputError, match=says):
+            local_law_144(table(50), statement=SAID | change, **asked)
+    with pytest.raises(InputError, match='lacks `declaration`, `collected`'):
+        local_law_144(table(50),
+                      statement={k: v for k, v in SAID.items()
+                                 if k not in ('declaration', 'collected')}, **asked)
+    with pytest.raises(InputError, match='`statement` must be'):
+        local_law_144(table(50), statement='me', **asked)
+    assert Statement(**SAID).audit_date == date(2026, 11, 22)
+
+
+def test_one_output_and_one_only():
+    asked = dict(sex='sex', race='race', statement=SAID)
+    with pytest.raises(InputError, match='give one of `selected`, `score` and `groups`.*got none'):
+        local_law_144(table(50), **asked)
+    with pytest.raises(InputError, match='got selected and score'):
+        local_law_144(table(50), selected='yes', score='score', **asked)
+    with pytest.raises(InputError, match='is not a column of'):
+        local_law_144(table(50), selected='yess', **asked)
+    with pytest.raises(InputError, match='`data` must be a table'):
+        local_law_144(7, selected='yes', **asked)
+
+
+def test_nothing_of_the_law_is_called_a_test(tmp_path):
+    found = local_law_144(table(), sex='sex', race='race', score='score', statement=SAID)
+    assert 'fifth' not in found.to_html()
+    assert 'not_law' not in found.to_csv()
+    assert 'Not part of the law' not in found.to_html()
+    assert found.to_html(extras=True).count('Not part of the law: rate') == 3
+    assert DISCLAIMER in found.to_html()
+    assert len(found.to_csv().splitlines()) == 24 and found.frame.height == 23
+    back = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert back['rows']
+    assert back['statement']['audit_date'] == '2026-11-22'
+    assert back['as_of']
+    assert back['disclaimer'] == DISCLAIMER
+
+
+def test_text_is_escaped_and_formulas_are_defused():
+    frame = table(100).with_columns(team=pl.lit('=1+1'))
+    frame = frame.with_columns(team=pl.when(pl.int_range(pl.len())
+                                            < 50).then(pl.lit('<script>')).otherwise('team'))
+    found = local_law_144(frame, sex='sex', race='race', groups='team',
+                          statement=SAID | dict(auditor='<b>me</b>'))
+    assert '<script>' not in found.to_html()
+    assert '<b>me' not in found.to_html()
+    assert '&lt;b&gt;me' in found.to_html()
+    assert "'=1+1" in found.to_csv() and '\n=1+1' not in found.to_csv()
+
+
+def test_the_example_of_the_city_as_recalled():
+    "DCWP's example, from memory: 667 of 1,390 men, 555 of 1,181 women; .979"
+    rows = [('Male', 1)]*667 + [('Male', 0)]*723 + [('Female', 1)]*555 + [('Female', 0)]*626
+    rows = [(sex, yes, RACE[i % 7]) for i, (sex, yes) in enumerate(rows)]
+    frame = pl.DataFrame(rows, schema=['sex', 'yes', 'race'], orient='row')
+    found = local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID)
+    men, women = found.table('sex')
+    assert (round(men.rate, 2), round(women.rate, 2)) == (.48, .47)
+    assert round(women.impact_ratio, 3) == .979
+
+
+def test_pandas_missing_values_are_unknown():
+    frame = table(200).to_pandas()
+    frame.loc[frame.index[:5], 'sex'] = np.nan
+    found = local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID)
+    assert found.unknown['sex'] == int(pd.isna(frame['sex']).sum())
