@@ -1,37 +1,44 @@
-"""How often is a verdict wrong, and how often is there one?   python benchmarks/verdicts.py [--quick]
+"""How often is a verdict wrong, and how often is there one?
 
-At a true gap of exactly the tolerance FAIL is wrong, and just past it PASS is: neither may happen in more than 5 % of samples. Two groups are
-enumerated, for every place the two rates can lie; more groups are simulated. Power at no gap and at twice the tolerance beside it. Then the test
-that all rates are equal, the variance between groups, and the planner against simulation."""
+python benchmarks/verdicts.py [--quick]
+
+At a true gap of exactly the tolerance FAIL is wrong, and just past it PASS is: neither may happen
+in more than 5 % of samples. Two groups are enumerated, for every place the two rates can lie; more
+groups are simulated. Power at no gap and at twice the tolerance beside it. Then the test that all
+rates are equal, the variance between groups, and the planner against simulation."""
 import sys
 from itertools import product
 
 import numpy as np
-from scipy.stats import binom
-
-from dlcourse.fairness.policy import (
-    _judge_many,
+from dlcourse.fairness.planning import (
     detectable_gap,
+    judge_many,
     sample_size,
     two_proportions,
     verdict_chances,
 )
+from scipy.stats import binom
+
 from dlcourse.fairness.uncertainty import between_groups, equality_test
 
 QUICK = '--quick' in sys.argv
 DRAWS = 2_000 if QUICK else 20_000
 ALLOWED = .05 + 2*np.sqrt(.05*.95/DRAWS)
-GRID = np.unique(np.round(np.r_[.001, .005, np.arange(.01, 1, .03 if QUICK else .01), .995, .999], 3))
+GRID = np.unique(np.round(np.r_[.001, .005, np.arange(.01, 1, .03 if QUICK else .01), .995, .999],
+                          3))
 
 def tables(n1, n2, tolerance, kind):
     "Fail and pass for every pair of counts"
-    k = np.stack(np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing='ij'), -1).reshape(-1, 2)
-    fail, passed = _judge_many(k, np.array([n1, n2]), tolerance, kind, .05/2, .05)
+    k = np.stack(np.meshgrid(np.arange(n1 + 1), np.arange(n2 + 1), indexing='ij'), -1).reshape(-1,
+                                                                                               2)
+    fail, passed = judge_many(k, np.array([n1, n2]), tolerance=tolerance, kind=kind,
+                              errors=(.05/2, .05))
     return fail.reshape(n1 + 1, n2 + 1), (passed & ~fail).reshape(n1 + 1, n2 + 1)
 
 def chances(table, n1, n2, p1, p2):
     "How often the table says yes, for each pair of true rates"
-    w1, w2 = (np.array([binom.pmf(np.arange(n + 1), n, q) for q in p]) for n, p in ((n1, p1), (n2, p2)))
+    w1, w2 = (np.array([binom.pmf(np.arange(n + 1), n, q) for q in p]) for n,
+              p in ((n1, p1), (n2, p2)))
     return np.einsum('ra,ab,rb->r', w1, table.astype(float), w2, optimize=True)
 
 def other(p, gap, kind):
@@ -40,47 +47,65 @@ def other(p, gap, kind):
     return p[q >= 0], q[q >= 0]
 
 def two_groups():
-    sizes = [(10, 10), (30, 30), (100, 100), (10, 100), (30, 300)] + ([] if QUICK else [(300, 300), (10, 1000), (100, 1000)])
-    print(f"\nTwo groups, enumerated over {len(GRID)} rates of the higher group, in both orders of the sizes: worst of all worlds, and power at p = .5")
-    print(f"{'kind':>10} {'tolerance':>9} {'n':>11} {'false FAIL':>10} {'false PASS':>10}   {'PASS at no gap':>14} {'FAIL at twice':>13}")
+    sizes = [(10, 10), (30, 30), (100, 100), (10, 100),
+             (30, 300)] + ([] if QUICK else [(300, 300), (10, 1000), (100, 1000)])
+    print(f"\nTwo groups, enumerated over {len(GRID)} rates of the higher group, in both orders of "
+          f"the sizes: worst of all worlds, and power at p = .5")
+    print(f"{'kind':>10} {'tolerance':>9} {'n':>11} {'false FAIL':>10} {'false PASS':>10}   "
+          f"{'PASS at no gap':>14} {'FAIL at twice':>13}")
     worst = 0.
-    for kind, tolerance, (n1, n2) in product(('difference', 'ratio'), (.05, .1, .2, .5, .8, .9), sizes):
+    for kind, tolerance, (n1, n2) in product(('difference', 'ratio'), (.05, .1, .2, .5, .8, .9),
+                                             sizes):
         if kind == 'ratio' and tolerance < .5 or QUICK and tolerance in (.05, .2): continue
         fail, passed = tables(n1, n2, tolerance, kind)
         high, low = other(GRID, tolerance, kind)
         wrong = []
         for table in (fail, passed):
-            wrong.append(max(chances(table, n1, n2, high, low).max(), chances(table, n1, n2, low, high).max()))
+            wrong.append(max(chances(table, n1, n2, high, low).max(),
+                             chances(table, n1, n2, low, high).max()))
         worst = max(worst, *wrong)
         half = np.array([.5])
         twice = half - 2*tolerance if kind == 'difference' else half*tolerance**2
-        power = chances(passed, n1, n2, half, half)[0], chances(fail, n1, n2, half, twice)[0] if twice[0] >= 0 else np.nan
-        print(f"{kind:>10} {tolerance:9} {n1:5,} {n2:5,} {wrong[0]:10.4f} {wrong[1]:10.4f}   {power[0]:14.3f} {power[1]:13.3f}", flush=True)
+        found = chances(fail, n1, n2, half, twice)[0] if twice[0] >= 0 else np.nan
+        power = chances(passed, n1, n2, half, half)[0], found
+        print(f"{kind:>10} {tolerance:9} {n1:5,} {n2:5,} {wrong[0]:10.4f} {wrong[1]:10.4f}   "
+              f"{power[0]:14.3f} {power[1]:13.3f}", flush=True)
     print(f"worst {worst:.4f}")
     return worst <= .05
 
 def said(low, rate, gap, sizes, tolerance, kind, draws):
     "How often each verdict is given where the groups `low` lie `gap` below the others"
     rates = np.where(low, rate - gap if kind == 'difference' else rate*gap, rate)
-    return verdict_chances(rates, sizes, tolerance=tolerance, kind=kind, draws=draws, seed=len(sizes))
+    return verdict_chances(rates, sizes, tolerance=tolerance, kind=kind, draws=draws,
+                           seed=len(sizes))
 
 def more_groups():
-    worlds = {'3 even': [300]*3, '3 with a small one': [30, 300, 3000], '10 even': [300]*10, '10 uneven': [30, 30, 60, 100, 200, 400, 800, 1000, 2000, 5000],
+    worlds = {'3 even': [300]*3, '3 with a small one': [30, 300, 3000], '10 even': [300]*10,
+              '10 uneven': [30, 30, 60, 100, 200, 400, 800, 1000, 2000, 5000],
               '10 large uneven': [300, 300, 600, 1000, 2000, 4000, 8000, 10_000, 20_000, 50_000]}
     if not QUICK: worlds['50 even'] = [1000]*50
-    print(f"\nMore groups, {DRAWS:,} samples: gap = tolerance. The smallest group is the odd one out, or half of the groups are low")
-    print(f"{'groups':>20} {'kind':>10} {'tol.':>5} {'rate':>5} {'odd':>8} {'false FAIL':>10} {'false PASS':>10}   {'PASS at no gap':>14} {'FAIL at twice':>13}")
+    print(f"\nMore groups, {DRAWS:,} samples: gap = tolerance. The smallest group is the odd one "
+          f"out, or half of the groups are low")
+    print(f"{'groups':>20} {'kind':>10} {'tol.':>5} {'rate':>5} {'odd':>8} {'false FAIL':>10} "
+          f"{'false PASS':>10}   {'PASS at no gap':>14} {'FAIL at twice':>13}")
     worst = 0.
-    for (name, sizes), (kind, tolerance), rate, odd in product(worlds.items(), (('difference', .1), ('ratio', .8)), (.15, .5, .9), ('smallest', 'half', 'largest')):
+    for (name, sizes), (kind, tolerance), rate, odd in product(worlds.items(),
+                                                               (('difference', .1), ('ratio', .8)),
+                                                               (.15, .5, .9),
+                                                               ('smallest', 'half', 'largest')):
         g = len(sizes)
         if g == 50 and (odd != 'half' or rate != .5): continue
-        low = {'smallest': np.arange(g) == 0, 'half': np.arange(g) % 2 == 0, 'largest': np.arange(g) == g - 1}[odd]
+        low = {'smallest': np.arange(g) == 0, 'half': np.arange(g) % 2 == 0,
+               'largest': np.arange(g) == g - 1}[odd]
         wrong = said(low, rate, tolerance, sizes, tolerance, kind, DRAWS)
         twice = 2*tolerance if kind == 'difference' else tolerance**2
-        power = (said(low, rate, 0. if kind == 'difference' else 1., sizes, tolerance, kind, 400)['pass'],
-                 said(low, rate, twice, sizes, tolerance, kind, 400)['fail'] if rate >= twice or kind == 'ratio' else np.nan)
+        power = (said(low, rate, 0. if kind == 'difference' else 1., sizes, tolerance, kind,
+                      400)['pass'],
+                 said(low, rate, twice, sizes, tolerance, kind, 400)['fail'] if rate >= twice
+                 or kind == 'ratio' else np.nan)
         worst = max(worst, wrong['fail'], wrong['pass'])
-        print(f"{name:>20} {kind:>10} {tolerance:5} {rate:5} {odd:>8} {wrong['fail']:10.4f} {wrong['pass']:10.4f}   {power[0]:14.3f} {power[1]:13.3f}", flush=True)
+        print(f"{name:>20} {kind:>10} {tolerance:5} {rate:5} {odd:>8} {wrong['fail']:10.4f} "
+              f"{wrong['pass']:10.4f}   {power[0]:14.3f} {power[1]:13.3f}", flush=True)
     print(f"worst {worst:.4f} (bar .05, less two Monte-Carlo errors: {ALLOWED:.4f})")
     return worst <= ALLOWED
 
@@ -89,45 +114,58 @@ def level_of_the_test():
     rng, worst, runs = np.random.default_rng(3), 0., 500 if QUICK else 4000
     for sizes, p in product(([10, 10], [30, 300], [50]*5, [10, 30, 100, 300, 1000]), (.02, .1, .5)):
         n = np.array(sizes)
-        share = np.mean([equality_test(k, n, seed=i, draws=199) <= .05 for i, k in enumerate(rng.binomial(n, p, size=(runs, len(n))))])
+        share = np.mean([equality_test(k, n, seed=i, draws=199) <= .05 for i,
+                         k in enumerate(rng.binomial(n, p, size=(runs, len(n))))])
         worst = max(worst, share)
         print(f"{str(sizes):>26} p = {p:<4}: {share:.4f}")
     return worst <= .05 + 3*np.sqrt(.05*.95/runs)
 
 def variance_between():
-    print(f"\nVariance between groups: bias over its own standard error, naive and corrected ({DRAWS:,} samples)")
+    print(f"\nVariance between groups: bias over its own standard error, naive and corrected "
+          f"({DRAWS:,} samples)")
     rng, worst = np.random.default_rng(4), 0.
     for g, n, spread in product((2, 5, 10, 50), (10, 100, 1000), (0., .05)):
-        rates, sizes = .3 + spread*np.linspace(-1, 1, g), np.maximum(5, np.round(n*np.geomspace(.3, 3, g))).astype(int)
+        rates = .3 + spread*np.linspace(-1, 1, g)
+        sizes = np.maximum(5, np.round(n*np.geomspace(.3, 3, g))).astype(int)
         draws = rng.binomial(sizes, rates, size=(DRAWS, g))
         found = np.array([between_groups(k, sizes) for k in draws[:4000 if QUICK else DRAWS]])
         naive = (draws/sizes).var(1, ddof=1)
         truth = rates.var(ddof=1)
-        bias, root = (found[:, 0].mean() - truth)/found[:, 0].std(), (found[:, 1].mean() - np.sqrt(truth))/found[:, 1].std()
+        bias, root = (found.mean(0) - [truth, np.sqrt(truth)])/found.std(0)
         worst = max(worst, abs(bias))
-        print(f"{g:3} groups of about {n:5}, true root {np.sqrt(truth):.3f}: naive {(naive.mean() - truth)/naive.std():6.2f}, corrected {bias:6.3f}; its root {root:6.2f}")
+        print(f"{g:3} groups of about {n:5}, true root {np.sqrt(truth):.3f}: naive "
+              f"{(naive.mean() - truth)/naive.std():6.2f}, corrected {bias:6.3f}; its root "
+              f"{root:6.2f}")
     return worst <= .05
 
 def planner():
-    print("\nThe planner: rows for a power of .8, what 20,000 simulated audits of that size give, and the textbook's number")
+    print("\nThe planner: rows for a power of .8, what 20,000 simulated audits of that size give, "
+          "and the textbook's number")
     worst = 0.
-    plans = [(.5, .1, 0., (.5, .5), 'difference'), (.3, .1, 0., (.9, .1), 'difference'), (.5, .2, .1, (.5, .5), 'difference'), (.5, 0., .1, (.5, .5), 'difference'),
-             (.3, .15, .05, (.5, .3, .15, .05), 'difference'), (.3, 0., .1, (.25,)*4, 'difference'), (.1, .05, 0., (.5, .5), 'difference'),
-             (.9, .2, .1, (.7, .3), 'difference'), (.5, .6, .8, (.5, .5), 'ratio'), (.5, 1., .8, (.5, .5), 'ratio'), (.2, .5, .8, (.6, .2, .2), 'ratio')]
+    plans = [(.5, .1, 0., (.5, .5), 'difference'), (.3, .1, 0., (.9, .1), 'difference'),
+             (.5, .2, .1, (.5, .5), 'difference'), (.5, 0., .1, (.5, .5), 'difference'),
+             (.3, .15, .05, (.5, .3, .15, .05), 'difference'), (.3, 0., .1, (.25,)*4, 'difference'),
+             (.1, .05, 0., (.5, .5), 'difference'),
+             (.9, .2, .1, (.7, .3), 'difference'), (.5, .6, .8, (.5, .5), 'ratio'),
+             (.5, 1., .8, (.5, .5), 'ratio'), (.2, .5, .8, (.6, .2, .2), 'ratio')]
     for rate, gap, tolerance, shares, kind in plans:
         rows = sample_size(rate, gap, tolerance, shares, kind=kind)
-        rates = np.where(np.arange(len(shares)) == np.argmin(shares), rate - gap if kind == 'difference' else rate*gap, rate)
+        rates = np.where(np.arange(len(shares)) == np.argmin(shares),
+                         rate - gap if kind == 'difference' else rate*gap, rate)
         want = 'fail' if (gap > tolerance) == (kind == 'difference') else 'pass'
-        power = verdict_chances(rates, np.round(rows*np.array(shares)).astype(int), tolerance=tolerance, kind=kind, draws=20_000, seed=9)[want]
+        power = verdict_chances(rates, np.round(rows*np.array(shares)).astype(int),
+                                tolerance=tolerance, kind=kind, draws=20_000, seed=9)[want]
         worst = max(worst, abs(power - .8))
         plain = f"{two_proportions(rate, gap):7,}" if tolerance == 0 and shares == (.5, .5) else ''
-        print(f"{want} {kind:>10} {gap} against {tolerance}, rate {rate}, shares {shares}: {rows:7,} rows, power {power:.3f} {plain}", flush=True)
+        print(f"{want} {kind:>10} {gap} against {tolerance}, rate {rate}, shares {shares}: "
+              f"{rows:7,} rows, power {power:.3f} {plain}", flush=True)
     print(f"\nSmallest detectable gap: power found in {DRAWS:,} simulated audits")
     for sizes, rate in (([500, 500], .5), ([100, 1000], .2), ([300]*5, .3), ([1000, 30, 30], .5)):
         gap = detectable_gap(sizes, rate)
         order = np.argsort(sizes)
         rates = np.full(len(sizes), rate); rates[order[0]] -= gap/2; rates[order[1]] += gap/2
-        print(f"{str(sizes):>26} rate {rate}: {gap:.3f}, power {verdict_chances(rates, sizes, tolerance=0, draws=DRAWS)['fail']:.3f}")
+        print(f"{str(sizes):>26} rate {rate}: {gap:.3f}, power "
+              f"{verdict_chances(rates, sizes, tolerance=0, draws=DRAWS)['fail']:.3f}")
     return worst <= .02
 
 if __name__ == '__main__':

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 import dlcourse
 from ..core.errors import InputError
 from ..core.pages import number, percent
-from ..fairness.counting import KNOWN, Tally
+from ..fairness.counting import Tally
+from ..fairness.counts import KNOWN
 from ..fairness.groups import METRICS, Disparity, Rate, group_name
 from ..fairness.policy import Policy
 

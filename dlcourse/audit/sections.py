@@ -14,12 +14,12 @@ from dataclasses import asdict, replace
 from .findings import Section, section_table
 from ..core.errors import InputError
 from ..core.toml import read_toml
-from ..fairness.calibration import ScoreAudit, audit_scores
+from ..fairness.scores import ScoreAudit, audit_scores
 from ..fairness.four_fifths import FourFifths, four_fifths
 from ..fairness.law_summary import LocalLaw144
 from ..fairness.law_tables import local_law_144
 from ..fairness.profiles import DISCLAIMER, NOT_MEASURED, PROFILES, evidence, profile
-from ..fairness.subgroups import Subgroups, discover
+from ..fairness.discovery import Subgroups, discover
 
 # %% ../../nbs/21_audit/02_sections.ipynb #b4c36534
 SCORE_COLUMNS = {

@@ -160,7 +160,7 @@ def plan(
     power:float=.8,            # How often the verdict shall be reached
 ):
     "How many rows an audit needs before it can find a gap, or before it can pass without one"
-    from dlcourse.fairness.policy import sample_size
+    from dlcourse.fairness.planning import sample_size
     n = sample_size(rate, gap, tolerance, tuple(share), level=level, power=power)
     print(f'{n:,} rows: with a true gap of {gap:g}, {power:.0%} of such audits would {"fail" if gap > tolerance else "pass"} (tolerance {tolerance:g}).')
 

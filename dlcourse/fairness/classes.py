@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text, check_weights, is_missing
 from ..core.settings import settings
 from ..evaluation.intervals import wilson
-from .counting import UNKNOWN, Counts, effective_size, sum_rows
+from .counts import UNKNOWN, Counts, effective_size, sum_rows
 from .groups import disparities, group_name, rates
 from dlcourse.fairness.outcomes import (
     GroupValue, OutcomeAudit, as_names, check_few, check_missing, group_value, opened_roles, summed,

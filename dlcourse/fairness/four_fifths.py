@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.pages import escape, html_list, html_table, number, percent
 from ..evaluation.intervals import wilson
-from .counting import Counts
+from .counts import Counts
 from .groups import group_name
 from dlcourse.fairness.impact import (
     behind, breslow_day, choice_test, mantel_haenszel, one_person_flips,

@@ -9,10 +9,10 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from dlcourse.audit.writers import FairnessAudit
 from rich.console import Console
 
 from dlcourse.audit.report import audit as run_audit
+from dlcourse.audit.writers import FairnessAudit
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, disparities, rates

@@ -3,12 +3,12 @@ import json
 
 import numpy as np
 import pytest
-from dlcourse.fairness.classes import audit_classes, count_classes
 from engines import ENGINES, in_engine, in_files
 from fairlearn.metrics import MetricFrame
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.classes import audit_classes, count_classes
 from dlcourse.fairness.groups import METRICS, rate_values
 
 

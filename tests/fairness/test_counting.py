@@ -1,5 +1,4 @@
-"The count cube: the same from every engine, addable, a lattice of many attributes, clusters, and every edge that a table can have"
-import shutil
+"Counting: the same from every engine, in any parts, with many attributes and every edge of a table"
 from collections import Counter
 from itertools import combinations
 
@@ -8,32 +7,33 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from engines import everywhere, in_engine, in_files, on_spark
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import open_table
-from dlcourse.fairness.counting import Clusters, Counts, classes, cluster_cells, count_groups
+from dlcourse.fairness.counting import classes, count_groups
 
 FIVE = ['a', 'b', 'c', 'd', 'e']
 
 
 def people(n=600, seed=0, gaps=False):
     rng = np.random.default_rng(seed)
-    t = dict(a=rng.choice(['x', 'y'], n), b=rng.choice(list('pqr'), n), c=rng.integers(0, 3, n).astype(str), d=rng.choice(['u', 'v'], n), e=rng.choice(list('klmn'), n),
-             y=rng.integers(0, 2, n), p=rng.integers(0, 2, n), w=rng.random(n)*3, s=rng.random(n), id=rng.integers(0, n//6 + 1, n))
+    t = dict(a=rng.choice(['x', 'y'], n), b=rng.choice(list('pqr'), n),
+             c=rng.integers(0, 3, n).astype(str), d=rng.choice(['u', 'v'], n),
+             e=rng.choice(list('klmn'), n),
+             y=rng.integers(0, 2, n), p=rng.integers(0, 2, n), w=rng.random(n)*3, s=rng.random(n),
+             id=rng.integers(0, n//6 + 1, n))
     t = {k: v.tolist() for k, v in t.items()}
     if gaps:
-        for k, every in dict(a=7, b=11, y=5).items(): t[k] = [None if i % every == 0 else v for i, v in enumerate(t[k])]
+        for k, every in dict(a=7, b=11, y=5).items():
+            t[k] = [None if i % every == 0 else v for i, v in enumerate(t[k])]
     return t
 
 
-def asked(table, **more): return count_groups(table, **dict(prediction='p', label='y', sensitive=['a', 'b', 'c']) | more)
-
-
-def engines(t):
-    frame = pl.DataFrame(t)
-    return dict(polars=frame, lazy=frame.lazy(), pandas=frame.to_pandas(), arrow=frame.to_arrow(), duckdb=duckdb.connect().from_arrow(frame.to_arrow()), dict=t)
+def asked(table, **more):
+    return count_groups(table, **dict(prediction='p', label='y', sensitive=['a', 'b', 'c']) | more)
 
 
 def same(ours, theirs, exact=('n',)):
@@ -41,10 +41,12 @@ def same(ours, theirs, exact=('n',)):
     for k in ('n', 'weight', 'weight_sq', 'score', 'score_sq'):
         a, b = getattr(ours, k), getattr(theirs, k)
         assert (a is None) == (b is None)
-        if a is not None: assert np.array_equal(a, b) if k in exact else np.allclose(a, b, rtol=1e-12, atol=0)
+        if a is not None:
+            assert np.array_equal(a, b) if k in exact else np.allclose(a, b, rtol=1e-12, atol=0)
     assert (ours.clusters is None) == (theirs.clusters is None)
     if ours.clusters:
-        assert np.array_equal(ours.clusters.ids, theirs.clusters.ids) and np.array_equal(ours.clusters.cell, theirs.clusters.cell)
+        assert np.array_equal(ours.clusters.ids, theirs.clusters.ids)
+        assert np.array_equal(ours.clusters.cell, theirs.clusters.cell)
         np.testing.assert_allclose(ours.clusters.weight, theirs.clusters.weight, rtol=1e-12)
 
 
@@ -53,33 +55,32 @@ def same(ours, theirs, exact=('n',)):
 @pytest.mark.parametrize('gaps', [False, True])
 def test_the_same_cube_from_every_engine(gaps):
     t = people(gaps=gaps)
-    for more in ({}, dict(weight='w', score='s', cluster='id'), dict(sensitive=FIVE), dict(sensitive=FIVE, missing='drop'), dict(missing='drop', cluster='id', weight='w')):
-        found = {k: asked(f, **dict(missing='unknown') | more) for k, f in engines(t).items()}
+    for more in ({}, dict(weight='w', score='s', cluster='id'), dict(sensitive=FIVE),
+                 dict(missing='drop', cluster='id', weight='w'),
+                 dict(missing='drop'), dict(sensitive=FIVE, missing='drop')):
+        frames = everywhere(t)
+        if 'weight' in more: del frames['objects'] # Sums want numbers
+        found = {k: asked(f, **dict(missing='unknown') | more) for k, f in frames.items()}
+        first = found['polars']
         for name, tally in found.items():
-            first = found['polars']
-            assert (tally.rows, tally.dropped, tally.missing, set(tally.cubes)) == (first.rows, first.dropped, first.missing, set(first.cubes)), name
+            assert (tally.rows, tally.dropped, tally.missing) == (first.rows, first.dropped,
+                                                                  first.missing), name
+            assert set(tally.cubes) == set(first.cubes), name
             for k in tally.cubes: same(tally.cubes[k], first.cubes[k])
 
 
 def test_the_same_from_files(tmp_path):
     t = people()
-    pl.DataFrame(t).write_csv(tmp_path/'t.csv'); pl.DataFrame(t).write_parquet(tmp_path/'t.parquet')
-    for name in ('t.csv', 't.parquet'):
-        table = open_table(tmp_path/name, ['a', 'b', 'c', 'y', 'p', 'w'], numeric=('w',))
+    for path in in_files(t, tmp_path):
+        table = open_table(path, ['a', 'b', 'c', 'y', 'p', 'w'], numeric=('w',))
         same(asked(table, weight='w').counts, asked(t, weight='w').counts)
 
 
+@on_spark
 def test_the_same_from_spark():
-    sql = pytest.importorskip('pyspark.sql', reason="pyspark is not installed; `pip install pyspark` runs this test")
-    if not shutil.which('java'): pytest.skip("Spark needs Java, which is not on the PATH")
-    names, t = ['a', 'b', 'y', 'p', 'w', 'id'], people(80, gaps=True)
-    quick = {'spark.ui.enabled': 'false', 'spark.sql.shuffle.partitions': '1', 'spark.sql.codegen.wholeStage': 'false', 'spark.sql.adaptive.enabled': 'false'}
-    session = sql.SparkSession.builder.master('local[1]').config(map=quick).getOrCreate()
-    try:
-        frame = session.createDataFrame(list(zip(*(t[k] for k in names), strict=True)), names)
-        more = dict(sensitive=['a', 'b'], missing='unknown', weight='w', cluster='id')
-        same(asked(frame, **more).counts, asked(t, **more).counts)
-    finally: session.stop()
+    t = {k: v for k, v in people(80, gaps=True).items() if k in ('a', 'b', 'y', 'p', 'w', 'id')}
+    more = dict(sensitive=['a', 'b'], missing='unknown', weight='w', cluster='id')
+    same(asked(in_engine('spark', t), **more).counts, asked(t, **more).counts)
 
 
 # ---- adding
@@ -87,13 +88,16 @@ def test_the_same_from_spark():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(6, 300), st.integers(0, 10**6), st.data())
 def test_parts_give_the_whole(n, seed, data):
-    "Streams in any pieces, each through another engine: whole numbers to the bit, weighted sums to 1e-12"
+    "Any pieces, each through another engine: whole numbers to the bit, weighted sums to 1e-12"
     t, cuts = people(n, seed, gaps=True), sorted(data.draw(st.lists(st.integers(0, n), max_size=4)))
     if len({*t['a']} - {None}) < 2 or len({*t['b']} - {None}) < 2: return
-    more = dict(sensitive=['a', 'b'], weight='w', score='s', cluster='id', missing='unknown', part=True)
+    more = dict(sensitive=['a', 'b'], weight='w', score='s', cluster='id', missing='unknown',
+                part=True)
     schema = pl.DataFrame(t).schema
-    pieces = [pl.DataFrame({k: v[i:j] for k, v in t.items()}, schema=schema) for i, j in zip([0, *cuts], [*cuts, n], strict=True)]
-    turn = (lambda f: f, lambda f: f.lazy(), lambda f: f.to_arrow(), lambda f: duckdb.connect().from_arrow(f.to_arrow()))
+    pieces = [pl.DataFrame({k: v[i:j] for k, v in t.items()}, schema=schema) for i,
+              j in zip([0, *cuts], [*cuts, n], strict=True)]
+    turn = (lambda f: f, lambda f: f.lazy(), lambda f: f.to_arrow(),
+            lambda f: duckdb.connect().from_arrow(f.to_arrow()))
     tallies = [asked(turn[i % 4](f), **more) for i, f in enumerate(pieces)]
     whole, both = asked(t, **more), tallies[0]
     for x in tallies[1:]: both = both + x
@@ -101,38 +105,26 @@ def test_parts_give_the_whole(n, seed, data):
     assert (both.rows, both.missing) == (whole.rows, whole.missing)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6))
-def test_addition_is_associative_and_commutative(seed):
-    a, b, c = (asked(people(60, seed + i), sensitive=['a', 'b'], cluster='id', part=True).counts for i in range(3))
-    for x in ((a + b) + c, (c + a) + b): same(x, a + (b + c))
-    same((a + b).by('b'), a.by('b') + b.by('b'))
-
-
-def test_sites_with_ids_of_their_own():
-    "Clusters of two sites with text ids stay apart, and those with the same id are one"
-    a, b = (asked(people(60, i) | dict(id=[f'{i} {k}' for k in range(60)]), cluster='id').counts for i in range(2))
-    assert len(set((a + b).clusters.ids)) == 120 and len(set((a + a).clusters.ids)) == 60
-
-
-def test_what_does_not_add():
+def test_what_does_not_add_up():
     t = people()
-    with pytest.raises(InputError, match="must be of the same attributes"): asked(t).counts + asked(t, sensitive=['a', 'b']).counts
-    with pytest.raises(InputError, match="has `score` and the other has none"): asked(t).counts + asked(t, score='s').counts
-    with pytest.raises(InputError, match="has `clusters` and the other"): asked(t).counts + asked(t, cluster='id').counts
-    with pytest.raises(InputError, match="same attributes to the same `depth`"): asked(t) + asked(t, depth=2)
-    yes = t | dict(p=['yes' if p else 'no' for p in t['p']])
-    with pytest.raises(InputError, match="'no' is a positive prediction in one part and a negative one"):
-        count_groups(yes, prediction='p', sensitive=['a'], positive=['yes']) + count_groups(yes, prediction='p', sensitive=['a'], positive=['no'])
+    with pytest.raises(InputError, match="same attributes to the same `depth`"):
+        asked(t) + asked(t, depth=2)
+    words = t | dict(p=['yes' if p else 'no' for p in t['p']])
+    yes, no = (count_groups(words, prediction='p', sensitive=['a'], positive=[word])
+               for word in ('yes', 'no'))
+    with pytest.raises(InputError, match="'no' is a positive prediction in one part"): yes + no
 
 
 def test_a_part_may_lack_a_group_and_a_class():
     one = dict(g=['x', 'x'], p=['no', 'no'])
-    with pytest.raises(InputError, match="one group only"): count_groups(one, prediction='p', sensitive=['g'], positive=['no'])
-    with pytest.raises(InputError, match="never is 'yes'"): count_groups(one, prediction='p', sensitive=['g'], positive=['yes'])
+    with pytest.raises(InputError, match="one group only"):
+        count_groups(one, prediction='p', sensitive=['g'], positive=['no'])
+    with pytest.raises(InputError, match="never is 'yes'"):
+        count_groups(one, prediction='p', sensitive=['g'], positive=['yes'])
     part = count_groups(one, prediction='p', sensitive=['g'], positive=['yes'], part=True)
     assert part.counts.n.tolist() == [[[0, 0], [0, 0], [2, 0]]]
-    empty = count_groups(pl.DataFrame(one).head(0), prediction='p', sensitive=['g'], positive=['yes'], part=True)
+    empty = count_groups(pl.DataFrame(one).head(0), prediction='p', sensitive=['g'],
+                         positive=['yes'], part=True)
     same((part + empty).counts, part.counts); same((empty + part).counts, part.counts)
     assert len(empty.counts.by().groups) == 0
 
@@ -142,24 +134,21 @@ def test_a_part_may_lack_a_group_and_a_class():
 def test_a_lattice_holds_every_three_attributes_and_no_more():
     t = people()
     tally = asked(t, sensitive=FIVE)
-    assert set(tally.cubes) == set(combinations(FIVE, 3)) and tally.counts.attributes == ('a', 'b', 'c')
-    for names in (*combinations(FIVE, 3), *combinations(FIVE, 2), *combinations(FIVE, 1), ('e', 'a')):
+    assert set(tally.cubes) == set(combinations(FIVE, 3))
+    assert tally.counts.attributes == ('a', 'b', 'c')
+    for names in (*combinations(FIVE, 3), *combinations(FIVE, 2), *combinations(FIVE, 1),
+                  ('e', 'a')):
         same(tally.by(*names), asked(t, sensitive=names).counts)
     assert (tally.by().n[0] == tally.counts.n.sum(0)).all()
-    with pytest.raises(InputError, match="only 3 attributes at a time were counted, not a × b × c × d; raise `depth` .now 3."): tally.by('a', 'b', 'c', 'd')
-    with pytest.raises(InputError, match="`z` is none of the attributes counted: a, b, c, d, e"): tally.by('z')
-    with pytest.raises(InputError, match="`z` is none of the attributes counted: a, b, c"): tally.counts.by('z')
-    assert set(asked(t, sensitive=FIVE, depth=2).cubes) == set(combinations(FIVE, 2)) and set(asked(t, sensitive=FIVE, depth=5).cubes) == {tuple(FIVE)}
-
-
-@pytest.mark.parametrize('most', [2, 9, 30])
-def test_passes_cover_every_three(monkeypatch, most):
-    from dlcourse.fairness import counting as counts
-    monkeypatch.setattr(counts, 'PRODUCT', most)
-    sizes = {k: s for k, s in zip('abcdefgh', (2, 3, 2, 5, 2, 2, 4, 3), strict=True)}
-    passes = counts._blocks(sizes, 3)
-    assert all(any(set(c) <= set(p) for p in passes) for c in combinations(sizes, 3))
-    assert all(len(p) == 3 or np.prod([sizes[a] for a in p]) <= most for p in passes) and all(p == sorted(p) for p in passes)
+    said = "only 3 attributes at a time were counted, not a × b × c × d; raise `depth` .now 3."
+    with pytest.raises(InputError, match=said):
+        tally.by('a', 'b', 'c', 'd')
+    with pytest.raises(InputError, match="`z` is none of the attributes counted: a, b, c, d, e"):
+        tally.by('z')
+    with pytest.raises(InputError, match="`z` is none of the attributes counted: a, b, c"):
+        tally.counts.by('z')
+    assert set(asked(t, sensitive=FIVE, depth=2).cubes) == set(combinations(FIVE, 2))
+    assert set(asked(t, sensitive=FIVE, depth=5).cubes) == {tuple(FIVE)}
 
 
 def test_dropping_looks_at_all_attributes_jointly():
@@ -168,33 +157,30 @@ def test_dropping_looks_at_all_attributes_jointly():
     t['e'] = ['' if i % 3 == 0 else v for i, v in enumerate(t['e'])]
     t['d'] = ['?' if i % 4 == 0 else v for i, v in enumerate(t['d'])]
     kept = [i for i in range(600) if i % 3 and i % 4]
-    for frame in engines(t).values():
+    for frame in everywhere(t).values():
         tally = asked(frame, sensitive=FIVE, missing='drop', null=['?'])
         assert tally.dropped == 600 - len(kept) and tally.missing == dict(d=150, e=200)
-        for c, counts in tally.cubes.items(): same(counts, asked({k: [v[i] for i in kept] for k, v in t.items()}, sensitive=c).counts)
+        for c, counts in tally.cubes.items():
+            same(counts, asked({k: [v[i] for i in kept] for k, v in t.items()}, sensitive=c).counts)
     unknown = asked(t, sensitive=FIVE, missing='unknown', null=['?'])
     assert unknown.dropped == 0 and all(c.n.sum() == 600 for c in unknown.cubes.values())
 
 
 def test_a_missing_number_is_dropped_from_a_lattice():
     t = people() | dict(d=[np.nan if i % 4 == 0 else float(i % 3) for i in range(600)])
-    for frame in engines(t).values(): assert asked(frame, sensitive=FIVE, missing='drop').dropped == 150
+    for frame in everywhere(t).values():
+        assert asked(frame, sensitive=FIVE, missing='drop').dropped == 150
 
 
 # ---- clusters
 
-def test_cluster_cells():
-    c = cluster_cells(np.array(['b', 'a', 'b', 'b']), np.array([1, 5, 1, 0]), np.array([1., 2., 3., 4.]))
-    assert (c.ids.tolist(), c.cell.tolist(), c.weight.tolist(), c.codes.tolist(), c.score) == (['a', 'b', 'b'], [5, 0, 1], [2., 4., 4.], [0, 1, 1], None)
-    none = cluster_cells(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-    assert isinstance(none, Clusters) and none.codes.tolist() == []
-
-
 def test_clusters_are_counted_as_by_hand():
     t = people(200, gaps=True)
-    counts = asked(t, sensitive=['a', 'b'], cluster='id', weight='w', score='s', missing='unknown').counts
+    counts = asked(t, sensitive=['a', 'b'], cluster='id', weight='w', score='s',
+                   missing='unknown').counts
     weight, score = Counter(), Counter()
-    for a, b, y, p, w, s, i in zip(*(t[k] for k in ('a', 'b', 'y', 'p', 'w', 's', 'id')), strict=True):
+    for a, b, y, p, w, s, i in zip(*(t[k] for k in ('a', 'b', 'y', 'p', 'w', 's', 'id')),
+                                   strict=True):
         key = i, (counts.groups.index((a, b))*3 + (2 if y is None else y))*2 + p
         weight[key] += w; score[key] += w*s
     found = list(zip(counts.clusters.ids.tolist(), counts.clusters.cell.tolist(), strict=True))
@@ -205,21 +191,27 @@ def test_clusters_are_counted_as_by_hand():
 
 def test_bad_clusters():
     t = people()
-    with pytest.raises(InputError, match="clustered rows of 5 attributes need one table of them all; raise `depth` to 5 .now 3."): asked(t, sensitive=FIVE, cluster='id')
+    with pytest.raises(InputError, match="clustered rows of 5 attributes need one table of them "
+                                         "all; raise `depth` to 5 .now 3."):
+        asked(t, sensitive=FIVE, cluster='id')
     for gap in (None, float('nan')):
-        with pytest.raises(InputError, match="`id` must say to which cluster each row belongs; it is missing in 100 rows"):
+        with pytest.raises(InputError, match="`id` must say to which cluster each row belongs; it "
+                                             "is missing in 100 rows"):
             asked(t | dict(id=[gap if i % 6 == 0 else float(i) for i in range(600)]), cluster='id')
-    with pytest.raises(InputError, match="`a` is given twice, as sensitive and cluster"): asked(t, cluster='a')
+    with pytest.raises(InputError, match="`a` is given twice, as sensitive and cluster"):
+        asked(t, cluster='a')
     assert asked(t, sensitive=FIVE, cluster='id', depth=5).counts.clusters
 
 
 # ---- edges
 
 @pytest.mark.parametrize('change, more, says', [
-    (dict(p=['yes', 'no']*300), {}, "`p` holds words: 'no' .300 rows., 'yes' .300 rows.; say which of them are positive"),
+    (dict(p=['yes', 'no']*300), {}, "`p` holds words: 'no' .300 rows., 'yes' .300 rows.; say which "
+                                    "of them are positive"),
     (dict(p=[.9, .3, 1.]*200), {}, "`p` holds probabilities.*`threshold`"),
     (dict(p=[1, None]*300), {}, "`p` is missing in 300 of 600 rows"),
-    (dict(p=[0, 1, 2]*200), {}, "must hold two classes.*With three classes or more, compare one with the rest: name it in `positive`"),
+    (dict(p=[0, 1, 2]*200), {}, "must hold two classes.*With three classes or more, compare one "
+                                "with the rest: name it in `positive`"),
     (dict(p=['r', 'g', 'b']*200), {}, "holds words.*compare one with the rest"),
     (dict(a=[None, 'x', 'y']*200), {}, "`a` is missing in 200 of 600 rows.*`missing` to unknown"),
     (dict(w=[-1, 1]*300), dict(weight='w'), "`w` must hold weights of 0 or more; 300 rows"),
@@ -244,18 +236,16 @@ def test_three_classes_one_against_the_rest():
 def test_odd_tables():
     mixed = pd.DataFrame(people()).assign(a=pd.Series(['x', 1]*300, dtype=object))
     assert asked(mixed, sensitive=['a', 'b']).by('a').groups == (('1',), ('x',))
-    named = {'y_true': people()['a'], 'n': people()['b'], '_label': people()['y'], 'y_pred': people()['p']}
-    for frame in engines(named).values():
+    named = {'y_true': people()['a'], 'n': people()['b'], '_label': people()['y'],
+             'y_pred': people()['p']}
+    for frame in everywhere(named).values():
         tally = count_groups(frame, prediction='y_pred', label='_label', sensitive=['y_true', 'n'])
         assert tally.counts.attributes == ('y_true', 'n') and tally.rows == 600
 
 
 def test_classes_of_a_part():
     assert classes(Counter(low=3), 'p', ('high',), part=True) == {'low': 0}
-    with pytest.raises(InputError, match="say which of them are positive"): classes(Counter(low=3), 'p', part=True)
+    with pytest.raises(InputError, match="say which of them are positive"):
+        classes(Counter(low=3), 'p', part=True)
 
 
-def test_counts_by_nothing_and_of_nobody():
-    n = np.ones((2, 3, 2), int)
-    counts = Counts(attributes=('a', 'b'), groups=(('x', None), ('x', 'p')), n=n, weight=n*1., weight_sq=n*1.)
-    assert counts.by('b').groups == (('p',), (None,)) and counts.by().n.tolist() == [[[2, 2]]*3] and counts.by('b', 'a').attributes == ('b', 'a')

@@ -4,8 +4,6 @@ import sys
 
 import numpy as np
 import pytest
-from dlcourse.fairness.frontier import mitigate, pareto
-from dlcourse.fairness.methods import METHODS, group_of, remedy
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +16,8 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.frontier import mitigate, pareto
+from dlcourse.fairness.methods import METHODS, group_of, remedy
 
 QUICK = ('none', 'reweighing', 'correlation_remover', 'exponentiated_gradient',
          'threshold_optimizer')

@@ -1,4 +1,6 @@
 "Rates, clusters and gaps: against fairlearn, statsmodels and the cases that other tools get wrong"
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,12 +22,14 @@ from dlcourse.fairness.groups import (
     rates,
 )
 
-NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate', 'precision_score', 'accuracy_score']
+NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'false_negative_rate',
+         'precision_score', 'accuracy_score']
 
 
 def people(n, seed, clusters=40):
     rng = np.random.default_rng(seed)
-    t = pd.DataFrame(dict(g=rng.choice(list('abc'), n, p=[.6, .3, .1]), h=rng.choice(['x', 'y'], n), y=rng.integers(0, 2, n), w=rng.random(n)*3 + .01, s=rng.normal(size=n),
+    t = pd.DataFrame(dict(g=rng.choice(list('abc'), n, p=[.6, .3, .1]), h=rng.choice(['x', 'y'], n),
+                          y=rng.integers(0, 2, n), w=rng.random(n)*3 + .01, s=rng.normal(size=n),
                           id=rng.integers(0, clusters, n)))
     t['p'] = (rng.random(n) < .25 + .4*(t.id % 3 == 0) + .1*t.y).astype(int)
     return t
@@ -39,27 +43,33 @@ def by_name(found): return {(r.attribute, r.group, r.metric): r for r in found}
 @settings(max_examples=25, deadline=None)
 @given(st.integers(5, 250), st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_equal_to_fairlearn_with_weights_attributes_and_control(n, seed, weighted, control):
-    "Control features are crossing: the gap within each level of the control is a gap among the crossed groups of that level"
+    "Control features are crossing: the gap within each level is one of that level's groups"
     from fairlearn import metrics as fm
     from sklearn import metrics as skm
     t = people(n, seed)
     if t.g.nunique() < 2 or t.h.nunique() < 2: return
     weighed = {'sample_weight': t.w} if weighted else {}
     functions = {m: getattr(fm, m, None) or getattr(skm, m) for m in NAMES}
-    quiet = {m: (lambda *a, f=f, m=m, **k: f(*a, **k, **({'zero_division': np.nan} if m == 'precision_score' else {}))) for m, f in functions.items()}
-    frame = fm.MetricFrame(metrics=quiet, y_true=t.y, y_pred=t.p, sample_params={m: weighed for m in NAMES} if weighted else None,
-                           sensitive_features=t[['g']] if control else t[['h', 'g']], control_features=t[['h']] if control else None)
-    counts = count_groups(t, prediction='p', label='y', sensitive=['h', 'g'], weight='w' if weighted else None).counts
+    functions['precision_score'] = partial(skm.precision_score, zero_division=np.nan)
+    frame = fm.MetricFrame(metrics=functions, y_true=t.y, y_pred=t.p,
+                           sample_params={m: weighed for m in NAMES} if weighted else None,
+                           sensitive_features=t[['g']] if control else t[['h', 'g']],
+                           control_features=t[['h']] if control else None)
+    counts = count_groups(t, prediction='p', label='y', sensitive=['h', 'g'],
+                          weight='w' if weighted else None).counts
     found = rates(counts, NAMES)
-    for r in found:
-        if r.status == 'ok': assert abs(r.value - frame.by_group.loc[tuple(r.group.split(' × ')), r.metric]) <= 1e-12
-    levels = [(h, [r for r in found if r.group.startswith(f'{h} ')]) for h in ('x', 'y')] if control else [(None, found)]
+    for r in (r for r in found if r.status == 'ok'):
+        theirs = frame.by_group.loc[tuple(r.group.split(' × ')), r.metric]
+        assert abs(r.value - theirs) <= 1e-12
+    levels = [(None, found)]
+    if control: levels = [(h, [r for r in found if r.group.startswith(f'{h} ')]) for h in 'xy']
     for level, some in levels:
         theirs = frame.difference(), frame.ratio()
         for d in disparities(some):
             if d.value is None or d.reason: continue
             value = theirs[d.kind == 'ratio']
-            assert abs(d.value - (value.loc[level, d.metric] if control else value[d.metric])) <= 1e-12
+            assert abs(d.value
+                       - (value.loc[level, d.metric] if control else value[d.metric])) <= 1e-12
 
 
 @settings(max_examples=30, deadline=None)
@@ -67,50 +77,65 @@ def test_equal_to_fairlearn_with_weights_attributes_and_control(n, seed, weighte
 def test_equalized_odds_is_fairlearns_wherever_it_is_defined(n, seed):
     from fairlearn.metrics import equalized_odds_difference
     t = people(n, seed)
-    found = rates(count_groups(t, prediction='p', label='y', sensitive=['g', 'h'], part=True).counts.by('g'), NAMES)
+    found = rates(count_groups(t, prediction='p', label='y', sensitive=['g', 'h'],
+                               part=True).counts.by('g'), NAMES)
     ours = equalized_odds_gap(found, 'g')
-    if ours is None or any(r.status != 'ok' for r in found if r.metric in ('true_positive_rate', 'false_positive_rate')): return
+    if ours is None or any(r.status != 'ok'
+                           for r in found
+                           if r.metric in ('true_positive_rate', 'false_positive_rate')):
+        return
     assert abs(ours - equalized_odds_difference(t.y, t.p, sensitive_features=t.g)) <= 1e-12
 
 
 def test_half_of_equalized_odds_is_not_equalized_odds():
     t = dict(g=['a', 'b']*60, y=[0, 0, 1, 0]*30, p=[0, 0, 1, 1]*30)
-    assert equalized_odds_gap(rates(count_groups(t, prediction='p', label='y', sensitive=['g']).counts, NAMES), 'g') is None
+    assert equalized_odds_gap(rates(count_groups(t, prediction='p', label='y',
+                                                 sensitive=['g']).counts, NAMES), 'g') is None
 
 
 # ---- clusters
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(60, 300), st.integers(0, 10**6), st.booleans(), st.sampled_from(['selection_rate', 'true_positive_rate', 'mean_prediction']), st.sampled_from([.9, .95, .999]))
+@given(st.integers(60, 300), st.integers(0, 10**6), st.booleans(),
+       st.sampled_from(['selection_rate', 'true_positive_rate', 'mean_prediction']),
+       st.sampled_from([.9, .95, .999]))
 def test_clusters_are_those_of_a_saturated_regression(n, seed, weighted, metric, level):
-    "statsmodels: cluster-robust covariance of weighted least squares on a column of 0 and 1 per group, its factor C/(C−1)·(n−1)/(n−k) taken off"
+    """statsmodels: cluster-robust covariance of weighted least squares on a column of 0 and 1 per
+    group, its factor C/(C−1)·(n−1)/(n−k) taken off"""
     t = people(n, seed)
-    counts = count_groups(t, prediction='p', label='y', sensitive=['g'], score='s', weight='w' if weighted else None, cluster='id', part=True).counts
+    counts = count_groups(t, prediction='p', label='y', sensitive=['g'], score='s',
+                          weight='w' if weighted else None, cluster='id', part=True).counts
     size, correlation, behind = clustered(counts, metric, level)
     some = t[t.y == 1] if metric == 'true_positive_rate' else t
     if some.g.nunique() < counts.n.shape[0] or some.groupby('g').id.nunique().min() < 3: return
     y = some.s if metric == 'mean_prediction' else some.p.astype(float)
     if (y.groupby(some.g).nunique() < 2).any(): return
-    fit = sm.WLS(y, pd.get_dummies(some.g).astype(float), weights=some.w if weighted else np.ones(len(some))).fit(
+    one = some.w if weighted else some.w*0 + 1
+    fit = sm.WLS(y, pd.get_dummies(some.g).astype(float), weights=one).fit(
         cov_type='cluster', cov_kwds=dict(groups=some.id, use_correction=False))
-    theirs, one = fit.cov_params().to_numpy(), np.ones(len(some)) if not weighted else some.w
-    np.testing.assert_allclose(correlation, theirs/np.sqrt(np.outer(np.diag(theirs), np.diag(theirs))), atol=1e-10)
+    theirs = fit.cov_params().to_numpy()
+    variance = np.diag(theirs)
+    spreads = np.sqrt(np.outer(variance, variance))
+    np.testing.assert_allclose(correlation, theirs/spreads, atol=1e-10)
     assert behind.tolist() == some.groupby('g').id.nunique().tolist()
-    mean = (one*y).groupby(some.g).sum()/pd.Series(one, some.index).groupby(some.g).sum()
-    spread = (one*y**2).groupby(some.g).sum()/pd.Series(one, some.index).groupby(some.g).sum() - mean**2
+    def total(v): return v.groupby(some.g).sum().to_numpy()
+    spread = total(one*y**2)/total(one) - (total(one*y)/total(one))**2
     fold = student.ppf((1 + level)/2, behind - 1)/norm.ppf((1 + level)/2)
-    expected = spread.to_numpy()/(np.diag(theirs)*behind/(behind - 1)*fold**2)
-    kish = (pd.Series(one, some.index).groupby(some.g).sum()**2/(pd.Series(one, some.index)**2).groupby(some.g).sum()).to_numpy()
+    expected = spread/(variance*behind/(behind - 1)*fold**2)
+    kish = total(one)**2/total(one**2)
     np.testing.assert_allclose(size, np.minimum(expected, kish), rtol=1e-10)
 
 
 def test_clusters_where_no_variance_can_be_seen():
-    "Everybody or nobody selected: as many as there are clusters; one cluster is one observation; never more than the rows"
-    t = dict(g=['a']*40 + ['b']*40 + ['c']*4 + ['d']*40, p=[0]*40 + [1]*40 + [1, 0]*2 + [1, 0]*20, id=[i//4 for i in range(40)]*2 + [99]*4 + [i//2 for i in range(40)])
-    found = by_name(rates(count_groups(t, prediction='p', sensitive=['g'], cluster='id').counts, ['selection_rate']))
+    "Everybody or nobody selected: worth as many as there are clusters, never more than the rows"
+    t = dict(g=['a']*40 + ['b']*40 + ['c']*4 + ['d']*40, p=[0]*40 + [1]*40 + [1, 0]*2 + [1, 0]*20,
+             id=[i//4 for i in range(40)]*2 + [99]*4 + [i//2 for i in range(40)])
+    found = by_name(rates(count_groups(t, prediction='p', sensitive=['g'], cluster='id').counts,
+                          ['selection_rate']))
     of = {g: found['g', g, 'selection_rate'] for g in 'abcd'}
     assert [(of[g].effective, of[g].clusters) for g in 'abc'] == [(10., 10), (10., 10), (1., 1)]
-    assert of['d'].effective == 40 and of['d'].clusters == 20 and of['d'].method == 'Wilson, cluster-robust size', "each pair is one of each, which is never worth more than its rows"
+    assert of['d'].effective == 40, "each pair is one of each, never worth more than its rows"
+    assert of['d'].clusters == 20 and of['d'].method == 'Wilson, cluster-robust size'
     assert of['a'].low == 0 and of['a'].high > .2
 
 
@@ -124,16 +149,20 @@ def test_rows_that_are_their_own_cluster_cost_little():
 
 
 def test_clustered_needs_clusters():
-    with pytest.raises(InputError, match="`counts` must have clusters; count with `cluster`"): clustered(count_groups(people(50, 0), prediction='p', sensitive=['g']).counts, 'selection_rate')
+    with pytest.raises(InputError, match="`counts` must have clusters; count with `cluster`"):
+        clustered(count_groups(people(50, 0), prediction='p', sensitive=['g']).counts,
+                  'selection_rate')
 
 
 def test_parts_that_share_clusters():
     "Parts with clusters in common have the size of the whole"
     t = people(900, 3)
-    parts = [count_groups(x, prediction='p', sensitive=['g', 'h'], cluster='id', part=True) for x in (t[:200], t[200:650], t[650:])]
+    parts = [count_groups(x, prediction='p', sensitive=['g', 'h'], cluster='id', part=True)
+             for x in (t[:200], t[200:650], t[650:])]
     whole = count_groups(t, prediction='p', sensitive=['g', 'h'], cluster='id')
     for by in (('g',), ('h',), ()):
-        for a, b in zip(clustered((parts[0] + parts[1] + parts[2]).by(*by), 'selection_rate'), clustered(whole.by(*by), 'selection_rate'), strict=True):
+        for a, b in zip(clustered((parts[0] + parts[1] + parts[2]).by(*by), 'selection_rate'),
+                        clustered(whole.by(*by), 'selection_rate'), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
@@ -141,44 +170,61 @@ def test_parts_that_share_clusters():
 
 def test_a_group_without_weight_is_undefined():
     t = dict(g=['a']*40 + ['b']*40, p=[0, 1]*40, w=[0.]*40 + [1.]*40)
-    a, b = rates(count_groups(t, prediction='p', sensitive=['g'], weight='w').counts, ['selection_rate'])
-    assert (a.status, a.value, a.reason) == ('undefined', None, "the weights of its denominator add up to 0") and b.value == .5
+    a, b = rates(count_groups(t, prediction='p', sensitive=['g'], weight='w').counts,
+                 ['selection_rate'])
+    assert (a.status, a.value, a.reason) == ('undefined', None,
+                                             "the weights of its denominator add up to 0")
+    assert b.value == .5
 
 
 def test_no_predicted_positives_no_precision():
     t = dict(g=['a']*40 + ['b']*40, y=[0, 1]*40, p=[0]*40 + [1]*40)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['g']).counts, NAMES))
-    assert found['g', 'a', 'precision_score'].value is None and found['g', 'b', 'precision_score'].value == .5
+    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['g']).counts,
+                          NAMES))
+    assert found['g', 'a', 'precision_score'].value is None
+    assert found['g', 'b', 'precision_score'].value == .5
 
 
 def test_a_gap_names_whom_it_leaves_out():
     t = dict(g=['a', 'b', 'c']*40, y=[1, 1, 0]*40, p=[1, 0, 1, 0, 1, 0]*20)
-    d = next(d for d in disparities(rates(count_groups(t, prediction='p', label='y', sensitive=['g']).counts, NAMES)) if d.metric == 'true_positive_rate')
+    d = next(d
+             for d in disparities(rates(count_groups(t, prediction='p', label='y',
+                                                     sensitive=['g']).counts, NAMES))
+                                                     if d.metric == 'true_positive_rate')
     assert d.value == 0 and d.reason == "without c, whose rate is not known"
 
 
 def test_only_rates_have_ratios():
     "A mean score of −1 over one of 2 is no ratio of anything"
     t = dict(g=['a', 'b']*40, p=[0, 1]*40, s=[-1., 2.]*40)
-    found = disparities(rates(count_groups(t, prediction='p', sensitive=['g'], score='s').counts, ['mean_prediction', 'selection_rate']))
-    assert [(d.metric, d.kind) for d in found] == [('mean_prediction', 'difference'), ('selection_rate', 'difference'), ('selection_rate', 'ratio')]
+    found = disparities(rates(count_groups(t, prediction='p', sensitive=['g'], score='s').counts,
+                              ['mean_prediction', 'selection_rate']))
+    assert [(d.metric, d.kind) for d in found] == [('mean_prediction', 'difference'),
+                                                   ('selection_rate', 'difference'),
+                                                   ('selection_rate', 'ratio')]
     assert found[0].value == 3 and found[2].value == 0
 
 
-def test_what_is_said_of_withholding(): assert 'nobody\'s privacy' in WITHHOLDING and group_name(('a', None)) == 'a × (missing)'
+def test_what_is_said_of_withholding():
+    assert 'nobody\'s privacy' in WITHHOLDING and group_name(('a', None)) == 'a × (missing)'
 
 
 # ---- COMPAS
 
 def test_the_cohort_of_compas(real):
-    "Barenstein 2019: whoever did not offend again was screened before April 2014; the base rate falls from 45 to 36 %, the error rates stay"
+    """Barenstein 2019: whoever did not offend again was screened before April 2014;
+    the base rate falls from 45 to 36 %, the error rates stay"""
     t = real('compas').to_pandas()
     day = t.compas_screening_date.astype(str)
     late = day >= '2014-04-02'
     assert len(t) == 7214 and t.two_year_recid[late].mean() == 1 and day.max() == '2014-12-31'
     cohort = t[day < '2014-04-01']
-    assert round(t.two_year_recid.mean(), 3) == .451 and round(cohort.two_year_recid.mean(), 3) == .362
-    def found(rows): return by_name(rates(count_groups(rows, prediction='score_text', label='two_year_recid', sensitive=['race'], positive=['Medium', 'High']).counts, NAMES))
+    assert round(t.two_year_recid.mean(), 3) == .451
+    assert round(cohort.two_year_recid.mean(), 3) == .362
+    def found(rows):
+        return by_name(rates(count_groups(rows, prediction='score_text', label='two_year_recid',
+                                          sensitive=['race'], positive=['Medium', 'High']).counts,
+                                          NAMES))
     before, after = found(t), found(cohort)
     for g in ('African-American', 'Caucasian'):
         key = 'race', g, 'false_positive_rate'

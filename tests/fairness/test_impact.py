@@ -5,8 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from dlcourse.fairness.four_fifths import four_fifths
-from dlcourse.fairness.profiles import DISCLAIMER, profile
+from dlcourse.fairness.counts import Counts
 from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
@@ -14,7 +13,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.counting import Counts
+from dlcourse.fairness.four_fifths import four_fifths
 from dlcourse.fairness.impact import (
     behind,
     breslow_day,
@@ -22,6 +21,7 @@ from dlcourse.fairness.impact import (
     mantel_haenszel,
     one_person_flips,
 )
+from dlcourse.fairness.profiles import DISCLAIMER, profile
 
 
 def made(cells, attributes=('group',)):

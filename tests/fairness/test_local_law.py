@@ -9,11 +9,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+
+from dlcourse.core.errors import InputError
 from dlcourse.fairness.law_summary import Statement
 from dlcourse.fairness.law_tables import LAW_TABLES, local_law_144
 from dlcourse.fairness.profiles import DISCLAIMER, profile
-
-from dlcourse.core.errors import InputError
 
 SEX, RACE = profile('nyc-ll144').values['sex'], profile('nyc-ll144').values['race']
 

@@ -4,6 +4,9 @@ import re
 from datetime import date
 
 import pytest
+
+from dlcourse.core.errors import InputError
+from dlcourse.core.files import project_path
 from dlcourse.fairness.profiles import (
     NOT_MEASURED,
     PROFILES,
@@ -12,9 +15,6 @@ from dlcourse.fairness.profiles import (
     profile,
     read_profile,
 )
-
-from dlcourse.core.errors import InputError
-from dlcourse.core.files import project_path
 
 OFFICIAL = {'nist-ai-rmf': [f'MEASURE {i}' for i in ('1.1 1.2 1.3 2.1 2.2 2.3 2.4 2.5 2.6 2.7 2.8 '
                                                      '2.9 2.10 2.11 2.12 2.13 3.1 3.2 3.3 4.1 4.2 '

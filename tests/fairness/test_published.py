@@ -5,14 +5,14 @@ from fractions import Fraction
 import pandas as pd
 import polars as pl
 import pytest
-from dlcourse.fairness.printed import comparators, follows, possible_counts, rounding_interval
-from dlcourse.fairness.profiles import DISCLAIMER
 from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import wilson
+from dlcourse.fairness.printed import comparators, follows, possible_counts, rounding_interval
+from dlcourse.fairness.profiles import DISCLAIMER
 from dlcourse.fairness.published import audit_published
 
 EXAMPLE = dict(group=['Male', 'Female'], n=['1,390', '1,181'], selected=['667', '555'],

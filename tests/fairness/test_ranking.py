@@ -1,10 +1,10 @@
 "Lists by group: against every place by itself, over engines, and at the edges"
 import numpy as np
 import pytest
-from dlcourse.fairness.ranking import audit_ranking, query_sums, resample_queries, tied_exposure
 from engines import ENGINES, in_engine, in_files
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.ranking import audit_ranking, query_sums, resample_queries, tied_exposure
 
 
 def people(n=1_500, seed=0):

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from dlcourse.fairness.regression import audit_regression, mean_limits, r_squared, rmse_limits
 from engines import ENGINES, in_engine, in_files
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.regression import audit_regression, mean_limits, r_squared, rmse_limits
 
 
 def people(n=1_500, seed=0):

@@ -2,9 +2,10 @@
 import math
 
 import numpy as np
-from dlcourse.fairness.remedies import group_thresholds, reweighing, widest_gap
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dlcourse.fairness.remedies import group_thresholds, reweighing, widest_gap
 
 
 @given(st.integers(2, 200), st.integers(2, 5), st.integers(2, 4), st.integers(0, 10**6))

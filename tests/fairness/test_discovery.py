@@ -1,0 +1,128 @@
+"Subgroups of any table: planted groups, any frame, sentences and messages"
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from dlcourse.fairness.discovery import discover
+from engines import everywhere, in_files
+
+from dlcourse.core.errors import InputError
+from dlcourse.fairness import subgroups
+
+NAMES = [f'a{i}' for i in range(6)]
+
+
+def planted(rows=5000, seed=0, gap=.2):
+    rng = np.random.default_rng(seed)
+    x = rng.random((6, rows)) < .5
+    rate = np.where(x[0] & ~x[1], .3 + gap, .3)
+    return {f'a{i}': x[i].astype(int)
+            for i in range(6)} | {'y': (rng.random(rows) < rate).astype(int)}
+
+
+def test_planted_group_is_found_and_only_that():
+    for seed in range(5):
+        found = discover(planted(seed=seed), prediction='y', attributes=NAMES).found
+        assert [s.conjunction for s in found] == ['a0 = 1 and a1 = 0']
+        assert found[0].low > .05 and found[0].low < found[0].gap < found[0].high
+
+
+def test_nothing_in_noise():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        data = planted() | {'y': rng.integers(0, 2, 5000)}
+        found = discover(data, prediction='y', attributes=NAMES)
+        assert not found.found and found.left == 5000 and 'No group was found' in repr(found)
+        assert found.frame.shape == (0, 10) and 'No group' in found._repr_html_()
+
+
+def test_the_same_people_are_reported_once():
+    data = planted()
+    data['title'] = np.where(data['a0'] == 1, 'Mr', 'Ms')
+    [s] = discover(data, prediction='y', attributes=[*NAMES, 'title']).found
+    assert s.conjunction == 'a0 = 1 and a1 = 0' and s.aliases == ('a1 = 0 and title = Mr',)
+    assert 'the same people: a1 = 0 and title = Mr' in s.sentence()
+
+
+def test_p_too_small_for_a_number_still_finds_the_strongest():
+    found = discover(planted(rows=200_000, gap=.4), prediction='y', attributes=NAMES).found
+    assert [s.conjunction for s in found] == ['a0 = 1 and a1 = 0'] and found[0].p == 0
+
+
+def test_all_frames_alike(tmp_path):
+    data = {k: v.tolist() for k, v in planted().items()}
+    frames = [*everywhere(data).values(), *in_files(data, tmp_path), str(tmp_path/'table.csv')]
+    first, *others = (discover(f, prediction='y', attributes=NAMES).to_dict() for f in frames)
+    assert all(other == first for other in others)
+    json.dumps(first)
+
+
+def test_metrics_labels_missing_and_thresholds():
+    data = dict(sex=['F', 'M', None, ' ']*100, score=[.9, .2, .7, None]*100,
+                label=['yes', 'no', 'yes', 'yes']*100)
+    found = discover(data, prediction='score', threshold=.5, label='label', positive=['yes'],
+                     metric='true_positive_rate', attributes=['sex'], min_count=5)
+    assert found.rows == 200 and found.dropped == 100 and not found.found
+    found = discover(dict(sex=['F', 'M', None, ' ']*100, score=[.9, .2, .7, .1]*100),
+                     prediction='score', threshold=.5, attributes=['sex'], min_count=5)
+    assert {s.conjunction for s in found.found} <= {'sex = F', 'sex = M', 'sex = (missing)'}
+    assert found.found
+
+
+def test_html_is_escaped():
+    data = planted()
+    data['a0'] = np.where(data['a0'] == 1, '<script>alert(1)</script>', 'x')
+    html = discover(data, prediction='y', attributes=NAMES)._repr_html_()
+    assert '<script>' not in html and '&lt;script&gt;' in html
+
+
+def test_plot():
+    fig = discover(planted(), prediction='y', attributes=NAMES).plot()
+    assert 'gap to the rest' in fig.axes[0].get_xlabel()
+    plt.close(fig)
+
+
+@pytest.mark.parametrize('change, text', [
+    (dict(metric='fairness'), "`metric` must be one of selection_rate"),
+    (dict(metric='true_positive_rate'), "`label` must be given: true_positive_rate asks what was "
+                                        "true"),
+    (dict(epsilon=1), "`epsilon` must be from 0 to below 1; got 1"),
+    (dict(level=0), "`level` must be between 0 and 1; got 0"),
+    (dict(depth=4), "`depth` must be 1, 2 or 3; got 4"),
+    (dict(min_count=0), "`min_count`"),
+    (dict(bands=1), "`bands` must be 2 or more; got 1"),
+    (dict(attributes='a0'), r"`attributes` must be a list of columns, such as \['sex', 'race'\]; "
+                            r"got 'a0'"),
+    (dict(attributes=[]), "`attributes` must be a list of columns"),
+    (dict(attributes=['a0', 'a0']), "`a0` is given twice"),
+    (dict(attributes=['y']), "`y` is given twice"),
+    (dict(attributes=['sex']), "`sex` is not a column of this table"),
+    (dict(attributes=['id']), "`id` has 5,000 different values; put them into bands"),
+    (dict(prediction='id', threshold=.5), "`id` must hold numbers where there is a `threshold`"),
+    (dict(prediction='word'), "`word` holds words"),
+    (dict(frame=[1, 2]),
+     "`frame` must be a table .pandas, polars, pyarrow, DuckDB, a dict of columns.; got list"),
+    (dict(label='a1', metric='true_positive_rate', prediction='none'),
+     "nobody is left to compute true_positive_rate of"),
+])
+def test_messages(change, text):
+    frame = planted() | {'id': [f'p{i}' for i in range(5000)], 'word': ['a', 'b']*2500,
+                         'none': [None, 1.]*2500}
+    frame['a1'] = np.where(np.arange(5000) % 2, 0, frame['a1'])
+    with pytest.raises(InputError, match=text):
+        discover(**dict(frame=frame, prediction='y', attributes=['a0', 'a2']) | change)
+
+
+def test_too_many_conjunctions(monkeypatch):
+    monkeypatch.setattr(subgroups, 'MOST', 50)
+    with pytest.raises(InputError,
+                       match="more than 50 conjunctions of 2 conditions; lower `depth`"):
+        discover(planted(), prediction='y', attributes=NAMES)
+
+
+def test_mixed_types():
+    with pytest.raises(InputError, match="make each column one type"):
+        discover(pd.DataFrame({'a': pd.Series(['x', 1]*50, dtype=object), 'y': [0, 1]*50}),
+                 prediction='y', attributes=['a'])

@@ -1,0 +1,104 @@
+"Scores by group: against scikit-learn, over engines, and at the edges"
+import json
+
+import numpy as np
+import pytest
+from dlcourse.fairness.scores import BINS, MOST_VALUES, audit_scores, count_scores
+from engines import everywhere, in_files
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from dlcourse.core.errors import InputError
+
+
+def people(n=5_000, seed=0, places=None):
+    rng = np.random.default_rng(seed)
+    s = rng.beta(2, 3, n)
+    y = (rng.random(n) < s).astype(int)
+    return dict(sex=rng.choice(['Female', 'Male'], n), race=rng.choice(['A', 'B', 'C'], n),
+                s=s if places is None else s.round(places), y=y, w=rng.integers(1, 4, n))
+
+
+def rows(found): return {(r.attribute, r.group): r for r in found.rows}
+
+
+@pytest.mark.parametrize('places', [2, None])
+def test_against_scikit_learn(places):
+    t = people(places=places)
+    found = rows(audit_scores(t, score='s', label='y', sensitive=['sex', 'race'], min_count=1))
+    for (attribute, group), r in found.items():
+        at = t[attribute] == group
+        truth = roc_auc_score(t['y'][at], t['s'][at])
+        assert (r.n, r.positives) == (at.sum(), t['y'][at].sum())
+        assert abs(r.auc - truth) <= max(r.auc_open/2, 1e-12) and r.auc_low < truth < r.auc_high
+        assert abs(r.brier - brier_score_loss(t['y'][at], t['s'][at])) < 1e-12
+        assert abs(r.bias - (t['s'][at].mean() - t['y'][at].mean())) < 1e-12
+        assert r.bias_low < r.bias < r.bias_high and 0 <= r.p_value <= 1
+    assert all((r.auc_open == 0) == (places is not None) for r in found.values())
+
+
+def test_weights_count_as_rows():
+    t = people(2_000, places=1)
+    twice = {k: np.repeat(v, t['w']) for k, v in t.items()}
+    weighted, repeated = (rows(audit_scores(x, score='s', label='y', sensitive='sex', **more))
+                          for x, more in ((t, dict(weight='w')), (twice, {})))
+    for key, r in weighted.items():
+        assert (abs(r.auc - repeated[key].auc), abs(r.brier - repeated[key].brier)) < (1e-12, 1e-12)
+        assert r.auc_low < repeated[key].auc_low
+        assert r.auc_high > repeated[key].auc_high, "copies of a row are not more people"
+
+
+def test_every_engine_counts_alike(tmp_path):
+    t = {k: v.tolist() for k, v in people(3_000, places=3).items()}
+    frames = everywhere(t)
+    del frames['objects'] # A score must be numbers
+    frames = [*frames.values(), *in_files(t, tmp_path)]
+    first, *others = (count_scores(f, score='s', label='y', sensitive=['sex', 'race'])
+                      for f in frames)
+    for c in others:
+        assert c.groups == first.groups and c.exact and np.array_equal(c.n, first.n)
+        assert np.allclose(c.total, first.total, rtol=0, atol=1e-9)
+
+
+def test_many_values_are_binned():
+    t = people(MOST_VALUES*3)
+    c = count_scores(t, score='s', label='y', sensitive='sex')
+    assert not c.exact and len(c.edges) <= BINS and c.n.sum() == len(t['s'])
+    place = np.minimum(((t['s'] - t['s'].min())/(t['s'].max() - t['s'].min())*BINS).astype(int),
+                       BINS - 1)
+    assert np.array_equal(c.n[0, :, 1],
+                          np.bincount(place[(t['sex'] == 'Female') & (t['y'] == 1)],
+                                      minlength=BINS)[np.unique(place)])
+
+
+def test_what_is_undefined_says_so():
+    t = dict(g=['a']*50 + ['b']*50 + ['c']*3, s=[.5]*103, y=[0, 1]*25 + [1]*50 + [0, 1, 0])
+    found = rows(audit_scores(t, score='s', label='y', sensitive='g', min_count=10))
+    assert found['g', 'b'].auc is None and 'one label only' in found['g', 'b'].reason
+    assert found['g', 'c'].auc is None and found['g', 'c'].reason == '3 people, fewer than 10'
+    assert found['g', 'c'].mean_score is None
+    assert found['g', 'a'].auc == .5
+    decile = rows(audit_scores(t | dict(s=list(range(1, 11))*10 + [1, 2, 3]), score='s', label='y',
+                               sensitive='g', min_count=10))
+    assert decile['g', 'a'].brier is None
+    assert 'do not lie between 0 and 1' in decile['g', 'a'].reason
+
+
+def test_missing_and_faulty_values():
+    t = people(300)
+    t['s'][5] = np.nan
+    with pytest.raises(InputError, match='`s`'):
+        audit_scores(t, score='s', label='y', sensitive='sex', missing='error')
+    assert count_scores(t, score='s', label='y', sensitive='sex', missing='drop').n.sum() == 299
+    with pytest.raises(InputError, match="`s` must hold finite numbers"):
+        count_scores(people(9) | dict(s=[np.inf]*9), score='s', label='y', sensitive='sex')
+    with pytest.raises(InputError, match="`score` is not a column"):
+        count_scores(people(9), score='score', label='y', sensitive='sex')
+    with pytest.raises(InputError, match="must hold numbers"):
+        count_scores(people(9), score='race', label='y', sensitive='sex')
+
+
+def test_the_result_is_json():
+    found = audit_scores(people(), score='s', label='y', sensitive='sex')
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))['rows'][0]['group'] == 'Female'
+    assert found.findings[0].startswith("By sex, the score ranks worst for")
+    assert found.frame.height == 2
