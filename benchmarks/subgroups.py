@@ -24,10 +24,10 @@ from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import polars as pl
-from dlcourse.fairness.discovery import discover
 from scipy.stats import binom, norm
 
 from dlcourse.evaluation.comparison import benjamini_hochberg
+from dlcourse.fairness.discovery import discover
 from dlcourse.fairness.subgroups import describe, large_enough, margin_p_value
 
 ROWS, EPSILON, LEVEL, MIN = 4000, .05, .1, 30

@@ -10,6 +10,8 @@ import sys
 from itertools import product
 
 import numpy as np
+from scipy.stats import binom
+
 from dlcourse.fairness.planning import (
     detectable_gap,
     judge_many,
@@ -17,8 +19,6 @@ from dlcourse.fairness.planning import (
     two_proportions,
     verdict_chances,
 )
-from scipy.stats import binom
-
 from dlcourse.fairness.uncertainty import between_groups, equality_test
 
 QUICK = '--quick' in sys.argv

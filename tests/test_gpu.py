@@ -22,9 +22,9 @@ def data(rows=256):
     return x, (x[:, 0] + x[:, 1] > 0).long()
 
 
-def network(seed=0):
-    seed_everything(seed)
-    return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Dropout(.1), nn.Linear(32, 2))
+def network(dropout=.1):
+    seed_everything(0)
+    return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Dropout(dropout), nn.Linear(32, 2))
 
 
 def config(**more): return FitConfig(epochs=4, lr=1e-2, device='cuda', progress=False, **more)
@@ -51,7 +51,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, precision):
 
 
 def test_accumulation_takes_the_same_step():
-    one, four = network().eval(), network().eval()
+    one, four = network(0.), network(0.)
     fit(one, Batches(*data()), F.cross_entropy, config())
     fit(four, Batches(*data()), F.cross_entropy, config(accumulate=4))
     for a, b in zip(one.parameters(), four.parameters(), strict=True):

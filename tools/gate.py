@@ -98,7 +98,7 @@ def lessons(work:Path):
         DLCOURSE_SIZE='smoke')
 
 
-def tests(work:Path): run('pytest', '-n', '2', MPLBACKEND='Agg')
+def tests(work:Path): run('pytest', '-n', '2', '--dist', 'loadgroup', MPLBACKEND='Agg')
 
 
 def clean(work:Path):

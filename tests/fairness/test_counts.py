@@ -1,11 +1,11 @@
 "The cube itself: parts add up whatever the order, clusters stay together, edges hold"
 import numpy as np
 import pytest
-from dlcourse.fairness.counts import Clusters, Counts, cluster_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.counts import Clusters, Counts, cluster_cells
 
 GROUPS = [(a, b) for a in ('x', 'y', None) for b in 'pqr']
 

@@ -5,11 +5,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from dlcourse.fairness.discovery import discover
 from engines import everywhere, in_files
 
 from dlcourse.core.errors import InputError
 from dlcourse.fairness import subgroups
+from dlcourse.fairness.discovery import discover
 
 NAMES = [f'a{i}' for i in range(6)]
 

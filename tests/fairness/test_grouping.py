@@ -3,11 +3,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from dlcourse.fairness.grouping import Codes, cover, plan_grouping
 from engines import everywhere
 
 from dlcourse.core.frames import to_frame
 from dlcourse.fairness import grouping
+from dlcourse.fairness.grouping import Codes, cover, plan_grouping
 
 
 @pytest.mark.parametrize('most', [2, 9, 30])

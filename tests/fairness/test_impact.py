@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from dlcourse.fairness.counts import Counts
 from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.counts import Counts
 from dlcourse.fairness.four_fifths import four_fifths
 from dlcourse.fairness.impact import (
     behind,

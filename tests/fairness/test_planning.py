@@ -1,6 +1,8 @@
 "Plans for the rule that will judge: against statsmodels and simulation"
 import numpy as np
 import pytest
+
+from dlcourse.core.errors import InputError
 from dlcourse.fairness.planning import (
     detectable_gap,
     rows_to_decide,
@@ -8,8 +10,6 @@ from dlcourse.fairness.planning import (
     two_proportions,
     verdict_chances,
 )
-
-from dlcourse.core.errors import InputError
 from dlcourse.fairness.uncertainty import gap_verdict
 
 

@@ -1,12 +1,12 @@
 "Policies, verdicts over a family, and scope"
 import numpy as np
 import pytest
-from dlcourse.fairness.planning import verdict_chances
 
 from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings as course_settings
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, Rate, disparities, rates
+from dlcourse.fairness.planning import verdict_chances
 from dlcourse.fairness.policy import (
     Policy,
     comparisons,

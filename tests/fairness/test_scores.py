@@ -3,11 +3,11 @@ import json
 
 import numpy as np
 import pytest
-from dlcourse.fairness.scores import BINS, MOST_VALUES, audit_scores, count_scores
 from engines import everywhere, in_files
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.scores import BINS, MOST_VALUES, audit_scores, count_scores
 
 
 def people(n=5_000, seed=0, places=None):
