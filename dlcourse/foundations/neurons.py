@@ -27,7 +27,8 @@ class Perceptron:
     def __init__(self,
         dim:int, # How many inputs
     ):
-        self.weights, self.bias = torch.zeros(dim, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+        self.weights = torch.zeros(dim, dtype=torch.float64)
+        self.bias = torch.zeros((), dtype=torch.float64)
         self.mistakes = 0 # So far
 
     def score(self,
@@ -60,16 +61,20 @@ def update(
 @patch
 def fit(
     self:Perceptron,
-    x:Float[Tensor, "n dim"],              # Examples, in float64
-    y:Float[Tensor, " n"],                 # Their answers, each +1 or −1
-    epochs:int=100,                        # Passes at most
-    generator:torch.Generator|None=None,   # Shuffles the examples before each pass; in the order given where there is none
-)->bool:                                   # Has a whole pass been without a mistake?
-    "Pass over the examples until none is wrong; raises `InputError` for answers other than +1 and −1"
-    if not ((y == 1) | (y == -1)).all(): raise InputError(f"`y` must be +1 and -1; got {sorted(y.unique().tolist())[:5]}; such as `2*(y == 3) - 1`")
+    x:Float[Tensor, "n dim"],            # Examples, in float64
+    y:Float[Tensor, " n"],               # Their answers, each +1 or −1
+    epochs:int=100,                      # Passes at most
+    generator:torch.Generator|None=None, # Shuffles before each pass; in the order given without one
+)->bool:                                 # Has a whole pass been without a mistake?
+    "Pass over the examples until none is wrong; `InputError` for answers other than +1 and −1"
+    if not ((y == 1) | (y == -1)).all():
+        raise InputError(f"`y` must be +1 and -1; got {sorted(y.unique().tolist())[:5]}; "
+                         "such as `2*(y == 3) - 1`")
+    order = torch.arange(len(x))
     for _ in range(epochs):
         before = self.mistakes
-        for i in range(len(x)) if generator is None else torch.randperm(len(x), generator=generator).tolist(): self.update(x[i], float(y[i]))
+        if generator is not None: order = torch.randperm(len(x), generator=generator)
+        for i in order.tolist(): self.update(x[i], float(y[i]))
         if self.mistakes == before: return True
     return False
 
@@ -77,7 +82,7 @@ def fit(
 def gelu(
     x:Float[Tensor, "*shape"],
 )->Float[Tensor, "*shape"]:
-    "Each number times the probability that a standard normal draw is smaller (Hendrycks & Gimpel 2016)"
+    "Each number times the chance that a standard normal draw is smaller (Hendrycks & Gimpel 2016)"
     return x*(1 + torch.erf(x/math.sqrt(2)))/2
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #318d5b29
@@ -85,7 +90,7 @@ def elu(
     x:Float[Tensor, "*shape"],
     alpha:float=1.,  # Where it saturates on the left, sign apart
 )->Float[Tensor, "*shape"]:
-    "The identity, and below zero an exponential that saturates (Clevert, Unterthiner & Hochreiter 2016)"
+    "The identity, and below zero an exponential that saturates (Clevert et al. 2016)"
     return torch.where(x > 0, x, alpha*torch.expm1(x.clamp(max=0)))
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #1be5fc52
@@ -97,8 +102,9 @@ def elu_slope(
     return torch.where(x > 0, 1., alpha*x.exp())
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #0b275255
-ACTIVATIONS = {'identity': lambda x: x, 'relu': F.relu, 'leaky_relu': F.leaky_relu, 'elu': F.elu, 'gelu': F.gelu, 'silu': F.silu,
-               'tanh': torch.tanh, 'sigmoid': torch.sigmoid} # Name → function of a tensor; torch's own, which are fused
+ACTIVATIONS = { # Name → function of a tensor; torch's own, which are fused
+    'identity': lambda x: x, 'relu': F.relu, 'leaky_relu': F.leaky_relu, 'elu': F.elu,
+    'gelu': F.gelu, 'silu': F.silu, 'tanh': torch.tanh, 'sigmoid': torch.sigmoid}
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #bfe19966
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +116,11 @@ class MLPConfig:
 
     def __post_init__(self):
         if len(self.dims) < 2 or any(not isinstance(n, int) or n < 1 for n in self.dims):
-            raise InputError(f"`dims` must be two or more whole numbers from 1, input first and output last; got {self.dims}")
-        if self.activation not in ACTIVATIONS: raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got {self.activation!r}")
+            raise InputError("`dims` must be two or more whole numbers from 1, input first and "
+                             f"output last; got {self.dims}")
+        if self.activation not in ACTIVATIONS:
+            raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got "
+                             f"{self.activation!r}")
 
 class MLP(nn.Module):
     "A multilayer perceptron"
@@ -120,7 +129,8 @@ class MLP(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(nn.Linear(n, m, bias=config.bias) for n, m in pairwise(config.dims))
+        layers = [nn.Linear(n, m, bias=config.bias) for n, m in pairwise(config.dims)]
+        self.layers = nn.ModuleList(layers)
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #8085f0bf
 @patch
@@ -160,20 +170,23 @@ def symmetry(
     images:Float[Tensor, "n height width"],
 )->Float[Tensor, "n 3"]: # Left against right, top against bottom, and turned by half
     "How much an image differs from its mirror images"
-    return torch.stack([(images - images.flip(axes)).abs().mean((1, 2)) for axes in ((2,), (1,), (1, 2))], 1)
+    mirrored = [images.flip(axes) for axes in ((2,), (1,), (1, 2))]
+    return torch.stack([(images - mirror).abs().mean((1, 2)) for mirror in mirrored], 1)
 
 def oriented_gradients(
     images:Float[Tensor, "n height width"],
     cell:int=2,           # Side of a block in pixels; divides height and width
     bins:int=8,           # Directions, evenly around the circle
 )->Float[Tensor, "n _"]:  # For each block, how strongly the brightness rises in each direction
-    "Histograms of oriented gradients, without Dalal and Triggs's normalization of neighbouring blocks"
+    "Histograms of oriented gradients; Dalal and Triggs also normalize neighbouring blocks"
     padded = F.pad(images, (1, 1, 1, 1))
-    to_right, down = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])/2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])/2
+    to_right = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])/2
+    down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])/2
     turn = torch.atan2(down, to_right)/(2*math.pi)*bins
-    low, share = turn.floor(), turn - turn.floor() # A direction between two bins is divided among them
+    low, share = turn.floor(), turn - turn.floor() # A direction between two bins is divided
     def vote(direction, weight): return F.one_hot(direction.long() % bins, bins)*weight[..., None]
-    votes = (vote(low, 1 - share) + vote(low + 1, share))*torch.hypot(to_right, down)[..., None]
+    strength = torch.hypot(to_right, down)[..., None]
+    votes = (vote(low, 1 - share) + vote(low + 1, share))*strength
     return reduce(votes, 'n (i a) (j b) k -> n (i j k)', 'mean', a=cell, b=cell)
 
 # %% ../../nbs/01_foundations/03_neurons.ipynb #3ffd6586
