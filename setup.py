@@ -1,4 +1,4 @@
-"Put the lessons, the data cards, the laws and the templates into the wheel; everything else about the build stands in pyproject.toml"
+"Put lessons, cards, laws and templates into the wheel; all else stands in pyproject.toml"
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ SHIPPED = ('nbs', 'datasets', 'assets', 'laws')
 
 
 class BuildWithLessons(build_py):
-    "Copy `nbs/`, `datasets/`, `assets/` and `laws/` into the package, notebooks without their outputs"
+    "Copy what is shipped into the package, notebooks without their outputs"
 
     def run(self):
         super().run()
@@ -22,7 +22,8 @@ class BuildWithLessons(build_py):
         for folder in SHIPPED:
             for source in sorted((root/folder).rglob('*')):
                 hidden = any(p.startswith(('.', '_')) for p in source.relative_to(root).parts)
-                if source.is_file() and not hidden: yield source, Path(self.build_lib)/'dlcourse'/source.relative_to(root)
+                if source.is_file() and not hidden:
+                    yield source, Path(self.build_lib)/'dlcourse'/source.relative_to(root)
 
     def ship(self, source, target):
         target.parent.mkdir(parents=True, exist_ok=True)

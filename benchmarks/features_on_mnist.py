@@ -1,7 +1,8 @@
-"""Hand-made against learned features on MNIST, by the number of training images: where does learning catch up?
+"""Hand-made against learned features on MNIST: from how many images on does learning win?
 
-Oriented gradients read by a logistic regression, against a multilayer perceptron trained on the pixels with a little noise, both without
-any search. Means and ranges over three draws of the training images; all 10,000 test images. Needs `mnist` in the data home.
+Oriented gradients read by a logistic regression, against a multilayer perceptron trained on the
+pixels with a little noise, both without any search. Means and ranges over three draws of the
+training images; all 10,000 test images. Needs `mnist` in the data home.
 Run: OMP_NUM_THREADS=1 python benchmarks/features_on_mnist.py [most training images]
 """
 import os
@@ -25,7 +26,10 @@ SIZES, SEEDS, STEPS = (1000, 10_000, 40_000), 3, 8000
 
 def hand_made(x, y, x_test, y_test):
     features, test = oriented_gradients(x, 4).numpy(), oriented_gradients(x_test, 4).numpy()
-    return make_pipeline(StandardScaler(), LogisticRegression(C=.1, max_iter=100, tol=1e-3)).fit(features, y.numpy()).score(test, y_test.numpy())
+    return make_pipeline(StandardScaler(),
+                         LogisticRegression(C=.1, max_iter=100,
+                                            tol=1e-3)).fit(features,
+                                                           y.numpy()).score(test, y_test.numpy())
 
 
 def learned(x, y, x_test, y_test, seed, lr=3e-3, noise=.3):
@@ -36,22 +40,26 @@ def learned(x, y, x_test, y_test, seed, lr=3e-3, noise=.3):
         i = torch.randint(len(x), (64,), generator=rng)
         optimizer.param_groups[0]['lr'] = lr*(1 - step/STEPS)
         optimizer.zero_grad()
-        F.cross_entropy(model(x[i].flatten(1) + noise*torch.randn(64, 784, generator=rng)), y[i]).backward()
+        F.cross_entropy(model(x[i].flatten(1) + noise*torch.randn(64, 784, generator=rng)),
+                        y[i]).backward()
         optimizer.step()
-    with torch.no_grad(): return (model(x_test.flatten(1)).argmax(1) == y_test).float().mean().item()
+    with torch.no_grad():
+        return (model(x_test.flatten(1)).argmax(1) == y_test).float().mean().item()
 
 
 def main(most):
     torch.set_num_threads(1)
     data = load('mnist')
-    pictures, tests = (torch.tensor(data[k]/255, dtype=torch.float32) for k in ('images', 'test_images'))
+    pictures, tests = (torch.tensor(data[k]/255, dtype=torch.float32)
+                       for k in ('images', 'test_images'))
     labels, test_labels = (torch.tensor(data[k].astype(int)) for k in ('labels', 'test_labels'))
     print(f"{'training images':>15} {'oriented gradients':>24} {'learned':>24} {'CPU s':>7}")
     for n in (n for n in SIZES if n <= most):
         began, results = time.process_time(), []
         for seed in range(SEEDS):
             i = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))[:n]
-            results.append((hand_made(pictures[i], labels[i], tests, test_labels), learned(pictures[i], labels[i], tests, test_labels, seed)))
+            results.append((hand_made(pictures[i], labels[i], tests, test_labels),
+                            learned(pictures[i], labels[i], tests, test_labels, seed)))
         means, low, high = np.mean(results, 0), np.min(results, 0), np.max(results, 0)
         told = [f'{m:.4f} ({a:.4f}–{b:.4f})' for m, a, b in zip(means, low, high, strict=True)]
         print(f"{n:15,} {told[0]:>24} {told[1]:>24} {time.process_time() - began:7.0f}", flush=True)

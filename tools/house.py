@@ -15,7 +15,7 @@ LONGEST = 300   # Lines of a module
 LARGER = {      # Modules that may be longer, 400 at most, each with its reason; three at most
 }
 REPEATED = 6    # Lines that two places must not share
-DECLARED = re.compile(r'(from|import|n :(?! n \())') # No logic: imports, parameters, fields
+DECLARED = re.compile(r'(from|import|@|class|n :(?! n \())') # No logic: imports, headers, fields
 LINK = re.compile(r'!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)')
 CODE = re.compile(r'```.*?```|`[^`\n]+`', re.S)
 NAMES = {tokenize.NAME: 'n', tokenize.NUMBER: '0', tokenize.STRING: 's'}
