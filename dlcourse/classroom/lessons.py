@@ -86,6 +86,7 @@ class Lesson:
     part:str                       # Such as `transformers`
     name:str                       # Such as `attention`
     title:str                      # Its first line
+    claim:str                      # What it says below
     cells:tuple[Cell, ...]         # The exported cells, in order
     imports:tuple[Cell, ...]       # The cells that import what only the lesson uses
     exercises:tuple[Exercise, ...] # In the order of the page
@@ -117,8 +118,9 @@ def lesson_of(
         for n, said in asked.items()
     )
     for e in exercises: _one_def(e)
+    title, claim = _title(cells)
     return Lesson(
-        path=path, part=part, name=name, title=_title(cells), exercises=exercises, **module
+        path=path, part=part, name=name, title=title, claim=claim, exercises=exercises, **module
     )
 
 def _runs(cell): return cell.kind == 'code' and cell.directives.get('eval', '').lower() != 'false'
@@ -130,10 +132,11 @@ def _imports_first(source):
     return bool(body) and isinstance(body[0], (ast.Import, ast.ImportFrom))
 
 def _title(cells):
-    "The first heading"
+    "The first heading, and the quotation below it"
     texts = (c.source for c in cells if c.kind == 'markdown')
     heading = next((s for s in texts if s.startswith('# ')), '')
-    return heading.partition('\n')[0][2:].strip()
+    title, _, claim = heading.partition('\n')
+    return title[2:].strip(), claim.strip().lstrip('> ')
 
 def _place(cells, path):
     "Part and lesson, as the notebook says them"

@@ -25,7 +25,10 @@ def mask(lesson): return lesson()['causal_mask']
 
 
 @pytest.fixture
-def small(tmp_path): return course(tmp_path/'course', {'01_first/01_one': [cell('1 + 1')], '01_first/02_two': [cell('2')], '02_next/01_three': [cell('3')]})
+def small(tmp_path):
+    return course(tmp_path/'course',
+                  {'01_first/01_one': [cell('1 + 1')], '01_first/02_two': [cell('2')],
+                   '02_next/01_three': [cell('3')]})
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ def causal_mask(n):
 
 
 def cell(source, kind='code', **more):
-    return dict(cell_type=kind, id=f'c{abs(hash(source)) % 10**8}', metadata={}, source=source.splitlines(True)) | (
+    return dict(cell_type=kind, id=f'c{abs(hash(source)) % 10**8}', metadata={},
+                source=source.splitlines(True)) | (
         dict(outputs=[], execution_count=None) if kind == 'code' else {}) | more
 
 
@@ -24,7 +25,9 @@ def course(folder, lessons):
         name = '.'.join(p.split('_', 1)[1] for p in place.split('/'))
         path = folder/f'{place}.ipynb'
         path.parent.mkdir(parents=True, exist_ok=True)
-        nb = dict(cells=[cell(f'#| default_exp {name}'), cell(f'# {name}\n\n> A lesson', 'markdown'), *cells], metadata={}, nbformat=4, nbformat_minor=5)
+        nb = dict(cells=[cell(f'#| default_exp {name}'),
+                         cell(f'# {name}\n\n> A lesson', 'markdown'), *cells], metadata={},
+                         nbformat=4, nbformat_minor=5)
         path.write_text(json.dumps(nb), encoding='utf-8')
     return folder
 

@@ -1,4 +1,4 @@
-"What is wrong with the checks of an exercise: the gate that `test_gate.py` holds every exercise of the course to"
+"What is wrong with the checks of an exercise: the gate that every one has to pass"
 from dlcourse.classroom.exercises import known_answers, patience, run
 from dlcourse.classroom.mutants import kills
 
@@ -10,19 +10,25 @@ def faults(exercise, kill_rate=KILLED):
     found, kills_ = [], None
     reference = run(exercise, exercise.source)
     if reference.outcome != 'passed': return [f"the reference does not pass:\n{reference}"], kills_
-    if (blank := run(exercise, exercise.blank)).outcome != 'not tried': found.append(f"the blank counts as {blank.outcome}")
+    if (blank := run(exercise, exercise.blank)).outcome != 'not tried':
+        found.append(f"the blank counts as {blank.outcome}")
     answers, _ = known_answers(exercise)
     wrong, right = ([a for a in answers if a.kind == kind] for kind in ('wrong', 'right'))
     if len(wrong) < 3: found.append(f"{len(wrong)} wrong answers; three or more are needed")
     if len(right) < 1: found.append("no other right answer; one or more are needed")
     for a in wrong:
         result = run(exercise, a, seconds=patience(exercise))
-        if result.outcome not in ('failed', 'error'): found.append(f"the wrong answer {a.message!r} is {result.outcome}")
-        elif result.misconception != a.message: found.append(f"the wrong answer {a.message!r} gets the message {result.misconception!r}:\n{result}")
+        if result.outcome not in ('failed', 'error'):
+            found.append(f"the wrong answer {a.message!r} is {result.outcome}")
+        elif result.misconception != a.message:
+            found.append(f"the wrong answer {a.message!r} gets the message "
+                         f"{result.misconception!r}:\n{result}")
     for a in right:
-        if (result := run(exercise, a)).outcome != 'passed': found.append(f"the right answer {a.number} does not pass:\n{result}")
+        if (result := run(exercise, a)).outcome != 'passed':
+            found.append(f"the right answer {a.number} does not pass:\n{result}")
     kills_ = kills(exercise)
     if kills_.rate < kill_rate:
-        found.append(f"the checks kill {kills_.rate:.1%} of {kills_.total} mutants; these live:\n" + '\n'.join(f"  {d}" for d in kills_.survivors))
+        found.append(f"the checks kill {kills_.rate:.1%} of {kills_.total} mutants; these live:\n"
+                     + '\n'.join(f"  {d}" for d in kills_.survivors))
     found += [f"`equivalent` lists {d!r}, which is no mutant that lives" for d in kills_.unknown]
     return found, kills_

@@ -1,5 +1,7 @@
 "A lesson made up for the tests, with a function, a method and something that it must do without"
-IMPORTS = 'from dlcourse.classroom.checks import expect\nfrom dlcourse.classroom.exercises import check, right, wrong\nimport matplotlib.pyplot as plt'
+IMPORTS = '''from dlcourse.classroom.checks import expect
+from dlcourse.classroom.exercises import check, right, wrong
+import matplotlib.pyplot as plt'''
 MASK = '''#| export
 #| exercise causal_mask level=1 importance=3 minutes=5
 def causal_mask(
@@ -23,7 +25,10 @@ wrong("flipped", lambda n: ~causal_mask(n) | torch.eye(n).bool())
 wrong("not itself", lambda n: torch.ones(n, n).bool().tril(-1))
 wrong("numbers", lambda n: torch.ones(n, n).tril())
 right(lambda n: torch.arange(n)[:,None] >= torch.arange(n))'''
-VALUE = '#| export\nclass Value:\n    def __init__(self, data, prev=()): self.data, self.grad, self.prev, self._backward = data, 0., prev, lambda: None'
+VALUE = '''#| export
+class Value:
+    def __init__(self, data, prev=()):
+        self.data, self.grad, self.prev, self._backward = data, 0., prev, lambda: None'''
 ADD = '''#| export
 #| exercise Value.__add__
 @patch
@@ -63,17 +68,35 @@ def _added(a, b):
         for v in (a, b): v.grad = v.grad + out.grad
     out._backward = backward
     return out'''
-SOFTMAX = '#| exports\n#| exercise softmax without=F.softmax,torch.softmax\ndef softmax(x):\n    "Shares"\n    e = (x - x.max()).exp()\n    return e/e.sum()'
-SOFTMAX_CHECK = '#| check softmax\n@check(hint="h")\ndef oracle(softmax):\n    "As torch."\n    x = torch.randn(5, dtype=torch.float64)*9\n' \
-                '    expect(softmax(x), F.softmax(x, 0), rtol=1e-12)'
-HEAD = ['#| default_exp transformers.tiny', ('# Tiny\n\n> Small',), '#| export\nimport torch\nimport torch.nn.functional as F\nfrom fastcore.basics import patch', IMPORTS]
-PAGE = [*HEAD, MASK, MASK_CHECK, MASK_WRONG, ('#| hint causal_mask\nStart with ones.',), VALUE, ADD, ADD_CHECK, ADD_WRONG, SOFTMAX, SOFTMAX_CHECK,
+SOFTMAX = '''#| exports
+#| exercise softmax without=F.softmax,torch.softmax
+def softmax(x):
+    "Shares"
+    e = (x - x.max()).exp()
+    return e/e.sum()'''
+SOFTMAX_CHECK = '''#| check softmax
+@check(hint="h")
+def oracle(softmax):
+    "As torch."
+    x = torch.randn(5, dtype=torch.float64)*9
+    expect(softmax(x), F.softmax(x, 0), rtol=1e-12)'''
+HEAD = ['#| default_exp transformers.tiny', ('# Tiny\n\n> Small',), '#| export\nimport '
+                                                                    'torch\nimport '
+                                                                    'torch.nn.functional as '
+                                                                    'F\nfrom fastcore.basics '
+                                                                    'import patch', IMPORTS]
+PAGE = [*HEAD, MASK, MASK_CHECK, MASK_WRONG, ('#| hint causal_mask\nStart with ones.',), VALUE, ADD,
+        ADD_CHECK, ADD_WRONG, SOFTMAX, SOFTMAX_CHECK,
         '#| export\ndef visible(n): return int(causal_mask(n).sum())', 'causal_mask(3)']
 
 
 def book(*cells):
     "A notebook; a text cell is a tuple"
     def cell(i, c):
-        if isinstance(c, tuple): return dict(cell_type='markdown', id=f'c{i}', metadata={}, source=c[0])
-        return dict(cell_type='code', id=f'c{i}', metadata={}, source=c, outputs=[dict(output_type='stream', name='stdout', text='out')], execution_count=3)
-    return dict(cells=[cell(i, c) for i, c in enumerate(cells)], metadata={}, nbformat=4, nbformat_minor=5)
+        if isinstance(c, tuple):
+            return dict(cell_type='markdown', id=f'c{i}', metadata={}, source=c[0])
+        return dict(cell_type='code', id=f'c{i}', metadata={}, source=c,
+                    outputs=[dict(output_type='stream', name='stdout', text='out')],
+                    execution_count=3)
+    return dict(cells=[cell(i, c) for i, c in enumerate(cells)], metadata={}, nbformat=4,
+                nbformat_minor=5)

@@ -1,4 +1,4 @@
-"A learner in JupyterLab: a blank, a mistake, the answer, and progress that moves; in a real browser, headless"
+"A learner in JupyterLab, in a real browser: a blank, a mistake, the answer, progress that moves"
 import json
 import os
 import secrets
@@ -17,7 +17,8 @@ from dlcourse.classroom.progress import progress
 from dlcourse.classroom.workspace import page_of
 
 NAME = 'causal_mask'
-BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))),
+               None)
 DRIVER = shutil.which('chromedriver')
 WITHIN = 40 # Seconds for a kernel to start and import torch on a busy machine
 
@@ -26,31 +27,42 @@ WITHIN = 40 # Seconds for a kernel to start and import torch on a busy machine
 def folder(tmp_path):
     "A workspace with one lesson"
     for module in ('torch', 'matplotlib', 'jupyterlab', 'selenium'):
-        pytest.importorskip(module, reason=f"{module} is not installed: pip install 'dlcourse[dev]'")
-    if not BROWSER: pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
-    if not DRIVER: pytest.skip("Chromium's driver is not installed: apt-get install chromium-driver")
+        pytest.importorskip(module,
+                            reason=f"{module} is not installed: pip install 'dlcourse[dev]'")
+    if not BROWSER:
+        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
+    if not DRIVER:
+        pytest.skip("Chromium's driver is not installed: apt-get install chromium-driver")
     return start(tmp_path/'work', lesson='attention').folder
 
 
 @pytest.fixture
 def server(folder, tmp_path):
-    "The address of a JupyterLab of its own: no settings, no kernels, no history of the machine's user"
+    "The address of a JupyterLab of its own, without settings, kernels and history of the user"
     with socket.socket() as s: s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
     home, token = tmp_path/'home', secrets.token_hex(16)
     quiet = home/'settings'/'@jupyterlab'/'apputils-extension'/'notification.jupyterlab-settings'
     quiet.parent.mkdir(parents=True)
     quiet.write_text(json.dumps(dict(fetchNews='false', checkForUpdates=False)))
     env = {k: v for k, v in os.environ.items() if not k.startswith(('JUPYTER', 'IPYTHON'))} | dict(
-        HOME=str(home), JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTER_DATA_DIR=str(home/'data'), JUPYTER_RUNTIME_DIR=str(home/'runtime'),
-        JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTER_NO_CONFIG='1', IPYTHONDIR=str(home/'ipython'), PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
+        HOME=str(home), JUPYTER_CONFIG_DIR=str(home/'config'), JUPYTER_DATA_DIR=str(home/'data'),
+        JUPYTER_RUNTIME_DIR=str(home/'runtime'),
+        JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTER_NO_CONFIG='1',
+        IPYTHONDIR=str(home/'ipython'), PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
         MPLBACKEND='agg')
-    words = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', '--ServerApp.port_retries=0',
+    words = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
+             f'--port={port}', '--ServerApp.port_retries=0',
              f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder}']
-    with open(tmp_path/'lab.log', 'w') as log, subprocess.Popen(words, env=env, cwd=folder, stdout=log, stderr=log) as lab:
+    with open(tmp_path/'lab.log', 'w') as log, subprocess.Popen(words, env=env, cwd=folder,
+                                                                stdout=log, stderr=log) as lab:
         try:
             for _ in range(200):
-                if lab.poll() is not None: pytest.fail(f"JupyterLab stopped: {(tmp_path/'lab.log').read_text()[-2000:]}")
-                try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api?token={token}', timeout=1).close(); break
+                if lab.poll() is not None:
+                    pytest.fail(f"JupyterLab stopped: {(tmp_path/'lab.log').read_text()[-2000:]}")
+                try:
+                    urllib.request.urlopen(f'http://127.0.0.1:{port}/api?token={token}',
+                                           timeout=1).close()
+                    break
                 except OSError: time.sleep(.1)
             yield f'http://127.0.0.1:{port}', token
         finally:
@@ -66,8 +78,11 @@ def browser(tmp_path, server):
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     own = f'--user-data-dir={tmp_path/"chromium"}'
-    for word in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--window-size=1300,1600', own): options.add_argument(word)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    for word in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
+                 '--window-size=1300,1600', own):
+        options.add_argument(word)
+    driver = webdriver.Chrome(options=options,
+                              service=webdriver.ChromeService(executable_path=DRIVER))
     try: yield driver
     finally: driver.quit()
 
@@ -78,20 +93,25 @@ class Page:
         address, token = server
         self.browser, self.path = browser, page
         browser.get(f'{address}/lab/tree/{page.relative_to(folder)}?token={token}&reset')
-        self.sources = [''.join(c['source']) for c in json.loads(page.read_text(encoding='utf-8'))['cells']]
-        self.wait(lambda: [x for x in self.find('.jp-Notebook-ExecutionIndicator') if x.get_attribute('data-status') == 'idle'], "no kernel started")
+        self.sources = [''.join(c['source'])
+                        for c in json.loads(page.read_text(encoding='utf-8'))['cells']]
+        self.wait(lambda: [x for x in self.find('.jp-Notebook-ExecutionIndicator')
+                           if x.get_attribute('data-status') == 'idle'], "no kernel started")
 
     def wait(self, condition, message):
         "What a condition gives as soon as it gives something"
         from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
-        return WebDriverWait(self.browser, WITHIN, .1, [WebDriverException, IndexError]).until(lambda _: condition(), message)
+        return WebDriverWait(self.browser, WITHIN, .1,
+                             [WebDriverException, IndexError]).until(lambda _: condition(), message)
 
-    def find(self, selector, inside=None): return (inside or self.browser).find_elements('css selector', selector)
+    def find(self, selector, inside=None):
+        return (inside or self.browser).find_elements('css selector', selector)
 
     def cell(self, says):
-        "The cell that says this, if it is there: JupyterLab fills a page from the top, and puts another element in a cell's place when it likes"
-        return self.find('.jp-NotebookPanel .jp-Notebook .jp-Cell')[next(i for i, s in enumerate(self.sources) if says in s)]
+        "The cell that says this, if it is there: JupyterLab fills a page from the top"
+        place = next(i for i, s in enumerate(self.sources) if says in s)
+        return self.find('.jp-NotebookPanel .jp-Notebook .jp-Cell')[place]
 
     def press(self, *keys):
         from selenium.webdriver import ActionChains
@@ -117,7 +137,8 @@ class Page:
         def number(): return self.find('.jp-InputPrompt', self.cell(says))[0].text.strip('[]: ')
         before = number()
         self.chord(Keys.SHIFT, Keys.ENTER)
-        self.wait(lambda: number().isdigit() and number() != before, f"the cell with {says!r} did not finish")
+        self.wait(lambda: number().isdigit() and number() != before,
+                  f"the cell with {says!r} did not finish")
 
     def replace_last_line(self, says, text):
         "Type over the last line of a cell"
@@ -131,7 +152,9 @@ class Page:
         "Run the line that checks; the words of its table, once it says this"
         says = f'check("{NAME}")'
         self.run(says)
-        return self.wait(lambda: self.find(f'.dlcourse-result[data-outcome="{outcome}"]', self.cell(says)), f"no result that says {outcome!r}")[0].text
+        return self.wait(lambda: self.find(f'.dlcourse-result[data-outcome="{outcome}"]',
+                                           self.cell(says)),
+                                           f"no result that says {outcome!r}")[0].text
 
     def save(self):
         from selenium.webdriver import Keys
@@ -146,7 +169,9 @@ def stands(folder): return next(s for s in progress(folder).exercises if s.exerc
 def test_a_learner_solves_an_exercise(folder, server, browser):
     exercise = find_exercise(NAME)
     page = Page(browser, folder, page_of('transformers.attention', folder), server)
-    for says in ('#| default_exp', 'import torch.nn.functional', 'from dlcourse.classroom.progress import check'): page.run(says)
+    for says in ('#| default_exp', 'import torch.nn.functional',
+                 'from dlcourse.classroom.progress import check'):
+        page.run(says)
     blank = f'Your turn: {NAME}'
 
     page.run(blank)
@@ -156,7 +181,8 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
     page.replace_last_line(blank, 'return torch.ones(n, n).bool().triu()')
     page.run(blank)
     said = page.check('failed')
-    assert '✗' in said and "the triangle is flipped" in said and "is the course's own from here" in said
+    assert '✗' in said and "the triangle is flipped" in said
+    assert "is the course's own from here" in said
     assert (stands(folder).state, stands(folder).attempts) == ('failed', 1)
 
     page.replace_last_line(blank, exercise.source.splitlines()[-1].strip())
@@ -166,7 +192,11 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
     assert (stands(folder).state, stands(folder).attempts) == ('passed', 2)
 
     page.save()
-    code = f'from dlcourse.classroom.progress import check_saved, progress; print(progress()); print(check_saved("{NAME}").outcome)'
+    code = (
+        'from dlcourse.classroom.progress import check_saved, progress\n'
+        f'print(progress())\nprint(check_saved("{NAME}").outcome)')
     env = os.environ | dict(PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
-    shown = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True, text=True)
-    assert 'causal_mask  ✓ passed  2' in shown.stdout and shown.stdout.endswith('\npassed\n'), shown.stderr
+    shown = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True,
+                           text=True)
+    assert 'causal_mask  ✓ passed  2' in shown.stdout
+    assert shown.stdout.endswith('\npassed\n'), shown.stderr

@@ -12,12 +12,17 @@ from dlcourse.classroom.values import Mismatch
 
 def test_expect_error():
     expect_error(ValueError, int, 'x', says='invalid literal')
-    with pytest.raises(Mismatch, match="expected TypeError, came ValueError: invalid"): expect_error(TypeError, int, 'x')
-    with pytest.raises(Mismatch, match="expected ValueError that says 'odd', came ValueError"): expect_error(ValueError, int, 'x', says='odd')
-    with pytest.raises(Mismatch, match="expected ValueError, came no error, but 3"): expect_error(ValueError, int, '3')
+    with pytest.raises(Mismatch, match="expected TypeError, came ValueError: invalid"):
+        expect_error(TypeError, int, 'x')
+    with pytest.raises(Mismatch, match="expected ValueError that says 'odd', came ValueError"):
+        expect_error(ValueError, int, 'x', says='odd')
+    with pytest.raises(Mismatch, match="expected ValueError, came no error, but 3"):
+        expect_error(ValueError, int, '3')
 
 
-def test_check_alone(): assert run_check(Check(lambda f: expect(f(), 1), '', False, 1.), [lambda: 1]).outcome == 'passed'
+def test_check_alone():
+    assert run_check(Check(lambda f: expect(f(), 1), '', False, 1.),
+                     [lambda: 1]).outcome == 'passed'
 
 
 def test_result_travels_as_json(mask):
@@ -27,12 +32,15 @@ def test_result_travels_as_json(mask):
 
 def test_html_is_escaped_and_says_it_in_words(mask):
     page = run(mask, 'def causal_mask(n): raise ValueError("<script>")')._repr_html_()
-    assert '<script>' not in page and '&lt;script&gt;' in page and 'scope="col"' in page and 'role="status"' in page and 'error' in page
+    assert '<script>' not in page and '&lt;script&gt;' in page and 'scope="col"' in page
+    assert 'role="status"' in page and 'error' in page
 
 
 def test_quiz():
     q = quiz("How many?", right={"15": "1+2+3+4+5"}, wrong={"10": "<b> without the diagonal"})
-    assert repr(q) == "How many?\n  a) 10\n  b) 15" and '<details><summary>15</summary>Right. 1+2+3+4+5</details>' in q._repr_html_() and '<b>' not in q._repr_html_()
+    assert repr(q) == "How many?\n  a) 10\n  b) 15"
+    assert '<details><summary>15</summary>Right. 1+2+3+4+5</details>' in q._repr_html_()
+    assert '<b>' not in q._repr_html_()
 
 
 def test_verdict(mask):
@@ -41,16 +49,26 @@ def test_verdict(mask):
 
 
 def test_checks_that_compare_nothing_are_not_checked(lesson):
-    empty = '#| check causal_mask\n@check(hint="h")\ndef nothing(causal_mask):\n    "Vacuous."\n    for row in causal_mask(0): expect(row, 1)'
+    empty = '''#| check causal_mask
+@check(hint="h")
+def nothing(causal_mask):
+    "Vacuous."
+    for row in causal_mask(0): expect(row, 1)'''
     e = lesson(*HEAD, MASK, empty)['causal_mask']
-    assert run(e, e.source).outcome == 'not checked' and 'nothing was compared' in repr(run(e, e.source)) and not passes(e, e.source)
+    assert run(e, e.source).outcome == 'not checked'
+    assert 'nothing was compared' in repr(run(e, e.source)) and not passes(e, e.source)
     assert run(lesson(*HEAD, MASK)['causal_mask'], MASK).outcome == 'not checked'
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
 def test_a_missing_gpu_is_no_success(lesson):
-    gpu = '#| check causal_mask\n@check(hint="h", gpu=True)\ndef fast(causal_mask):\n    "On a GPU."\n    expect(1, 2)'
+    gpu = '''#| check causal_mask
+@check(hint="h", gpu=True)
+def fast(causal_mask):
+    "On a GPU."
+    expect(1, 2)'''
     e = lesson(*HEAD, MASK, gpu)['causal_mask']
     assert run(e, MASK).outcome == 'not checked' and 'needs a GPU' in repr(run(e, MASK))
     both = lesson(*HEAD, MASK, MASK_CHECK, gpu)['causal_mask']
-    assert run(both, MASK).outcome == 'passed' and [c.outcome for c in run(both, MASK).claims] == ['passed', 'passed', 'not checked']
+    assert run(both, MASK).outcome == 'passed'
+    assert [c.outcome for c in run(both, MASK).claims] == ['passed', 'passed', 'not checked']

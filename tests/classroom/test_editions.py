@@ -12,20 +12,33 @@ def test_learners_page():
     nb = book(*PAGE, '#| target\nplot()', '#| quiz causal_mask\nquiz("?", right={"a": "b"})')
     page = learner_edition(nb)
     sources = [''.join(c['source']) for c in page['cells']]
-    assert sources.count('check("causal_mask")') == sources.count('check("Value.__add__")') == sources.count('check("softmax")') == 1
-    assert not any(word in source for source in sources for word in ('wrong(', 'right(', '#| hint', 'tril', '@check', 'the past is below'))
-    assert sources[3] == 'from dlcourse.classroom.exercises import check\nimport matplotlib.pyplot as plt' and sources[-1] == '#| quiz causal_mask\nquiz("causal_mask")'
-    assert sources[4] == blank(MASK, 'causal_mask') and sources[4].startswith('#| export\n#| exercise causal_mask')
-    assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']} and nb == book(*PAGE, '#| target\nplot()', '#| quiz causal_mask\nquiz("?", right={"a": "b"})')
-    assert [''.join(c['source']) for c in page['cells'] if c.get('outputs')] == ['#| target\nplot()']
-    assert {e.name: leaks(page, e) for e in lesson_of(nb, 'x').exercises} == {'causal_mask': [], 'Value.__add__': [], 'softmax': []}
-    assert 'from dlcourse.classroom.progress import check' in ''.join(learner_edition(nb, 'dlcourse.classroom.progress')['cells'][3]['source'])
+    for name in ('causal_mask', 'Value.__add__', 'softmax'):
+        assert sources.count(f'check("{name}")') == 1
+    assert not any(word in source for source in sources
+                   for word in ('wrong(', 'right(', '#| hint', 'tril', '@check',
+                                'the past is below'))
+    imports = ['from dlcourse.classroom.exercises import check', 'import matplotlib.pyplot as plt']
+    assert sources[3].splitlines() == imports
+    assert sources[-1] == '#| quiz causal_mask\nquiz("causal_mask")'
+    assert sources[4] == blank(MASK, 'causal_mask')
+    assert sources[4].startswith('#| export\n#| exercise causal_mask')
+    assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']}
+    assert nb == book(*PAGE, '#| target\nplot()',
+                      '#| quiz causal_mask\nquiz("?", right={"a": "b"})')
+    assert [''.join(c['source'])
+            for c in page['cells'] if c.get('outputs')] == ['#| target\nplot()']
+    assert {e.name: leaks(page, e) for e in lesson_of(nb, 'x').exercises} == {'causal_mask': [],
+                                                                              'Value.__add__': [],
+                                                                              'softmax': []}
+    assert 'from dlcourse.classroom.progress import check' in ''.join(learner_edition(nb,
+                                                                                      'dlcourse.classroom.progress')['cells'][3]['source'])
 
 
 def test_leaks_are_found_in_cells_and_in_outputs():
     line = 'return torch.ones(n, n, dtype=torch.bool).tril()'
     e = lesson_of(book(*PAGE), 'x').exercises[0]
-    for extra in (f'def naive(n):\n    {line}', f'#| export\ndef same(n):\n    {line}', '#| target\nx'):
+    for extra in (f'def naive(n):\n    {line}', f'#| export\ndef same(n):\n    {line}',
+                  '#| target\nx'):
         nb = book(*PAGE, extra)
         nb['cells'][-1]['outputs'] = [dict(output_type='stream', text=line)]
         assert leaks(learner_edition(nb), e) == [line]
@@ -33,5 +46,7 @@ def test_leaks_are_found_in_cells_and_in_outputs():
 
 def test_answers_of_a_submission():
     page = learner_edition(book(*PAGE))
-    page['cells'].append(dict(cell_type='code', source='#| exercise causal_mask\ndef causal_mask(n): return 1'))
-    assert answers(page)['causal_mask'].endswith('return 1') and answers(page)['softmax'] == blank(SOFTMAX, 'softmax')
+    page['cells'].append(dict(cell_type='code',
+                              source='#| exercise causal_mask\ndef causal_mask(n): return 1'))
+    assert answers(page)['causal_mask'].endswith('return 1')
+    assert answers(page)['softmax'] == blank(SOFTMAX, 'softmax')

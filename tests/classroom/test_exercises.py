@@ -26,33 +26,44 @@ def test_known_answers(lesson, name):
     found, _ = known_answers(e)
     for a in found:
         result = run(e, a)
-        assert (result.outcome, result.misconception) == (('failed', a.message) if a.kind == 'wrong' else ('passed', None)), result
+        assert (result.outcome, result.misconception) == (('failed', a.message) if a.kind == 'wrong'
+                                                          else ('passed', None)), result
     assert [a.kind for a in found] == ['wrong']*3 + ['right']
 
 
 def test_misconception_by_behaviour_not_by_text(mask):
-    same = run(mask, 'def causal_mask(n):\n    i = torch.arange(n)\n    return i[None] >= i[:,None]')
+    same = run(mask,
+               'def causal_mask(n):\n    i = torch.arange(n)\n    return i[None] >= i[:,None]')
     assert same.misconception == 'flipped' and 'hint' not in repr(same)
     other = run(mask, 'def causal_mask(n): return torch.ones(n, n).bool()')
     assert other.misconception is None and 'hint     Which half is the past?' in repr(other)
 
 
 @pytest.mark.parametrize('source, outcome, words', [
-    ('def causal_mask(n): return torch.ones(n, n).bool()', 'failed', 'expected False at [0, 1]\n      came     True\n               10 of 25 elements differ'),
+    ('def causal_mask(n): return torch.ones(n, n).bool()', 'failed',
+     'expected False at [0, 1]\n      came     True\n               10 of 25 elements differ'),
     ('def causal_mask(n): torch.ones(n, n)', 'failed', 'did you forget `return`?'),
-    ('def causal_mask(n):\n    half = n/2\n    return torch.ones(half)', 'error', 'line 3: return torch.ones(half)'),
+    ('def causal_mask(n):\n    half = n/2\n    return torch.ones(half)', 'error',
+     'line 3: return torch.ones(half)'),
     ('def causal_mask(n: return 1', 'error', 'line 1 is not Python: '),
     ('def casual_mask(n): return 1', 'error', 'the cell does not define `causal_mask`'),
     ('causal_mask = 3', 'error', 'the cell does not define `causal_mask`'),
-    ('1/0\nx = 1/0\ndef causal_mask(n): pass', 'error', 'ZeroDivisionError: division by zero\nline 2: x = 1/0'),
-    ('def causal_mask(n): return plt.f(n)', 'error', "name 'plt' is not defined; only the lesson's own cells import it: import it inside the function"),
-    ('def causal_mask(n): return helper(n)', 'error', "name 'helper' is not defined; the cell must hold all it needs"),
-    ('from dlcourse.transformers.tiny import causal_mask', 'error', "cannot import name 'causal_mask'"),
-    ('def causal_mask(n):\n    from dlcourse.transformers.tiny import causal_mask as f\n    return f(n)', 'error', 'RecursionError'),
+    ('1/0\nx = 1/0\ndef causal_mask(n): pass', 'error',
+     'ZeroDivisionError: division by zero\nline 2: x = 1/0'),
+    ('def causal_mask(n): return plt.f(n)', 'error', "name 'plt' is not defined; only the lesson's "
+                                                     "own cells import it: import it inside the "
+                                                     "function"),
+    ('def causal_mask(n): return helper(n)', 'error',
+     "name 'helper' is not defined; the cell must hold all it needs"),
+    ('from dlcourse.transformers.tiny import causal_mask', 'error',
+     "cannot import name 'causal_mask'"),
+    ('def causal_mask(n):\n    from dlcourse.transformers.tiny import causal_mask as f\n    return '
+     'f(n)', 'error', 'RecursionError'),
     ('def causal_mask(n): raise SystemExit', 'error', 'SystemExit'),
     ('raise SystemExit', 'error', 'SystemExit'),
     ('def causal_mask(n): raise NotImplementedError("Your turn: x")\nx = 1', 'not tried', 'blank'),
-    ('import math\ndef helper(n): return torch.arange(n)\ndef causal_mask(n): return helper(n)[:,None] >= helper(n)\ncausal_mask(9)/"tried out"', 'passed', ''),
+    ('import math\ndef helper(n): return torch.arange(n)\ndef causal_mask(n): return '
+     'helper(n)[:,None] >= helper(n)\ncausal_mask(9)/"tried out"', 'passed', ''),
 ])
 def test_outcomes(mask, source, outcome, words):
     result = run(mask, source)
@@ -61,32 +72,47 @@ def test_outcomes(mask, source, outcome, words):
 
 
 def test_scaffold_stands_in_for_the_blank(lesson):
-    scaffold = '#| scaffold causal_mask\ndef causal_mask(n):\n    ones = ...\n    return ones.tril()'
+    body = 'def causal_mask(n):\n    ones = ...\n    return ones.tril()'
+    scaffold = f'#| scaffold causal_mask\n{body}'
     e = lesson(*HEAD, MASK, scaffold, MASK_CHECK)['causal_mask']
-    assert e.blank == '#| export\n#| exercise causal_mask level=1 importance=3 minutes=5\ndef causal_mask(n):\n    ones = ...\n    return ones.tril()'
+    assert e.blank == f'#| export\n#| exercise causal_mask level=1 importance=3 minutes=5\n{body}'
     assert run(e, e.blank).outcome == 'not tried' == run(e, e.blank + ' # hm').outcome
-    assert run(e, e.blank.replace('...', '1')).outcome == 'error' and run(e, e.blank.replace('...', 'torch.ones(n, n).bool()')).outcome == 'passed'
+    assert run(e, e.blank.replace('...', '1')).outcome == 'error'
+    assert run(e, e.blank.replace('...', 'torch.ones(n, n).bool()')).outcome == 'passed'
 
 
-@pytest.mark.parametrize('body', ['F.softmax(x, 0)', 'torch.softmax(x, 0)', 'torch.nn.functional.softmax(x, 0)', 'getattr(F, "softmax")(x, 0)',
-                                  '__import__("torch.nn.functional").nn.functional.softmax(x, 0)', 'getattr(F, "soft" + "max")(x, 0)', 's(x, 0)'])
+@pytest.mark.parametrize('body',
+                         ['F.softmax(x, 0)', 'torch.softmax(x, 0)',
+                          'torch.nn.functional.softmax(x, 0)', 'getattr(F, "softmax")(x, 0)',
+                                  '__import__("torch.nn.functional").nn.functional.softmax(x, 0)',
+                                  'getattr(F, "soft" + "max")(x, 0)', 's(x, 0)'])
 def test_doing_without(lesson, body):
-    result = run(lesson()['softmax'], f'from torch.nn.functional import softmax as s\ndef softmax(x): return {body}' if body[0] == 's' else f'def softmax(x): return {body}')
-    assert result.outcome == 'failed' and 'It does without F.softmax, torch.softmax.' in repr(result)
-    assert torch.softmax(torch.zeros(2), 0).sum() == 1 == torch.nn.functional.softmax(torch.zeros(2), 0).sum()
+    result = run(lesson()['softmax'], f'from torch.nn.functional import softmax as s\ndef '
+                                      f'softmax(x): return {body}' if body[0] == 's'
+                                      else f'def softmax(x): return {body}')
+    assert result.outcome == 'failed'
+    assert 'It does without F.softmax, torch.softmax.' in repr(result)
+    assert torch.softmax(torch.zeros(2),
+                         0).sum() == 1 == torch.nn.functional.softmax(torch.zeros(2), 0).sum()
 
 
 def test_time_limit(mask):
     start = time.perf_counter()
-    result = run(mask, 'def causal_mask(n):\n    while True:\n        try: pass\n        except: pass', seconds=.2)
-    assert 'not done after 0.2 s' in repr(result) and 'not run after that' in repr(result) and time.perf_counter() - start < 5
+    result = run(mask, 'def causal_mask(n):\n    while True:\n        try: pass\n        except: '
+                       'pass', seconds=.2)
+    assert 'not done after 0.2 s' in repr(result) and 'not run after that' in repr(result)
+    assert time.perf_counter() - start < 5
 
 
 def test_a_check_proves_the_reference_in_the_source_notebook():
     space = dict(check=check, expect=expect)
-    exec('def f(x): return x + 1\n@check(hint="h")\ndef adds(f):\n    "Adds."\n    expect(f(1), 2)', space)
-    with pytest.raises(AssertionError, match='the reference does not pass `adds`: expected 2, came 3'): exec('f = lambda x: x + 2\ncheck(hint="h")(adds)', space)
-    with pytest.raises(AssertionError, match='nothing was compared'): exec('@check\ndef empty(f): pass', space)
+    exec('def f(x): return x + 1\n@check(hint="h")\ndef adds(f):\n    "Adds."\n    expect(f(1), 2)',
+         space)
+    with pytest.raises(AssertionError, match='the reference does not pass `adds`: expected 2, came '
+                                             '3'):
+        exec('f = lambda x: x + 2\ncheck(hint="h")(adds)', space)
+    with pytest.raises(AssertionError, match='nothing was compared'):
+        exec('@check\ndef empty(f): pass', space)
 
 
 class Shell:
@@ -105,26 +131,40 @@ class Shell:
 def page(lesson, tmp_path, monkeypatch):
     "A shell in which the made-up lesson is open"
     lesson()
-    monkeypatch.setattr(exercises, 'find_exercise', lambda name, nbs=None, lesson=None: find_exercise(name, tmp_path/'nbs', lesson))
+    monkeypatch.setattr(exercises, 'find_exercise', lambda name, nbs=None,
+                        lesson=None: find_exercise(name, tmp_path/'nbs', lesson))
     monkeypatch.setattr(exercises, 'attempted', [])
     return Shell(PAGE[0], PAGE[2], VALUE)
 
 
 def test_check_takes_the_learners_cell_and_goes_on_with_the_reference(page, mask):
     seen = []
-    exercises.attempted.append(lambda e, source, result: seen.append((e.name, source, result.outcome)))
+    exercises.attempted.append(lambda e, source,
+                               result: seen.append((e.name, source, result.outcome)))
     page.run(mask.blank); first = check_cell('causal_mask', page)
-    assert first.outcome == 'not tried' and "`causal_mask` is the course's own from here" in first.note and page.user_ns['causal_mask'](2).sum() == 3
-    page.run('def causal_mask(n): return torch.ones(n, n)'); second = check_cell('causal_mask', page)
+    assert first.outcome == 'not tried'
+    assert "`causal_mask` is the course's own from here" in first.note
+    assert page.user_ns['causal_mask'](2).sum() == 3
+    page.run('def causal_mask(n): return torch.ones(n, n)')
+    second = check_cell('causal_mask', page)
     assert second.outcome == 'failed' and page.user_ns['causal_mask'](2).sum() == 3
-    mine = '%time\n#| export\n#| exercise causal_mask\ndef causal_mask(n): return torch.arange(n)[:,None] >= torch.arange(n)\ncheck_cell_is_not_run_again = 1'
+    mine = '''%time
+#| export
+#| exercise causal_mask
+def causal_mask(n): return torch.arange(n)[:,None] >= torch.arange(n)
+check_cell_is_not_run_again = 1'''
     page.run(mine); own = page.user_ns['causal_mask']; third = check_cell('causal_mask', page)
     assert third.outcome == 'passed' and not third.note and page.user_ns['causal_mask'] is own
-    assert [(name, outcome) for name, _, outcome in seen] == [('causal_mask', 'not tried'), ('causal_mask', 'failed'), ('causal_mask', 'passed')] and seen[2][1] == mine
+    assert [(name, outcome) for name, _, outcome in seen] == [('causal_mask', 'not tried'),
+                                                              ('causal_mask', 'failed'),
+                                                              ('causal_mask', 'passed')]
+    assert seen[2][1] == mine
 
 
 def test_check_takes_the_last_cell_and_sees_one_that_is_not_python(page):
-    page.run('def causal_mask(n): return "a first try"'); page.run(MASK.replace('.tril()', '.triu()')); page.run('causal_mask(3)')
+    page.run('def causal_mask(n): return "a first try"')
+    page.run(MASK.replace('.tril()', '.triu()'))
+    page.run('causal_mask(3)')
     assert check_cell('causal_mask', page).misconception == 'flipped'
     page.run('#| exercise causal_mask\ndef causal_mask(n: return 3')
     assert 'is not Python' in check_cell('causal_mask', page).message

@@ -9,26 +9,35 @@ from dlcourse.core.errors import InputError
 
 
 def test_exercise_knows_what_belongs_to_it(mask):
-    assert (mask.id, mask.module, mask.parameter, mask.title) == ('transformers.tiny.causal_mask', 'dlcourse.transformers.tiny', 'causal_mask', 'Who may look at whom')
-    assert (mask.level, mask.importance, mask.minutes, mask.without, mask.hints) == (1, 3, 5, (), ('Start with ones.',))
+    assert (mask.id, mask.module, mask.parameter, mask.title) == ('transformers.tiny.causal_mask',
+                                                                  'dlcourse.transformers.tiny',
+                                                                  'causal_mask',
+                                                                  'Who may look at whom')
+    assert (mask.level, mask.importance, mask.minutes, mask.without) == (1, 3, 5, ())
+    assert mask.hints == ('Start with ones.',)
     assert mask.checks == (MASK_CHECK,) and mask.wrongs == (MASK_WRONG,) and mask.source == MASK
 
 
 def test_method_and_without(lesson):
     found = lesson()
-    assert found['Value.__add__'].parameter == 'Value' and found['softmax'].without == ('F.softmax', 'torch.softmax')
+    assert found['Value.__add__'].parameter == 'Value'
+    assert found['softmax'].without == ('F.softmax', 'torch.softmax')
 
 
 @pytest.mark.parametrize('cells, words', [
-    ((*HEAD, MASK, '#| check casual_mask\n1'), '`#| check casual_mask` names no exercise of 03_tiny.ipynb; there are: causal_mask'),
+    ((*HEAD, MASK, '#| check casual_mask\n1'),
+     '`#| check casual_mask` names no exercise of 03_tiny.ipynb; there are: causal_mask'),
     ((*HEAD, MASK, MASK), '`causal_mask` is the name of two exercises'),
     ((*HEAD, MASK.replace('#| export\n', '')), 'not exported; add `#| export`'),
     ((*HEAD, '#| export\n#| exercise f\ndef g(): pass'), 'does not define `f`'),
     ((*HEAD, '#| export\n#| exercise f\ndef f(:'), 'the reference is not Python'),
-    ((*HEAD, '#| export\n#| exercise 3f\ndef f(): pass'), "needs the name of a function or Class.method, got '3f'"),
+    ((*HEAD, '#| export\n#| exercise 3f\ndef f(): pass'),
+     "needs the name of a function or Class.method, got '3f'"),
     ((*HEAD, '#| export\n#| exercise\ndef f(): pass'), "got ''"),
-    ((*HEAD, '#| export\n#| exercise f weight=3\ndef f(): pass'), '`weight` is no argument of an exercise (f); there are: level, importance, minutes, without'),
-    ((*HEAD, '#| export\n#| exercise f minutes=long\ndef f(): pass'), "`minutes` must be a whole number from 1 to 240, got 'long' (f)"),
+    ((*HEAD, '#| export\n#| exercise f weight=3\ndef f(): pass'),
+     '`weight` is no argument of an exercise (f); there are: level, importance, minutes, without'),
+    ((*HEAD, '#| export\n#| exercise f minutes=long\ndef f(): pass'),
+     "`minutes` must be a whole number from 1 to 240, got 'long' (f)"),
     ((MASK,), "must open with `#| default_exp part.lesson`, got ''"),
 ])
 def test_lesson_says_what_does_not_fit(lesson, cells, words):
@@ -44,14 +53,25 @@ def test_lesson_is_read_again_when_it_changes(lesson):
 
 
 def test_find_exercise(lesson, tmp_path):
-    lesson(); lesson(*(c.replace('.tiny', '.other') if isinstance(c, str) else c for c in PAGE), name='06_transformers/04_other.ipynb')
+    lesson()
+    lesson(*(c.replace('.tiny', '.other') if isinstance(c, str) else c for c in PAGE),
+           name='06_transformers/04_other.ipynb')
     nbs = tmp_path/'nbs'
-    assert find_exercise('other.causal_mask', nbs).id == 'transformers.other.causal_mask' == find_exercise('causal_mask', nbs, 'transformers.other').id
+    assert find_exercise('other.causal_mask',
+                         nbs).id == 'transformers.other.causal_mask' == find_exercise('causal_mask',
+                                                                                      nbs,
+                                                                                      'transformers.other').id
     assert find_exercise('transformers.tiny.Value.__add__', nbs).name == 'Value.__add__'
-    with pytest.raises(InputError, match='say which: transformers.tiny.causal_mask, transformers.other.causal_mask'): find_exercise('causal_mask', nbs)
-    with pytest.raises(InputError, match='`mask` is no exercise; `dlcourse lessons` lists'): find_exercise('mask', nbs)
+    with pytest.raises(InputError, match='say which: transformers.tiny.causal_mask, '
+                                         'transformers.other.causal_mask'):
+        find_exercise('causal_mask', nbs)
+    with pytest.raises(InputError, match='`mask` is no exercise; `dlcourse lessons` lists'):
+        find_exercise('mask', nbs)
 
 
 def test_untouched(mask, lesson):
-    assert untouched(mask, mask.blank) and untouched(mask, mask.blank + '\n# let me think') and not untouched(mask, MASK)
-    assert not untouched(mask, 'def f(:') and untouched(mask, 'def causal_mask(n, other=1):\n    raise NotImplementedError("Your turn: x")')
+    assert untouched(mask, mask.blank) and untouched(mask, mask.blank + '\n# let me think')
+    assert not untouched(mask, MASK)
+    assert not untouched(mask, 'def f(:')
+    assert untouched(mask, 'def causal_mask(n, other=1):\n    raise NotImplementedError("Your '
+                           'turn: x")')

@@ -13,16 +13,19 @@ from dlcourse.core.errors import InputError
 
 
 def export(folder):
-    env = {k: v for k, v in os.environ.items() if k != 'IN_TEST'} | dict(PYTHONPATH=str(Path(__file__).resolve().parents[2]))
+    env = {k: v for k, v in os.environ.items()
+           if k != 'IN_TEST'} | dict(PYTHONPATH=str(Path(__file__).resolve().parents[2]))
     code = 'from nbdev.doclinks import nbdev_export; nbdev_export.__wrapped__()'
-    done = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True,
+                          text=True)
     assert done.returncode == 0, done.stderr
     return folder/'my_dlcourse'
 
 
 def python(folder, code):
     env = os.environ | dict(PYTHONPATH=str(Path(__file__).resolve().parents[2]))
-    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], cwd=folder, env=env,
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -30,23 +33,32 @@ def python(folder, code):
 def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
     pytest.importorskip('torch')
     from dlcourse.classroom.package import check_package
-    with pytest.raises(InputError, match="`my_dlcourse` has not been written yet; run `nbdev-export` in"): check_package(attention)
+    with pytest.raises(InputError, match="`my_dlcourse` has not been written yet; run "
+                                         "`nbdev-export` in"):
+        check_package(attention)
     project = (attention/'pyproject.toml').read_text()
     write_answer(attention)
-    write_answer(attention, '#| export\n#| exercise attend\ndef attend(q, k, v, mask=None):\n    return v +', 'attend')
+    write_answer(attention, '#| export\n#| exercise attend\ndef attend(q, k, v, mask=None):\n    '
+                            'return v +', 'attend')
     module = export(attention)/'transformers'/'attention.py'
-    assert (attention/'pyproject.toml').read_text() == project, "nbdev leaves the project file alone"
+    assert (attention/'pyproject.toml').read_text() == project, "nbdev leaves the file alone"
     text = module.read_text(encoding='utf-8')
-    assert '"Mine"' in text and "borrow('transformers.attention.causal_mask'" not in text and 'raise NotImplementedError("Your turn: rotate")' in text
+    assert '"Mine"' in text and "borrow('transformers.attention.causal_mask'" not in text
+    assert 'raise NotImplementedError("Your turn: rotate")' in text
     assert "# Your cell was not Python: invalid syntax in `return v +`\n" in text
     found = check_package(attention)
     outcomes = {r.exercise.rsplit('.')[-1]: r.outcome for r in found.results}
-    assert (outcomes['causal_mask'], outcomes['attend'], outcomes['rotate']) == ('passed', 'error', 'not tried')
+    assert (outcomes['causal_mask'], outcomes['attend'], outcomes['rotate']) == ('passed', 'error',
+                                                                                 'not tried')
     assert found.broken == {} and found.passed == 1
-    assert "the cell is not Python: invalid syntax in `return v +`" in str(found) and "there the course's own stands in" in str(found)
+    assert "the cell is not Python: invalid syntax in `return v +`" in str(found)
+    assert "there the course's own stands in" in str(found)
     json.dumps(found.to_dict())
-    code = "from my_dlcourse.transformers import attention as a; print(a.causal_mask.__doc__, a.rotate.__module__, *a.borrowed)"
-    assert python(attention, code).startswith('Mine my_dlcourse.transformers.attention transformers.attention.padding_mask transformers.attention.attend')
+    code = ("from my_dlcourse.transformers import attention as a\n"
+            "print(a.causal_mask.__doc__, a.rotate.__module__, *a.borrowed)")
+    assert python(attention, code).startswith('Mine my_dlcourse.transformers.attention '
+                                              'transformers.attention.padding_mask '
+                                              'transformers.attention.attend')
 
 
 def test_a_package_that_is_behind_or_broken_says_so(attention):
@@ -55,10 +67,13 @@ def test_a_package_that_is_behind_or_broken_says_so(attention):
     write_answer(attention, ANSWER.replace('"Mine"', 'pass') + '\n\nnothing_of_that_name')
     module = export(attention)/'transformers'/'attention.py'
     found = check_package(attention)
-    assert found.broken == {'my_dlcourse.transformers.attention': "NameError: name 'nothing_of_that_name' is not defined"}
+    assert found.broken == {'my_dlcourse.transformers.attention': "NameError: name "
+                                                                  "'nothing_of_that_name' is not "
+                                                                  "defined"}
     assert "✗ my_dlcourse.transformers.attention does not import: NameError" in str(found)
     os.utime(module, (1, 1))
-    assert "02_attention.ipynb is newer than the package: run `nbdev-export` first" in check_package(attention).results[0].note
+    note = check_package(attention).results[0].note
+    assert "02_attention.ipynb is newer than the package: run `nbdev-export` first" in note
     module.unlink()
     behind = check_package(attention).results[0]
     assert behind.outcome == 'not tried' and behind.message == "it is not in the package"
@@ -66,12 +81,16 @@ def test_a_package_that_is_behind_or_broken_says_so(attention):
 
 def test_lessons_import_each_other_from_the_learners_package(small, monkeypatch):
     from dlcourse.classroom.package import own_imports
-    source = ('from dlcourse.first.one import a\nimport dlcourse.first.one as b\nfrom dlcourse.first.ones import c\nfrom dlcourse.core.files import d\n'
+    source = ('from dlcourse.first.one import a\nimport dlcourse.first.one as b\nfrom '
+              'dlcourse.first.ones import c\nfrom dlcourse.core.files import d\n'
               'text = "from dlcourse.first.one"')
     assert own_imports(source, ['first.one', 'core.files']).splitlines() == [
-        'from my_dlcourse.first.one import a', 'import my_dlcourse.first.one as b', *source.splitlines()[2:]]
-    course(small, {'01_first/01_one': [cell('#| export\ndef a(): return 1')], '01_first/02_two': [cell('#| export\nfrom dlcourse.first.one import a')],
+        'from my_dlcourse.first.one import a', 'import my_dlcourse.first.one as b',
+        *source.splitlines()[2:]]
+    course(small, {'01_first/01_one': [cell('#| export\ndef a(): return 1')],
+                   '01_first/02_two': [cell('#| export\nfrom dlcourse.first.one import a')],
                    '02_next/01_three': [cell('#| export\nfrom dlcourse.first.two import a')]})
     folder = start('work', nbs=small).folder
     export(folder)
-    assert python(folder, 'from my_dlcourse.next.three import a; print(a.__module__)') == 'my_dlcourse.first.one'
+    code = 'from my_dlcourse.next.three import a; print(a.__module__)'
+    assert python(folder, code) == 'my_dlcourse.first.one'

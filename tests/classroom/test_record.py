@@ -29,7 +29,8 @@ def folder(attention): return attention
 def lines(folder): return folder/'.dlcourse'/'progress.jsonl'
 
 
-def events(path): return [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()[1:]]
+def events(path):
+    return [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()[1:]]
 
 
 def kept(folder): return sorted((folder/'.dlcourse'/'attic').iterdir())
@@ -136,15 +137,17 @@ def test_a_damaged_line_costs_itself_only(folder, lines, capsys, damage, left):
     before = lines.read_bytes()
     lines.write_bytes(damage(before))
     with record(folder) as found: assert len(found) == left
-    said = r'the record of your progress was damaged; it was set aside as .dlcourse/attic/\S+progress.jsonl'
-    assert re.search(said, capsys.readouterr().err) and kept(folder)[0].read_bytes() == damage(before)
+    said = r'of your progress was damaged; it was set aside as .dlcourse/attic/\S+progress.jsonl'
+    assert re.search(said, capsys.readouterr().err)
+    assert kept(folder)[0].read_bytes() == damage(before)
     attempt(folder, source='c')
     assert len(events(lines)) == left + 1 and capsys.readouterr().err == ''
 
 
 def test_a_newer_record_is_left_alone(folder, lines, capsys):
     lines.write_text('{"schema": "dlcourse/record/7"}\n{"what": "ever"}\n')
-    with pytest.raises(InputError, match="says dlcourse/record/7 .* knows dlcourse/record/1; update dlcourse"):
+    with pytest.raises(InputError, match="says dlcourse/record/7 .* knows dlcourse/record/1; "
+                                         "update dlcourse"):
         progress(folder)
     attempt(folder, source='again')
     assert 'this attempt was not recorded: `progress.jsonl` says' in capsys.readouterr().err
@@ -162,7 +165,8 @@ def test_the_database_of_an_older_course_is_read_once(folder, lines, capsys):
     attend = next(s for s in progress(folder).exercises if s.name == 'attend')
     assert attend.solution_seen and attend.state == 'not tried'
     assert not old.exists() and kept(folder)[0].read_bytes() == (OLD/'progress.db').read_bytes()
-    assert [e['kind'] for e in events(lines)] == ['attempt', 'hint', 'attempt', 'solution', 'attempt']
+    assert [e['kind'] for e in events(lines)] == ['attempt', 'hint', 'attempt', 'solution',
+                                                  'attempt']
     attempt(folder, 'failed')
     assert stands(folder).attempts == 3 and capsys.readouterr().err == ''
 
@@ -177,7 +181,8 @@ def test_a_damaged_database_of_an_older_course_is_set_aside(folder, lines, capsy
 
 def test_it_loads_nothing_heavy():
     code = ('import sys; from dlcourse.classroom import progress, layout, package\n'
-            'print([m for m in ("torch", "matplotlib", "rich", "nbdev", "IPython") if m in sys.modules])')
+            'print([m for m in ("torch", "matplotlib", "rich", "nbdev", "IPython") if m in '
+            'sys.modules])')
     env = dict(PYTHONPATH=':'.join(filter(None, sys.path)), PATH='')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)
     assert done.stdout.strip() == '[]', done.stderr

@@ -8,8 +8,10 @@ from dlcourse.classroom.trials import OutOfTime, error_line, time_limit, written
 
 
 @pytest.mark.parametrize('source, without, found', [
-    ('x.softmax(0)', ('F.softmax',), []), ('x.softmax(0)', ('softmax',), ['softmax']), ('[i for i in x]', ('for',), ['for']), ('while x: pass', ('for', 'while'), ['while']),
-    ('import torch as t\nt.softmax(x)', ('torch.softmax',), ['torch.softmax']), ('softmax = 1', ('F.softmax',), []),
+    ('x.softmax(0)', ('F.softmax',), []), ('x.softmax(0)', ('softmax',), ['softmax']),
+    ('[i for i in x]', ('for',), ['for']), ('while x: pass', ('for', 'while'), ['while']),
+    ('import torch as t\nt.softmax(x)', ('torch.softmax',), ['torch.softmax']),
+    ('softmax = 1', ('F.softmax',), []),
 ])
 def test_what_stands_in_the_text(source, without, found): assert written(source, without) == found
 
@@ -44,5 +46,7 @@ def test_time_that_is_up_in_a_callback_of_the_collector_waits_for_its_end():
 def test_an_exception_in_short():
     class Odd(Exception):
         def __str__(self): raise ValueError
-    assert error_line(ValueError('x'*1000), 10) == 'ValueError: xxxxxxxx …' and error_line(KeyError('a')) == "KeyError: 'a'"
-    assert error_line(ValueError()) == 'ValueError' and error_line(Odd()) == 'Odd: (its text cannot be had)'
+    assert error_line(ValueError('x'*1000), 10) == 'ValueError: xxxxxxxx …'
+    assert error_line(KeyError('a')) == "KeyError: 'a'"
+    assert error_line(ValueError()) == 'ValueError'
+    assert error_line(Odd()) == 'Odd: (its text cannot be had)'

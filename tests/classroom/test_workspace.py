@@ -23,7 +23,9 @@ from dlcourse.core.errors import InputError
 
 def test_a_workspace_is_found_from_below_and_from_beside(tmp_path, small, monkeypatch):
     assert find_workspace() is None
-    with pytest.raises(InputError, match="is no workspace; `dlcourse start` makes one, or go to yours"): workspace()
+    with pytest.raises(InputError, match="is no workspace; `dlcourse start` makes one, or go to "
+                                         "yours"):
+        workspace()
     done = start(nbs=small)
     assert done.folder == tmp_path/'dlcourse-work' and done.first.name == '01_one.ipynb'
     assert workspace() == done.folder and find_workspace() is None, "from beside"
@@ -34,9 +36,13 @@ def test_a_workspace_is_found_from_below_and_from_beside(tmp_path, small, monkey
 
 
 @pytest.mark.parametrize('choice, found', [
-    (dict(), ['first.one', 'first.two', 'next.three']), (dict(part='first'), ['first.one', 'first.two']), (dict(part='01_first'), ['first.one', 'first.two']),
-    (dict(part='2'), ['next.three']), (dict(part='02'), ['next.three']), (dict(lesson='two'), ['first.two']), (dict(lesson='first.two'), ['first.two']),
-    (dict(lesson='01.02'), ['first.two']), (dict(lesson='02_two'), ['first.two']), (dict(part='first', lesson='two'), ['first.two'])])
+    (dict(), ['first.one', 'first.two', 'next.three']),
+    (dict(part='first'), ['first.one', 'first.two']),
+    (dict(part='01_first'), ['first.one', 'first.two']),
+    (dict(part='2'), ['next.three']), (dict(part='02'), ['next.three']),
+    (dict(lesson='two'), ['first.two']), (dict(lesson='first.two'), ['first.two']),
+    (dict(lesson='01.02'), ['first.two']), (dict(lesson='02_two'), ['first.two']),
+    (dict(part='first', lesson='two'), ['first.two'])])
 def test_any_part_or_lesson_can_be_taken_alone(small, choice, found):
     done = start('work', nbs=small, **choice)
     assert list(done.added) == found == list(pages(done.folder)), choice
@@ -59,10 +65,12 @@ def test_the_saved_answer_is_the_marked_cell_or_else_the_last_that_defines_it(at
     assert saved_answer(mask, attention) == mask.blank
     write_answer(attention)
     assert saved_answer(mask, attention) == ANSWER
-    change(page_of(LESSON, attention), lambda nb: nb['cells'].append(cell('def causal_mask(n): return "a try"')))
+    change(page_of(LESSON, attention), lambda nb: nb['cells'].append(cell('def causal_mask(n): '
+                                                                          'return "a try"')))
     assert saved_answer(mask, attention) == ANSWER, "the marked one"
     write_answer(attention, ANSWER.split('\n', 2)[2])
-    assert saved_answer(mask, attention) == 'def causal_mask(n): return "a try"', "nothing is marked"
+    assert saved_answer(mask,
+                        attention) == 'def causal_mask(n): return "a try"', "nothing is marked"
 
 
 def test_lost_renamed_copied_and_damaged_pages(attention):
@@ -70,18 +78,24 @@ def test_lost_renamed_copied_and_damaged_pages(attention):
     shutil.copy(page, page.with_name('02_attention-Copy1.ipynb'))
     assert page_of(LESSON, attention) == page, "the original counts"
     page.rename(page.with_name('mine.ipynb'))
-    with pytest.raises(InputError, match=r"`transformers.attention` stands in several notebooks: .*Copy1.ipynb, .*mine.ipynb; keep one below nbs"):
+    with pytest.raises(InputError, match=r"`transformers.attention` stands in several notebooks: "
+                                         r".*Copy1.ipynb, .*mine.ipynb; keep one below nbs"):
         page_of(LESSON, attention)
     page.with_name('02_attention-Copy1.ipynb').unlink()
     assert page_of(LESSON, attention).name == 'mine.ipynb'
     page.with_name('mine.ipynb').unlink()
-    with pytest.raises(InputError, match="is not in the workspace .*; `dlcourse start --lesson transformers.attention` brings it, or move it back below nbs"):
+    with pytest.raises(InputError, match="is not in the workspace .*; `dlcourse start --lesson "
+                                         "transformers.attention` brings it, or move it back below "
+                                         "nbs"):
         saved_answer(mask, attention)
     page.write_text('{"cells": [')
-    with pytest.raises(InputError, match=r"`.*02_attention.ipynb` is not a notebook: .*open it in Jupyter and save it again"): saved_answer(mask, attention)
+    with pytest.raises(InputError, match=r"`.*02_attention.ipynb` is not a notebook: .*open it in "
+                                         r"Jupyter and save it again"):
+        saved_answer(mask, attention)
     page.write_text('')
     with pytest.raises(InputError, match="is not a notebook"): put_back(mask, attention)
-    assert start(attention, lesson='attention').added == () and page.read_text() == '', "nothing that is there is written over"
+    assert start(attention, lesson='attention').added == ()
+    assert page.read_text() == '', "nothing that is there is written over"
     page.unlink()
     assert start(attention, lesson='attention').added == (LESSON,)
 
@@ -89,10 +103,13 @@ def test_lost_renamed_copied_and_damaged_pages(attention):
 def test_a_lost_cell(attention):
     mask = find_exercise('causal_mask')
     change(attention/PLACE, lambda nb: nb['cells'].remove(answer_cell(nb, mask)))
-    with pytest.raises(InputError, match="`causal_mask` has no cell in nbs/07_transformers/02_attention.ipynb; `dlcourse reset causal_mask` puts it back"):
+    with pytest.raises(InputError, match="`causal_mask` has no cell in "
+                                         "nbs/07_transformers/02_attention.ipynb; `dlcourse reset "
+                                         "causal_mask` puts it back"):
         saved_answer(mask, attention)
     assert put_back(mask, attention) == (attention/PLACE, None)
-    sources = [''.join(c['source']) for c in json.loads((attention/PLACE).read_text(encoding='utf-8'))['cells']]
+    sources = [''.join(c['source'])
+               for c in json.loads((attention/PLACE).read_text(encoding='utf-8'))['cells']]
     assert sources[sources.index('check("causal_mask")') - 1] == mask.blank
 
 
@@ -101,21 +118,29 @@ def test_reset_puts_the_blank_back_and_keeps_the_answer(attention):
     before = json.loads((attention/PLACE).read_text(encoding='utf-8'))
     write_answer(attention)
     for c in ('check("causal_mask")', ANSWER):
-        change(attention/PLACE, lambda nb, c=c: next(x for x in nb['cells'] if ''.join(x['source']) == c).update(outputs=[{}], execution_count=3))
+        change(attention/PLACE, lambda nb,
+               c=c: next(x for x in nb['cells'] if ''.join(x['source']) == c).update(outputs=[{}],
+                                                                                     execution_count=3))
     page, kept = put_back(mask, attention)
-    assert kept.read_text(encoding='utf-8') == ANSWER and kept.parent == attention/'.dlcourse'/'attic'
+    assert kept.read_text(encoding='utf-8') == ANSWER
+    assert kept.parent == attention/'.dlcourse'/'attic'
     assert json.loads(page.read_text(encoding='utf-8')) == before, "old outputs are gone, too"
     assert put_back(mask, attention)[1] is None, "a blank is not kept"
 
 
 def test_names_may_be_short_and_nearly_right(attention):
-    for name in ('causal_mask', 'attention.causal_mask', 'transformers.attention.causal_mask'): assert exercise_named(name, attention).name == 'causal_mask'
-    with pytest.raises(InputError, match="`casual_mask` is no exercise; did you mean `causal_mask`?"): exercise_named('casual_mask', attention)
-    with pytest.raises(InputError, match="`qqqqq` is no exercise; `dlcourse lessons` lists"): exercise_named('qqqqq')
+    for name in ('causal_mask', 'attention.causal_mask', 'transformers.attention.causal_mask'):
+        assert exercise_named(name, attention).name == 'causal_mask'
+    with pytest.raises(InputError,
+                       match="`casual_mask` is no exercise; did you mean `causal_mask`?"):
+        exercise_named('casual_mask', attention)
+    with pytest.raises(InputError, match="`qqqqq` is no exercise; `dlcourse lessons` lists"):
+        exercise_named('qqqqq')
 
 
 def test_of_two_exercises_of_one_name_the_one_in_the_workspace_is_meant(small, monkeypatch):
-    task = [cell('#| export\n#| exercise f\ndef f(): return 1'), cell('#| check f\n@check(hint="")\ndef one(f): expect(f(), 1)')]
+    task = [cell('#| export\n#| exercise f\ndef f(): return 1'),
+            cell('#| check f\n@check(hint="")\ndef one(f): expect(f(), 1)')]
     course(small, {'03_a/01_this': task, '04_b/01_that': task})
     monkeypatch.setattr('dlcourse.classroom.lessons.project_path', lambda *parts: small)
     with pytest.raises(InputError, match="several lessons"): exercise_named('f')

@@ -4,10 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from cli.runs import dlcourse as command
 
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.workspace import answer_cell, page_of
 from dlcourse.cli.app import main
+from dlcourse.cli.learn import course_lessons
 
 
 @pytest.fixture
@@ -22,21 +24,25 @@ def dlcourse(monkeypatch, capsys):
 
 
 def write(body):
-    path, mask = page_of('transformers.attention', Path('dlcourse-work').resolve()), find_exercise('causal_mask')
+    path, mask = page_of('transformers.attention',
+                         Path('dlcourse-work').resolve()), find_exercise('causal_mask')
     nb = json.loads(path.read_text(encoding='utf-8'))
-    answer_cell(nb, mask)['source'] = mask.blank.replace('raise NotImplementedError("Your turn: causal_mask")', body)
+    answer_cell(nb, mask)['source'] = mask.blank.replace('raise NotImplementedError("Your turn: '
+                                                         'causal_mask")', body)
     path.write_text(json.dumps(nb), encoding='utf-8')
 
 
 def test_from_start_to_the_first_pass(dlcourse, monkeypatch):
     pytest.importorskip('torch')
     code, out, _ = dlcourse('start', '--lesson', 'attention')
-    assert code == 0 and 'laid out: transformers.attention' in out and 'Next: dlcourse lab dlcourse-work' in out and out.rstrip().endswith('02_attention.ipynb')
+    assert code == 0 and 'laid out: transformers.attention' in out
+    assert 'Next: dlcourse lab dlcourse-work' in out and out.rstrip().endswith('02_attention.ipynb')
     code, out, _ = dlcourse('check', 'causal_mask')
     assert code == 1 and 'not tried' in out
     write('return torch.ones(n, n).bool().triu()')
     code, out, _ = dlcourse('check', 'causal_mask')
-    assert code == 1 and '✗ No position sees a later one.' in out and 'the triangle is flipped' in out
+    assert code == 1 and '✗ No position sees a later one.' in out
+    assert 'the triangle is flipped' in out
     code, out, _ = dlcourse('hint', 'causal_mask', '--json')
     assert code == 0 and json.loads(out)['texts'][0].startswith('Hint 1 of')
     write('return torch.ones(n, n).bool().tril()')
@@ -50,19 +56,34 @@ def test_from_start_to_the_first_pass(dlcourse, monkeypatch):
     assert code == 0 and 'is blank again' in out and '.dlcourse/attic' in out
     code, out, _ = dlcourse('progress', '--json')
     mask = json.loads(out)['lessons'][0]['exercises'][0]
-    assert (mask['state'], mask['solution_seen'], mask['resets'], mask['attempts']) == ('not tried', True, 1, 2) and mask['passed_at']
+    assert (mask['state'], mask['solution_seen'], mask['resets'], mask['attempts']) == ('not tried',
+                                                                                        True, 1, 2)
+    assert mask['passed_at']
 
 
 @pytest.mark.parametrize('words, says', [
-    (['progress'], 'is no workspace; `dlcourse start` makes one'), (['start', '--part', 'vison'], '`vison` is no part of the course'),
-    (['check'], 'needs the name of an exercise or --package'), (['check', 'causal_mask', '--folder', '.'], 'is no workspace')])
+    (['progress'], 'is no workspace; `dlcourse start` makes one'),
+    (['start', '--part', 'vison'], '`vison` is no part of the course'),
+    (['check'], 'needs the name of an exercise or --package'),
+    (['check', 'causal_mask', '--folder', '.'], 'is no workspace')])
 def test_what_goes_wrong_is_one_line_and_exit_2(dlcourse, words, says):
     code, out, err = dlcourse(*words)
-    assert code == 2 and says in err and err.startswith('dlcourse: ') and err.count('\n') == 1 and not out
+    assert code == 2 and says in err and err.startswith('dlcourse: ') and err.count('\n') == 1
+    assert not out
 
 
 def test_names_are_suggested_and_lost_pages_explained(dlcourse):
     dlcourse('start', '--lesson', 'attention', '--json')
     assert 'did you mean `causal_mask`?' in dlcourse('check', 'casual_mask')[2]
     shutil.rmtree('dlcourse-work/nbs')
-    assert '`dlcourse start --lesson transformers.attention` brings it' in dlcourse('reset', 'causal_mask')[2]
+    assert '`dlcourse start --lesson transformers.attention` brings it' in dlcourse('reset',
+                                                                                    'causal_mask')[2]
+
+
+def test_lessons_are_in_the_order_of_the_course():
+    found = course_lessons()
+    order = [(x['part_number'], x['number']) for x in found]
+    assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
+    assert json.loads(command('lessons', '--json')[1]) == found
+    assert found[0]['module'].startswith('dlcourse.core.')
+    assert {'dlcourse.core.settings', 'dlcourse.grading.grading'} <= {x['module'] for x in found}

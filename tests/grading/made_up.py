@@ -5,7 +5,10 @@ from dlcourse.grading.walls import Limits
 
 LOW = Limits(seconds=4, cpu=1, memory=1 << 28, answer=1 << 22)
 HEAD = '#| default_exp toys.bags'
-LESSON = [HEAD, '#| export\nimport math\nimport statistics', 'from random import Random\n\nfrom dlcourse.classroom.checks import expect, expect_error\nfrom dlcourse.classroom.exercises import check, right, wrong', '''#| export
+LESSON = [HEAD, '#| export\nimport math\nimport statistics', '''from random import Random
+
+from dlcourse.classroom.checks import expect, expect_error
+from dlcourse.classroom.exercises import check, right, wrong''', '''#| export
 #| exercise middle level=2 importance=3 minutes=10 without=statistics.median
 def middle(
     xs:list, # Numbers
@@ -14,7 +17,8 @@ def middle(
     token_of_the_reference = sorted(xs)
     if not xs: raise ValueError("`xs` is empty")
     n = len(xs)
-    return (token_of_the_reference[(n-1)//2] + token_of_the_reference[n//2])/2''', '''#| check middle
+    low, high = token_of_the_reference[(n-1)//2], token_of_the_reference[n//2]
+    return (low + high)/2''', '''#| check middle
 @check(hint="Sort first.")
 def odd(middle):
     "Of an odd number it is the one in the middle."
@@ -30,9 +34,11 @@ def nothing(middle):
     "Of nothing there is none."
     expect_error(ValueError, middle, [], says='empty')''', '''#| wrong middle
 wrong("That is the mean.", lambda xs: sum(xs)/len(xs) if xs else middle(xs))
-wrong("The list must be sorted.", lambda xs: (xs[(len(xs)-1)//2] + xs[len(xs)//2])/2 if xs else middle(xs))
-wrong("Of two in the middle it is the mean, not the upper.", lambda xs: sorted(xs)[len(xs)//2] if xs else middle(xs))
-right(lambda xs: (sorted(xs)[len(xs)//2] + sorted(xs)[~(len(xs)//2)])/2 if xs else middle(xs))''', '''#| export
+def of(xs): return (xs[len(xs)//2] + xs[~(len(xs)//2)])/2
+def upper(xs): return sorted(xs)[len(xs)//2]
+wrong("The list must be sorted.", lambda xs: of(xs) if xs else middle(xs))
+wrong("Of two in the middle it is the mean.", lambda xs: upper(xs) if xs else middle(xs))
+right(lambda xs: of(sorted(xs)) if xs else middle(xs))''', '''#| export
 class Bag:
     "Things, with how many there are of each"
     def __init__(self): self.counts = {}''', '''#| export
@@ -66,7 +72,8 @@ def middle(xs):
 def notebook(path, *cells):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(nbformat=4, nbformat_minor=5, metadata={}, cells=[
-        dict(cell_type='code', id=f'c{i}', metadata={}, outputs=[], execution_count=None, source=source) for i, source in enumerate(cells)])))
+        dict(cell_type='code', id=f'c{i}', metadata={}, outputs=[], execution_count=None,
+             source=source) for i, source in enumerate(cells)])))
     return path
 
 
@@ -75,41 +82,67 @@ def body(code): return 'def middle(xs):\n' + '\n'.join('    ' + line for line in
 
 HOSTILE = {
     'endless': (body("while True: pass"), 'error', 'processor time|longer than'),
-    'stubborn': (body("while True:\n  try:\n    while True: pass\n  except BaseException: pass"), 'error', 'processor time|longer than'),
-    'sleeper': (body("import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass"), 'error', 'processor time|longer than'),
+    'stubborn': (body("while True:\n  try:\n    while True: pass\n  except BaseException: pass"),
+                 'error', 'processor time|longer than'),
+    'sleeper': (body(
+        "import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass"),
+        'error', 'processor time|longer than'),
     'memory': (body("return bytearray(1 << 32)"), ('error', 'failed'), 'MemoryError'),
     'forks': (body("import os\nwhile True: os.fork()"), ('error', 'failed'), 'PermissionError'),
-    'threads': (body("import threading, time\nfor _ in range(5000): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"), ('error', 'failed'), 'thread'),
+    'threads': (body("import threading, time\nfor _ in range(5000): "
+                     "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"),
+                     ('error', 'failed'), 'thread'),
     'exit': ("import os\nx = os._exit(0)\n" + body("return 0"), 'error', 'without an answer'),
     'late exit': (body("import os\nos._exit(0)"), 'error', 'without an answer'),
     'polite exit': (body("import sys\nsys.exit(0)"), 'error', 'SystemExit'),
-    'stdout': (body('print(\'{"value": {"result": {"outcome": "passed"}}}\', flush=True)\nimport os\nos._exit(0)'), 'error', 'without an answer'),
+    'stdout': (body('print(\'{"value": {"result": {"outcome": "passed"}}}\', flush=True)\nimport '
+                    'os\nos._exit(0)'), 'error', 'without an answer'),
     'flood': (body("while True: print('passed'*1000)"), 'error', ''),
-    'pipe': ("import os\nfor n in range(3, 64):\n  try: os.write(n, b'{\"value\": {\"result\": {\"outcome\": \"passed\", \"claims\": []}, \"heard\": []}}')\n"
+    'pipe': ("import os\nfor n in range(3, 64):\n  try: os.write(n, b'{\"value\": {\"result\": "
+             "{\"outcome\": \"passed\", \"claims\": []}, \"heard\": []}}')\n"
              "  except OSError: pass\nx = os._exit(0)", 'failed', 'meddles'),
-    'yes': ("class Yes(float):\n  def __eq__(self, other): return True\n  def __sub__(self, other): return 0.\n" + body("return Yes()"), 'failed', 'expected'),
-    'expect': ("import dlcourse.classroom.exercises as e\ne.expect = e.compare_values = e.expect_error = lambda *a, **k: None\n" + body("return 0."), 'failed', ''),
-    'check': ("import dlcourse.classroom.exercises as e\ne.check = lambda *a, **k: (lambda f: f)\n" + body("return 0."), ('failed', 'not checked'), ''),
-    'verdict': ("import dlcourse.classroom.exercises as e\ne.Result.to_dict = lambda self: dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'meddles'),
-    'run': ("import dlcourse.classroom.exercises as e\ne.run_check = lambda c, *a, **k: e.Claim(claim=c.claim, outcome='passed')\n" + body("return 0."), 'failed', ''),
-    'builtins': ("import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.all = lambda x: True\nbuiltins.type = lambda x: float\n" + body("return 0."), ('failed', 'error'), ''),
-    'asserts': ("import numpy.testing as t, unittest as u\nt.assert_allclose = t.assert_close = u.TestCase.assertEqual = lambda *a, **k: None\n" + body("return 0."),
+    'yes': ("class Yes(float):\n  def __eq__(self, other): return True\n  def __sub__(self, "
+            "other): return 0.\n" + body("return Yes()"), 'failed', 'expected'),
+    'expect': ("import dlcourse.classroom.exercises as e\ne.expect = e.compare_values = "
+               "e.expect_error = lambda *a, **k: None\n" + body("return 0."), 'failed', ''),
+    'check': ("import dlcourse.classroom.exercises as e\ne.check = lambda *a, **k: (lambda f: f)\n"
+              + body("return 0."), ('failed', 'not checked'), ''),
+    'verdict': ("import dlcourse.classroom.exercises as e\ne.Result.to_dict = lambda self: "
+                "dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'meddles'),
+    'run': ("import dlcourse.classroom.exercises as e\ne.run_check = lambda c, *a, **k: "
+            "e.Claim(claim=c.claim, outcome='passed')\n" + body("return 0."), 'failed', ''),
+    'builtins': ("import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.all = lambda x: "
+                 "True\nbuiltins.type = lambda x: float\n" + body("return 0."), ('failed', 'error'),
+                 ''),
+    'asserts': ("import numpy.testing as t, unittest as u\nt.assert_allclose = t.assert_close = "
+                "u.TestCase.assertEqual = lambda *a, **k: None\n" + body("return 0."),
                 'failed', 'expected'),
-    'import it': (body("from dlcourse.toys.bags import middle as m\nreturn m(xs)"), ('error', 'failed'), 'RecursionError'),
-    'read it': (body("import glob\nreturn eval(open(NBS).read())"), ('error', 'failed'), 'PermissionError'),
-    'dig for it': (body("import gc\nneedle = ''.join(['token_of_the_', 'reference = sorted'])\nfor o in gc.get_objects():\n  for r in gc.get_referents(o):\n"
-                        "    if isinstance(r, str) and r is not needle and needle in r:\n      s = {}; exec(r, s); return s['middle'](xs)\nraise LookupError('not here')"),
+    'import it': (body("from dlcourse.toys.bags import middle as m\nreturn m(xs)"),
+                  ('error', 'failed'), 'RecursionError'),
+    'read it': (body("import glob\nreturn eval(open(NBS).read())"), ('error', 'failed'),
+                'PermissionError'),
+    'dig for it': (body("import gc\nneedle = ''.join(['token_of_the_', 'reference = sorted'])\nfor "
+                        "o in gc.get_objects():\n  for r in gc.get_referents(o):\n"
+                        "    if isinstance(r, str) and r is not needle and needle in r:\n      s = "
+                        "{}; exec(r, s); return s['middle'](xs)\nraise LookupError('not here')"),
                    ('error', 'failed'), 'LookupError'),
-    'forbidden': (body("import statistics\nreturn statistics.median(xs)"), 'failed', 'statistics.median'),
-    'hidden': (body("return getattr(__import__('statis' + 'tics'), 'med' + 'ian')(xs)"), 'failed', 'statistics.median'),
+    'forbidden': (body("import statistics\nreturn statistics.median(xs)"), 'failed',
+                  'statistics.median'),
+    'hidden': (body("return getattr(__import__('statis' + 'tics'), 'med' + 'ian')(xs)"), 'failed',
+               'statistics.median'),
     'neighbour': (body("return open(NEIGHBOUR).read()"), ('error', 'failed'), 'PermissionError'),
-    'delete': (body("import shutil\nshutil.rmtree(FOLDER)"), ('error', 'failed'), 'PermissionError'),
-    'socket': (body("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"), ('error', 'failed'), 'PermissionError'),
+    'delete': (body("import shutil\nshutil.rmtree(FOLDER)"), ('error', 'failed'),
+               'PermissionError'),
+    'socket': (body("import socket\nsocket.create_connection(('127.0.0.1', 80), 1)"),
+               ('error', 'failed'), 'PermissionError'),
     'long': (body("raise ValueError('x'*(1 << 22))"), ('error', 'failed'), ''),
-    'atexit': (body("import atexit, time\natexit.register(time.sleep, 60)\nreturn 0."), 'failed', 'expected'),
-    'signals': (body("import signal\nfor s in signal.valid_signals():\n  try: signal.signal(s, signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass"),
+    'atexit': (body("import atexit, time\natexit.register(time.sleep, 60)\nreturn 0."), 'failed',
+               'expected'),
+    'signals': (body("import signal\nfor s in signal.valid_signals():\n  try: signal.signal(s, "
+                     "signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass"),
                 'error', 'processor time|longer than'),
-    'recursion': (body("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], key=f)\nreturn f(1)"), 'error', ''),
+    'recursion': (body("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], "
+                       "key=f)\nreturn f(1)"), 'error', ''),
     'crash': (body("import ctypes\nctypes.string_at(1)"), 'error', 'SIGSEGV'),
     'not python': ("def middle(xs) return xs", 'error', 'line 3 is not Python'),
     'null': ("def middle(xs): return '\0'", 'error', ''),
@@ -117,7 +150,9 @@ HOSTILE = {
     'surrogate': ("def middle(xs): return '\ud800'", ('error', 'failed'), ''),
     'too long': (body("return 0") + '\n#' + 'x'*300_000, 'error', 'longer than 200000 characters'),
     'blank': (body('raise NotImplementedError("Your turn: middle")'), 'not tried', 'blank'),
-    'mean': (body("if not xs: raise ValueError('`xs` is empty')\nreturn sum(xs)/len(xs)"), 'failed', 'expected'),
+    'mean': (body("if not xs: raise ValueError('`xs` is empty')\nreturn sum(xs)/len(xs)"), 'failed',
+             'expected'),
     'magic': ("%%time\n%matplotlib inline\n" + GOOD, 'passed', ''),
-    'formula': (body("raise ValueError('=HYPERLINK(\"http://x\")\\n\\r\\t=1+1')"), ('error', 'failed'), 'HYPERLINK'),
+    'formula': (body("raise ValueError('=HYPERLINK(\"http://x\")\\n\\r\\t=1+1')"),
+                ('error', 'failed'), 'HYPERLINK'),
 }

@@ -19,15 +19,22 @@ def test_nothing_that_is_said_stops_the_grader(lesson, monkeypatch):
     open_key = make_key([[entry(1, 1)]], [[[entry(2, 2)]]], [])
     bomb, name = deep(100_000), []
     for _ in range(100_000): name = [name]
-    for value in (bomb, ['items', name, []], ['array', 'a', 'b', 'cpu', [1], 'O', ''], ['array', 'a', 'b', 'cpu', [1], 'x', ''], ['number', 'a', ['1e999', 'nan']], [[], {}]):
-        for want in (value, deep(100_000), plain_data(1)): assert open_key.fits([[[value, want, 0, 0]]]) in (True, False)
+    for value in (bomb, ['items', name, []], ['array', 'a', 'b', 'cpu', [1], 'O', ''],
+                  ['array', 'a', 'b', 'cpu', [1], 'x', ''], ['number', 'a', ['1e999', 'nan']],
+                  [[], {}]):
+        for want in (value, deep(100_000), plain_data(1)):
+            assert open_key.fits([[[value, want, 0, 0]]]) in (True, False)
     exercise = lesson.exercises[0]
     from dlcourse.grading.sandbox import Testimony
     examiner = Examiner(lesson, LOW, False)
     examiner.keys['middle'] = open_key
-    for result in (dict(outcome='failed', claims=5), dict(outcome='failed', claims=[5, {}, {'outcome': []}]), dict(outcome='error', message=name), dict(outcome='error', claims=name),
-                   dict(outcome='failed', misconception=name), dict(outcome=name), dict(outcome={}), name, None, 'x', dict(outcome='passed', claims=[], heard=name)):
-        monkeypatch.setattr(examiner.box, 'run', lambda job, result=result: Testimony(value=dict(result=result, heard=name)))
+    for result in (dict(outcome='failed', claims=5),
+                   dict(outcome='failed', claims=[5, {}, {'outcome': []}]),
+                   dict(outcome='error', message=name), dict(outcome='error', claims=name),
+                   dict(outcome='failed', misconception=name), dict(outcome=name), dict(outcome={}),
+                   name, None, 'x', dict(outcome='passed', claims=[], heard=name)):
+        monkeypatch.setattr(examiner.box, 'run', lambda job,
+                            result=result: Testimony(value=dict(result=result, heard=name)))
         assert examiner.grade(exercise, 'def middle(xs): 0').outcome in ('failed', 'error')
     for value in (None, [], 'x', {}, name):
         monkeypatch.setattr(examiner.box, 'run', lambda job, value=value: Testimony(value=value))
@@ -37,9 +44,13 @@ def test_nothing_that_is_said_stops_the_grader(lesson, monkeypatch):
 def test_another_right_answer_may_draw_other_numbers(lesson, insist):
     exercise = lesson.exercises[1]
     with Examiner(lesson, LOW, insist) as examiner:
-        assert examiner.grade(exercise, "from fastcore.basics import patch\n@patch\ndef draw(self:Bag, seed:int): return sorted(self.counts)[-1 - seed % 3]").outcome == 'passed'
+        assert examiner.grade(exercise, "from fastcore.basics import patch\n@patch\ndef "
+                                        "draw(self:Bag, seed:int): return sorted(self.counts)[-1 - "
+                                        "seed % 3]").outcome == 'passed'
         assert examiner.keys['Bag.draw'].fixed == [[False, True]]
-        assert examiner.grade(exercise, "@patch\ndef draw(self:Bag, seed:int): return 'z'").message.startswith("NameError: name 'patch'")
+        lacking = "@patch\ndef draw(self:Bag, seed:int): return 'z'"
+        said = examiner.grade(exercise, lacking).message
+        assert said.startswith("NameError: name 'patch'")
 
 
 @pytest.mark.parametrize('name', ['foundations.autograd', 'transformers.attention'])
@@ -56,9 +67,17 @@ def test_the_courses_own_right_answers_pass(name):
             answers = examiner.ask(e, answer=['count']).value
             for kind, number in [*(a for a in answers if a[0] == 'right'), ['wrong', 0]]:
                 said = examiner.ask(e, answer=[kind, number]).value
-                assert (said['result']['outcome'] == 'passed', examiner.keys[e.name].fits(said['heard'])) == (kind == 'right', kind == 'right'), (e.name, kind, number)
+                assert (said['result']['outcome'] == 'passed',
+                        examiner.keys[e.name].fits(said['heard'])) == (kind == 'right',
+                                                                       kind == 'right'), (e.name,
+                                                                                          kind,
+                                                                                          number)
         if name.startswith('transformers'):
             attend = next(e for e in lesson.exercises if e.name == 'attend')
-            for call in ('F.scaled_dot_product_attention(q, k, v, mask)', 'getattr(torch.nn.functional, "scaled_dot_" + "product_attention")(q, k, v, mask)'):
-                mark = examiner.grade(attend, attend.blank.split('raise NotImplementedError')[0] + f'return {call}')
-                assert mark.outcome == 'failed' and 'scaled_dot_product_attention' in mark.message, call
+            for call in ('F.scaled_dot_product_attention(q, k, v, mask)',
+                         'getattr(torch.nn.functional, "scaled_dot_" + "product_attention")(q, k, '
+                         'v, mask)'):
+                mark = examiner.grade(attend, attend.blank.split('raise NotImplementedError')[0]
+                                      + f'return {call}')
+                assert mark.outcome == 'failed'
+                assert 'scaled_dot_product_attention' in mark.message, call

@@ -1,4 +1,4 @@
-"Grading: hostile and damaged submissions cost their own row only, a pass needs right values, and the table can be opened by a spreadsheet"
+"Grading: hostile and damaged submissions cost their own row only, and the table is safe to open"
 import csv
 import io
 import json
@@ -22,11 +22,15 @@ from dlcourse.grading.walls import Limits
 def graded(course, insist):
     if not insist: pytest.skip("this machine has no walls")
     folder = course/'in'
-    places = dict(NBS=course/'nbs'/'01_toys'/'01_bags.ipynb', NEIGHBOUR=folder/'ada.ipynb', FOLDER=folder)
-    def fill(code): return re.sub(r'\b(NBS|NEIGHBOUR|FOLDER)\b', lambda m: repr(str(places[m[0]])), code)
+    places = dict(NBS=course/'nbs'/'01_toys'/'01_bags.ipynb', NEIGHBOUR=folder/'ada.ipynb',
+                  FOLDER=folder)
+    def fill(code):
+        return re.sub(r'\b(NBS|NEIGHBOUR|FOLDER)\b', lambda m: repr(str(places[m[0]])), code)
     paths = [notebook(folder/'ada.ipynb', HEAD, GOOD)]
     for name, (code, *_) in HOSTILE.items():
-        paths.append(notebook(folder/f'{name}.ipynb', HEAD, code if code.startswith(('%', '#|')) else '#| export\n#| exercise middle\n' + fill(code)))
+        paths.append(notebook(folder/f'{name}.ipynb', HEAD,
+                              code if code.startswith(('%', '#|'))
+                              else '#| export\n#| exercise middle\n' + fill(code)))
     paths.append(notebook(folder/'zoe.ipynb', HEAD, GOOD + '\n# the last'))
     before = {p: p.read_bytes() for p in paths}
     grades = grade(paths, course/'grades.csv', nbs=course/'nbs', limits=LOW)
@@ -39,15 +43,20 @@ def test_hostile_answers_cost_their_own_row(graded, name):
     _, outcome, message = HOSTILE[name]
     row = graded[1][name]
     assert row['outcome'] in ([outcome] if isinstance(outcome, str) else outcome), row
-    assert re.search(message, row['message']) and len(row['message']) < 600 and '\n' not in row['message'], row
+    assert re.search(message, row['message']) and len(row['message']) < 600
+    assert '\n' not in row['message'], row
     assert row['points'] == (2 if outcome == 'passed' else 0) and row['possible'] == 2
     assert row['sandbox'] == ('' if name in ('too long', 'blank') and not row['seconds'] else 'on')
 
 
 def test_honest_answers_pass_beside_them(graded):
-    for name in ('ada', 'zoe'): assert (graded[1][name]['outcome'], graded[1][name]['points'], graded[1][name]['sandbox']) == ('passed', 2, 'on')
-    assert graded[1]['mean']['misconception'] == "That is the mean." and graded[1]['ada']['misconception'] == ''
-    assert all(row['outcome'] == 'not tried' for row in graded[0].rows if row['exercise'] == 'Bag.draw')
+    for name in ('ada', 'zoe'):
+        assert (graded[1][name]['outcome'], graded[1][name]['points'],
+                graded[1][name]['sandbox']) == ('passed', 2, 'on')
+    assert graded[1]['mean']['misconception'] == "That is the mean."
+    assert graded[1]['ada']['misconception'] == ''
+    assert all(row['outcome'] == 'not tried'
+               for row in graded[0].rows if row['exercise'] == 'Bag.draw')
 
 
 def test_the_table_is_whole_and_harmless(graded, course):
@@ -60,7 +69,9 @@ def test_the_table_is_whole_and_harmless(graded, course):
     assert ada == dict(student='ada', passed=1, exercises=2, points=2, possible=3, notes='')
 
 
-@pytest.mark.parametrize('cell, written', [('=1+1', "'=1+1"), ('+1', "'+1"), ('-1', "'-1"), ('@x', "'@x"), ('\t=1', "'\t=1"), (' =1', "' =1"), ('a=1', 'a=1'),
+@pytest.mark.parametrize('cell, written',
+                         [('=1+1', "'=1+1"), ('+1', "'+1"), ('-1', "'-1"), ('@x', "'@x"),
+                          ('\t=1', "'\t=1"), (' =1', "' =1"), ('a=1', 'a=1'),
                                            ('', ''), (-1, -1), (.5, .5), ('\ud800', '?')])
 def test_no_formula_reaches_a_spreadsheet(cell, written): assert safe_cell(cell) == written
 
@@ -72,16 +83,20 @@ def test_lines_and_quotes_survive_the_table():
 
 def test_only_what_changed_is_graded_again(course, insist, tmp_path):
     folder, out = tmp_path/'in', tmp_path/'grades.csv'
-    paths = [notebook(folder/f'{n}.ipynb', HEAD, f'#| exercise middle\n{body(f"return {n!r}")}') for n in 'abc']
-    def again(**more): return grade(paths, **dict(out=out, nbs=course/'nbs', limits=LOW, sandbox=insist) | more)
+    paths = [notebook(folder/f'{n}.ipynb', HEAD, f'#| exercise middle\n{body(f"return {n!r}")}')
+             for n in 'abc']
+    def again(**more):
+        return grade(paths, **dict(out=out, nbs=course/'nbs', limits=LOW, sandbox=insist) | more)
     assert again().graded == 3
     first = out.read_text()
     assert again().graded == 0 and out.read_text() == first
     notebook(paths[1], HEAD, GOOD)
     assert again().graded == 1 and again().graded == 0
-    assert [r['outcome'] for r in again().rows if r['exercise'] == 'middle'] == ['failed', 'passed', 'failed']
+    assert [r['outcome'] for r in again().rows if r['exercise'] == 'middle'] == ['failed', 'passed',
+                                                                                 'failed']
     other = notebook(tmp_path/'nbs'/'01_toys'/'01_bags.ipynb', *LESSON[:-1], LESSON[-1] + '\n')
-    other.write_text(other.read_text().replace('return sorted', 'return  sorted').replace('it is the mean of the two', 'it is the mean of two'))
+    text = other.read_text().replace('return sorted', 'return  sorted')
+    other.write_text(text.replace('it is the mean of the two', 'it is the mean of two'))
     assert again(nbs=tmp_path/'nbs').graded == 3
     for damage in ('', '{"a": 1}', '[1]', '\0'):
         (tmp_path/'grades.cache.json').write_text(damage)
@@ -94,21 +109,27 @@ def test_only_what_changed_is_graded_again(course, insist, tmp_path):
 def test_the_clocks_verdict_is_not_kept(course, insist, tmp_path):
     if not insist: pytest.skip("this machine has no walls")
     path = notebook(tmp_path/'slow.ipynb', HEAD, HOSTILE['sleeper'][0])
-    for _ in range(2): assert grade([path], tmp_path/'g.csv', nbs=course/'nbs', limits=Limits(seconds=2, cpu=2, answer=1 << 22)).graded == 1
+    for _ in range(2):
+        assert grade([path], tmp_path/'g.csv', nbs=course/'nbs',
+                     limits=Limits(seconds=2, cpu=2, answer=1 << 22)).graded == 1
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old(course, insist, tmp_path, monkeypatch):
     (tmp_path/'g.csv').write_text('old')
     def full(*_): raise OSError("no space")
     monkeypatch.setattr(grading, 'write_whole', full)
-    with pytest.raises(OSError): grade([notebook(tmp_path/'a.ipynb', HEAD)], tmp_path/'g.csv', nbs=course/'nbs', sandbox=insist)
+    with pytest.raises(OSError):
+        grade([notebook(tmp_path/'a.ipynb', HEAD)], tmp_path/'g.csv', nbs=course/'nbs',
+              sandbox=insist)
     assert (tmp_path/'g.csv').read_text() == 'old'
 
 
 def test_damaged_submissions_have_a_row(tmp_path, known):
     def fault(path): return [s.fault for s in read_submission(path, 'x', known)]
-    texts = {'text': 'hello', 'list': '[]', 'number': '5', 'half': '{"cells": [', 'no cells': '{}', 'deep': '['*200_000, 'bad cells': '{"cells": [1]}',
-             'bad source': '{"cells": [{"cell_type": "code", "source": [1]}]}', 'no source': '{"cells": [{"cell_type": "code"}]}', 'null': '{"cells": null}'}
+    texts = {'text': 'hello', 'list': '[]', 'number': '5', 'half': '{"cells": [', 'no cells': '{}',
+             'deep': '['*200_000, 'bad cells': '{"cells": [1]}',
+             'bad source': '{"cells": [{"cell_type": "code", "source": [1]}]}',
+             'no source': '{"cells": [{"cell_type": "code"}]}', 'null': '{"cells": null}'}
     for name, text in texts.items():
         (tmp_path/f'{name}.ipynb').write_text(text)
         assert fault(tmp_path/f'{name}.ipynb')[0].startswith('this is not a notebook'), name
@@ -117,24 +138,38 @@ def test_damaged_submissions_have_a_row(tmp_path, known):
     (tmp_path/'empty.ipynb').touch()
     assert fault(tmp_path/'empty.ipynb') == ['this is not a notebook: it is not JSON']
     with open(tmp_path/'huge.ipynb', 'wb') as f: f.truncate(30_000_000)
-    assert fault(tmp_path/'huge.ipynb') == ['the file is larger than 20 MB; clear its outputs and save it again']
+    assert fault(tmp_path/'huge.ipynb') == ['the file is larger than 20 MB; clear its outputs and '
+                                            'save it again']
     assert fault(tmp_path/'nowhere.ipynb') == ['there is no such file']
     os.mkfifo(tmp_path/'pipe.ipynb')
     assert fault(tmp_path/'pipe.ipynb') == ['this is no file']
-    assert fault(notebook(tmp_path/'other.ipynb', 'x = 1')) == ["it is of no lesson: its first cell must be the lesson's, `#| default_exp …`, got ''"]
-    assert "got 'toys.cars'" in fault(notebook(tmp_path/'cars.ipynb', '#| default_exp toys.cars'))[0]
+    assert fault(notebook(tmp_path/'other.ipynb', 'x = 1')) == ["it is of no lesson: its first "
+                                                                "cell must be the lesson's, `#| "
+                                                                "default_exp …`, got ''"]
+    assert "got 'toys.cars'" in fault(notebook(tmp_path/'cars.ipynb',
+                                               '#| default_exp toys.cars'))[0]
     (tmp_path/'folder').mkdir()
     assert fault(tmp_path/'folder') == ['there is no notebook in it']
 
 
 def test_which_cell_counts(tmp_path, known):
-    def cells(*sources): return dict(read_submission(notebook(tmp_path/'a.ipynb', HEAD, *sources), 'a', known)[0].cells)
+    def cells(*sources):
+        return dict(read_submission(notebook(tmp_path/'a.ipynb', HEAD, *sources), 'a',
+                                    known)[0].cells)
     assert cells() == {} and cells('import os\nos.remove("x")') == {}
-    assert cells('#| exercise middle\ndef middle(xs): 1', '#| exercise middle\ndef middle(xs): 2') == {'middle': '#| exercise middle\ndef middle(xs): 2'}
-    assert cells('def middle(xs): 1', 'def middle(xs): 2', 'middle([1])') == {'middle': 'def middle(xs): 2'}
-    assert cells('#| exercise middle\ndef middle(xs): 1', 'def middle(xs): 2') == {'middle': '#| exercise middle\ndef middle(xs): 1'}
-    assert cells('def middle_of(xs): 1', 'class Bag:\n    def draw(self, seed): 1') == {'Bag.draw': 'class Bag:\n    def draw(self, seed): 1'}
-    assert cells('@patch\ndef draw(self:Bag, seed): 1') == {'Bag.draw': '@patch\ndef draw(self:Bag, seed): 1'} and cells('def draw(x): 1') == {}
+    assert cells('#| exercise middle\ndef middle(xs): 1',
+                 '#| exercise middle\ndef middle(xs): 2') == {'middle': '#| exercise middle\ndef '
+                                                                        'middle(xs): 2'}
+    assert cells('def middle(xs): 1', 'def middle(xs): 2',
+                 'middle([1])') == {'middle': 'def middle(xs): 2'}
+    assert cells('#| exercise middle\ndef middle(xs): 1',
+                 'def middle(xs): 2') == {'middle': '#| exercise middle\ndef middle(xs): 1'}
+    assert cells('def middle_of(xs): 1',
+                 'class Bag:\n    def draw(self, seed): 1') == {'Bag.draw': 'class Bag:\n    def '
+                                                                            'draw(self, seed): 1'}
+    patched = '@patch\ndef draw(self:Bag, seed): 1'
+    assert cells(patched) == {'Bag.draw': patched}
+    assert cells('def draw(x): 1') == {}
 
 
 def test_a_workspace_is_a_submission(tmp_path, known, course):
@@ -150,40 +185,54 @@ def test_a_workspace_is_a_submission(tmp_path, known, course):
     found, = read_submission(tmp_path/'ada', 'ada', known)
     assert found.lesson.id == 'toys.bags' and [n for n, _ in found.cells] == ['middle', 'Bag.draw']
     rows = grade([tmp_path/'ada'], None, nbs=course/'nbs').rows
-    assert [(r['student'], r['outcome'], r['message']) for r in rows] == [('ada', 'not tried', 'the cell is still blank')]*2
+    assert [(r['student'], r['outcome'], r['message'])
+            for r in rows] == [('ada', 'not tried', 'the cell is still blank')]*2
     notebook(tmp_path/'ada'/'copy.ipynb', HEAD, GOOD)
-    assert [s.fault for s in read_submission(tmp_path/'ada', 'ada', known)][1] == 'nbs/01_toys/01_bags.ipynb: `toys.bags` is here twice; this copy was not graded'
+    fault = read_submission(tmp_path/'ada', 'ada', known)[1].fault
+    copy = '`toys.bags` is here twice; this copy was not graded'
+    assert fault == f'nbs/01_toys/01_bags.ipynb: {copy}'
 
 
 def test_students_have_names_of_their_own(tmp_path, course):
     for folder in ('x', 'y'): notebook(tmp_path/folder/'01.ipynb', HEAD)
     rows = grade([tmp_path/'x'/'01.ipynb', tmp_path/'y'/'01.ipynb'], None, nbs=course/'nbs').rows
     assert {r['student'] for r in rows} == {'x/01', 'y/01'}
-    with pytest.raises(InputError, match='is the name of several submissions'): grade([tmp_path/'x'/'01.ipynb']*2, None, nbs=course/'nbs')
-    with pytest.raises(InputError, match='at least one notebook or workspace'): grade([], None, nbs=course/'nbs')
+    with pytest.raises(InputError, match='is the name of several submissions'):
+        grade([tmp_path/'x'/'01.ipynb']*2, None, nbs=course/'nbs')
+    with pytest.raises(InputError, match='at least one notebook or workspace'):
+        grade([], None, nbs=course/'nbs')
 
 
 def test_asked_lessons_and_points(tmp_path, course, insist):
     path = notebook(tmp_path/'a.ipynb', HEAD, GOOD)
     (tmp_path/'b.ipynb').write_text('no')
-    grades = grade([path, tmp_path/'b.ipynb'], None, nbs=course/'nbs', lessons=['toys.bags'], points={2: 10}, limits=LOW, sandbox=insist)
-    assert [(r['student'], r['exercise'], r['outcome'], r['points'], r['possible']) for r in grades.rows] == [
-        ('a', 'middle', 'passed', 10, 10), ('a', 'Bag.draw', 'not tried', 0, 1), ('b', '', 'error', 0, 0), ('b', 'middle', 'not tried', 0, 10), ('b', 'Bag.draw', 'not tried', 0, 1)]
+    grades = grade([path, tmp_path/'b.ipynb'], None, nbs=course/'nbs', lessons=['toys.bags'],
+                   points={2: 10}, limits=LOW, sandbox=insist)
+    assert [(r['student'], r['exercise'], r['outcome'], r['points'], r['possible'])
+            for r in grades.rows] == [
+        ('a', 'middle', 'passed', 10, 10), ('a', 'Bag.draw', 'not tried', 0, 1),
+        ('b', '', 'error', 0, 0), ('b', 'middle', 'not tried', 0, 10),
+        ('b', 'Bag.draw', 'not tried', 0, 1)]
     assert grades.summary()[1]['notes'] == 'this is not a notebook: it is not JSON'
-    with pytest.raises(InputError, match='`toys.cars` is no lesson'): grade([path], None, nbs=course/'nbs', lessons=['toys.cars'])
+    with pytest.raises(InputError, match='`toys.cars` is no lesson'):
+        grade([path], None, nbs=course/'nbs', lessons=['toys.cars'])
 
 
 def test_missing_walls_are_refused_or_told(tmp_path, course, monkeypatch):
     from dlcourse.grading.sandbox import Testimony
     path = notebook(tmp_path/'a.ipynb', HEAD, GOOD)
     said = dict(result=dict(outcome='passed', claims=[]), heard=[], loaded=[])
-    monkeypatch.setattr(Sandbox, 'run', lambda self, job: Testimony(value=[] if job['answer'] == ['count'] else said, off=dict(files='no Landlock', network='x')))
-    assert grade([path], None, nbs=course/'nbs', sandbox=False).rows[0]['sandbox'] == 'off: files, network'
+    monkeypatch.setattr(Sandbox, 'run', lambda self,
+                        job: Testimony(value=[] if job['answer'] == ['count'] else said,
+                                       off=dict(files='no Landlock', network='x')))
+    assert grade([path], None, nbs=course/'nbs',
+                 sandbox=False).rows[0]['sandbox'] == 'off: files, network'
     def refuse(self, job): raise InputError("`sandbox`: this machine cannot … --no-sandbox")
     monkeypatch.setattr(Sandbox, 'run', refuse)
     with pytest.raises(InputError, match='--no-sandbox'): grade([path], None, nbs=course/'nbs')
 
 
 def test_the_kept_verdicts_are_not_for_everybody_to_write(course, insist, tmp_path):
-    grade([notebook(tmp_path/'a.ipynb', HEAD, GOOD)], tmp_path/'g.csv', nbs=course/'nbs', limits=LOW, sandbox=insist)
+    grade([notebook(tmp_path/'a.ipynb', HEAD, GOOD)], tmp_path/'g.csv', nbs=course/'nbs',
+          limits=LOW, sandbox=insist)
     assert not (tmp_path/'g.cache.json').stat().st_mode & stat.S_IWOTH

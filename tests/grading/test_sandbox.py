@@ -1,4 +1,4 @@
-"The sandbox: every attack costs its own process only, every wall is named, and what is missing is refused"
+"The sandbox: every attack costs its own process only, and what is missing is refused by name"
 import os
 import socket
 import sys
@@ -13,7 +13,8 @@ from dlcourse.grading.sandbox import Sandbox
 from dlcourse.grading.walls import COURSE, Limits
 
 WALLS = {'limits', 'user', 'files', 'processes', 'network'}
-LATE = "it used more than 1 s of processor time", "it ran longer than 3 s" # On a busy machine the clock may come first
+# On a busy machine the clock may come first
+LATE = "it used more than 1 s of processor time", "it ran longer than 3 s"
 LOW = Limits(seconds=3, cpu=1, memory=1 << 27, answer=1 << 20)
 
 
@@ -40,7 +41,8 @@ def test_an_honest_program_answers(run):
 
 
 def test_what_the_libraries_load_late_can_be_loaded(run):
-    assert run("import decimal, sqlite3, xml.dom.minidom, numpy.polynomial as p\nanswer = p.Polynomial([1, 2])(3.).item()").value == 7
+    assert run("import decimal, sqlite3, xml.dom.minidom, numpy.polynomial as p\nanswer = "
+               "p.Polynomial([1, 2])(3.).item()").value == 7
 
 
 @pytest.mark.parametrize('code, fault', [
@@ -50,7 +52,8 @@ def test_what_the_libraries_load_late_can_be_loaded(run):
     ("x = []\nwhile True: x.append(bytearray(1 << 20))", "MemoryError"),
     ("import mmap\nx = mmap.mmap(-1, 1 << 30)", "OSError: [Errno 12] Cannot allocate memory"),
     ("import os\nwhile True: os.fork()", "PermissionError"),
-    ("import multiprocessing as m\np = m.get_context('fork').Process(target=print)\np.start()", "PermissionError"),
+    ("import multiprocessing as m\np = m.get_context('fork').Process(target=print)\np.start()",
+     "PermissionError"),
     ("import subprocess\nsubprocess.run(['true'])", "PermissionError"),
     ("import os\nos.execv('/bin/true', ['true'])", "PermissionError"),
     ("import os\nos._exit(0)", "it ended without an answer"),
@@ -59,34 +62,50 @@ def test_what_the_libraries_load_late_can_be_loaded(run):
     ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     ("import ctypes\nctypes.string_at(1)", "it was ended by SIGSEGV"),
     ("import os\nos.abort()", "it was ended by SIG"),
-    ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda: f()\nf()", ("it ", "MemoryError", "RecursionError")),
-    ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], key=f)\nf(1)", ("it was ended by SIGSEGV", "MemoryError", "RecursionError")),
-    ("import signal, time\nfor s in signal.valid_signals():\n  try: signal.signal(s, signal.SIG_IGN)\n  except (OSError, ValueError): pass\n"
+    ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda: f()\nf()",
+     ("it ", "MemoryError", "RecursionError")),
+    ("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], key=f)\nf(1)",
+     ("it was ended by SIGSEGV", "MemoryError", "RecursionError")),
+    ("import signal, time\nfor s in signal.valid_signals():\n  try: signal.signal(s, "
+     "signal.SIG_IGN)\n  except (OSError, ValueError): pass\n"
      "while True: time.sleep(1)", LATE),
-    ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass", LATE),
-    ("import signal, os\nsignal.setitimer(signal.ITIMER_REAL, 0)\nsignal.alarm(0)\nwhile True: pass", LATE),
+    ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: "
+     "pass", LATE),
+    ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 0)\nsignal.alarm(0)\nwhile True: pass",
+     LATE),
     ("while True:\n  try: print('passed'*1000)\n  except BaseException: pass", "it "),
     ("raise ValueError('x'*(1 << 24))", "ValueError: xxx"),
     ("class E(Exception):\n  def __str__(self): raise E\nraise E", "E: (its text cannot be had)"),
     ("class E(Exception):\n  def __str__(self):\n    while True: pass\nraise E", LATE),
     ("answer = 'x'*(1 << 21)", "its answer was longer than 1048576 bytes"),
     ("answer = []\nfor _ in range(900): answer = [answer]", ""),
-    ("import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()", "RuntimeError: can't start new thread"),
-    ("import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))", "ValueError: not allowed to raise maximum limit"),
-    ("import os\nos.setuid(0)", ("PermissionError", "OSError: [Errno 22]")), # 22 in a namespace that does not know the number
-    ("import ctypes\nl = ctypes.CDLL(None, use_errno=True)\nassert l.unshare(0x10000000) == -1\nraise OSError(ctypes.get_errno())", "OSError: 1"),
-    ("import ctypes\nl = ctypes.CDLL(None, use_errno=True)\nassert l.syscall(470, 0) == -1\nraise OSError(ctypes.get_errno())", "OSError: 38"),
+    ("import threading, time\nfor _ in range(1000): threading.Thread(target=time.sleep, "
+     "args=(60,), daemon=True).start()", "RuntimeError: can't start new thread"),
+    ("import resource\nresource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+     "ValueError: not allowed to raise maximum limit"),
+    # 22 in a namespace that does not know the number
+    ("import os\nos.setuid(0)", ("PermissionError", "OSError: [Errno 22]")),
+    ("import ctypes\nl = ctypes.CDLL(None, use_errno=True)\nassert l.unshare(0x10000000) == "
+     "-1\nraise OSError(ctypes.get_errno())", "OSError: 1"),
+    ("import ctypes\nl = ctypes.CDLL(None, use_errno=True)\nassert l.syscall(470, 0) == -1\nraise "
+     "OSError(ctypes.get_errno())", "OSError: 38"),
     ("import os\nos.sched_setaffinity(0, {0})", "PermissionError"),
     ("import os\nos.memfd_create('x')", "PermissionError")])
 def test_costs_its_own_process_only(run, code, fault):
     started = time.monotonic()
     outcome = run(code)
-    assert outcome.fault.startswith(fault) and len(outcome.fault) < 600 and len(outcome.output) <= LOW.output
+    assert outcome.fault.startswith(fault) and len(outcome.fault) < 600
+    assert len(outcome.output) <= LOW.output
     assert time.monotonic() - started < LOW.seconds + 2
 
 
-@pytest.mark.parametrize('code', ["socket.create_connection(('127.0.0.1', PORT), 1)", "socket.socket(socket.AF_UNIX)", "socket.socketpair()",
-                                  "socket.getaddrinfo('example.org', 80)", "__import__('urllib.request').request.urlopen('http://127.0.0.1:PORT', timeout=1)"])
+OPEN = "__import__('urllib.request').request.urlopen('http://127.0.0.1:PORT', timeout=1)"
+
+
+@pytest.mark.parametrize('code',
+                         ["socket.create_connection(('127.0.0.1', PORT), 1)",
+                          "socket.socket(socket.AF_UNIX)", "socket.socketpair()",
+                         "socket.getaddrinfo('example.org', 80)", OPEN])
 def test_no_network(run, code):
     heard = []
     with socket.create_server(('127.0.0.1', 0)) as server:
@@ -105,60 +124,89 @@ def test_no_files(run, tmp_path):
     other = tmp_path/'other.ipynb'
     other.write_text('the answer of somebody else')
     other.chmod(0o666)
-    for code in ("open(PATH).read()", "open(PATH, 'w')", "open(PATH, 'a')", "os.open(PATH, os.O_PATH|os.O_RDWR) and os.read(os.open(PATH, os.O_RDONLY), 9)",
-                 "os.unlink(PATH)", "os.rename(PATH, PATH + '2')", "os.truncate(PATH, 0)", "os.chmod(PATH, 0)", "os.utime(PATH)", "os.link(PATH, PATH + '2')",
-                 "os.symlink(PATH, PATH + '2')", "os.mkdir(PATH + '2')", "os.mkfifo(PATH + '2')", "os.listdir(os.path.dirname(PATH))",
-                 "shutil.rmtree(os.path.dirname(PATH))", "open('/tmp/dlcourse-test', 'w')", "open('/dev/shm/dlcourse-test', 'w')", "open('/etc/passwd').read()",
-                 "open('/proc/self/mem', 'rb')", "open('/proc/1/environ', 'rb').read()", "os.listdir('/proc')", "os.listdir('/')", "open('/dev/tty', 'w')",
+    for code in ("open(PATH).read()", "open(PATH, 'w')", "open(PATH, 'a')",
+                 "os.open(PATH, os.O_PATH|os.O_RDWR) and os.read(os.open(PATH, os.O_RDONLY), 9)",
+                 "os.unlink(PATH)", "os.rename(PATH, PATH + '2')", "os.truncate(PATH, 0)",
+                 "os.chmod(PATH, 0)", "os.utime(PATH)", "os.link(PATH, PATH + '2')",
+                 "os.symlink(PATH, PATH + '2')", "os.mkdir(PATH + '2')", "os.mkfifo(PATH + '2')",
+                 "os.listdir(os.path.dirname(PATH))",
+                 "shutil.rmtree(os.path.dirname(PATH))", "open('/tmp/dlcourse-test', 'w')",
+                 "open('/dev/shm/dlcourse-test', 'w')", "open('/etc/passwd').read()",
+                 "open('/proc/self/mem', 'rb')", "open('/proc/1/environ', 'rb').read()",
+                 "os.listdir('/proc')", "os.listdir('/')", "open('/dev/tty', 'w')",
                  "os.setxattr(PATH, 'user.x', b'1')", "os.chroot('/tmp')"):
-        assert run(f'import os, shutil\nPATH = {str(other)!r}\n{code}').fault.startswith(('PermissionError', 'OSError')), code
-    assert other.read_text() == 'the answer of somebody else' and other.stat().st_mode & 0o777 == 0o666
+        fault = run(f'import os, shutil\nPATH = {str(other)!r}\n{code}').fault
+        assert fault.startswith(('PermissionError', 'OSError')), code
+    assert other.read_text() == 'the answer of somebody else'
+    assert other.stat().st_mode & 0o777 == 0o666
     assert [p.name for p in tmp_path.iterdir()] == ['other.ipynb']
 
 
 def test_the_package_cannot_be_read(run):
-    for path in (COURSE/'core'/'settings.py', COURSE/'__init__.py', COURSE.parent/'nbs'/'00_core'/'05_settings.ipynb'):
-        if path.exists(): assert run(f'open({str(path)!r}).read()').fault.startswith('PermissionError')
+    for path in (COURSE/'core'/'settings.py', COURSE/'__init__.py',
+                 COURSE.parent/'nbs'/'00_core'/'05_settings.ipynb'):
+        if path.exists():
+            assert run(f'open({str(path)!r}).read()').fault.startswith('PermissionError')
     assert 'Error' in run('from dlcourse.core import counts_of_nothing').fault
-    assert run('import dlcourse.fairness.counting').fault.startswith(('PermissionError', 'ModuleNotFoundError'))
-    assert run('import inspect, dlcourse.grading.sandbox as s\nanswer = inspect.getsource(s)').fault.startswith(('OSError', 'PermissionError'))
+    assert run('import dlcourse.fairness.counting').fault.startswith(('PermissionError',
+                                                                      'ModuleNotFoundError'))
+    code = 'import inspect, dlcourse.grading.sandbox as s\nanswer = inspect.getsource(s)'
+    assert run(code).fault.startswith(('OSError', 'PermissionError'))
 
 
 def test_nothing_of_the_owner_comes_in(run, monkeypatch, box):
     assert set(run('import os\nanswer = dict(os.environ)').value) <= {
-        'PATH', 'LANG', 'LD_LIBRARY_PATH', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'PYTHONHASHSEED', 'MPLBACKEND',
+        'PATH', 'LANG', 'LD_LIBRARY_PATH', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
+        'MKL_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'PYTHONHASHSEED', 'MPLBACKEND',
         'LC_CTYPE', 'TORCHINDUCTOR_CACHE_DIR'}
-    opened = "import os\nanswer = []\nfor i in range(200):\n  try: os.fstat(i); answer.append(i)\n  except OSError: pass"
+    opened = '''import os
+answer = []
+for i in range(200):
+    try: os.fstat(i); answer.append(i)
+    except OSError: pass'''
     assert len(run(opened).value) == 4 # in, out, err and the pipe of the answer
     assert run('import os\nanswer = os.getcwd()').value == '/'
-    if os.geteuid() == 0: assert run('import os\nanswer = [*os.getresuid(), *os.getresgid(), *os.getgroups()]').value[:3] != [0, 0, 0]
+    if os.geteuid() == 0:
+        assert run('import os\nanswer = os.getresuid()').value != [0, 0, 0]
 
 
 def test_nobody_else_can_be_seen_or_killed(run):
-    outcome = run(f"import os\nanswer = []\nfor p in (-1, 0, 2, {os.getpid()}, os.getppid()):\n  try: os.kill(p, 9)\n  except OSError as e: answer.append(e.errno)")
+    outcome = run(f"import os\nanswer = []\nfor p in (-1, 0, 2, {os.getpid()}, os.getppid()):\n  "
+                  f"try: os.kill(p, 9)\n  except OSError as e: answer.append(e.errno)")
     assert outcome.value == [1, 1, 1, 1, 1]
 
 
 def test_nothing_is_left_for_the_next(run):
-    run("import builtins, json, atexit, threading\nbuiltins.open = json.dumps = None\natexit.register(print, 'late')\nthreading.stack_size(1 << 20)")
-    assert run("import builtins, json\nanswer = [json.dumps(1), open is not None]").value == ['1', True]
+    run("import builtins, json, atexit, threading\nbuiltins.open = json.dumps = "
+        "None\natexit.register(print, 'late')\nthreading.stack_size(1 << 20)")
+    assert run("import builtins, json\nanswer = [json.dumps(1), open is not None]").value == ['1',
+                                                                                              True]
     secret = 'never to be found by anyone'
     run(f"answer = {secret!r}")
-    assert secret not in str(run("import gc\nanswer = [repr(o) for o in gc.get_objects() if isinstance(o, (str, list, dict))]").value)
+    assert secret not in str(run("import gc\nanswer = [repr(o) for o in gc.get_objects() if "
+                                 "isinstance(o, (str, list, dict))]").value)
 
 
 def test_a_second_answer_is_no_answer(run):
-    fake = "import os\nfor i in range(3, 64):\n  try: os.write(i, b'{\"value\": 42}')\n  except OSError: pass\n"
+    def forge(said):
+        return f'''import os
+for i in range(3, 64):
+    try: os.write(i, {said!r})
+    except OSError: pass
+'''
+    fake = forge(b'{"value": 42}')
     assert run(fake).fault == "its answer cannot be read"
     assert run(fake + "os._exit(0)").value == 42 # Said, not proven: who asks must not believe it
-    for said in (b'[1]', b'{"value": 1, "raised": ""}', b'{"raised": [1]}', b'\xff', b'['*100_000, b'9'*5000):
-        forged = f"import os\nfor i in range(3, 64):\n  try: os.write(i, {said!r})\n  except OSError: pass\nos._exit(0)"
-        assert run(forged).fault == "its answer cannot be read"
+    for said in (b'[1]', b'{"value": 1, "raised": ""}', b'{"raised": [1]}', b'\xff', b'['*100_000,
+                 b'9'*5000):
+        assert run(forge(said) + 'os._exit(0)').fault == "its answer cannot be read"
 
 
 def test_threads_and_exit_handlers_do_not_outlive_the_answer(run):
-    if os.geteuid() and 'namespace' not in run('').on['processes']: pytest.skip("where threads cannot be counted none can be started")
-    outcome = run("import atexit, threading, time\natexit.register(time.sleep, 60)\nthreading.Thread(target=time.sleep, args=(60,)).start()\nanswer = 1")
+    if os.geteuid() and 'namespace' not in run('').on['processes']:
+        pytest.skip("where threads cannot be counted none can be started")
+    outcome = run("import atexit, threading, time\natexit.register(time.sleep, "
+                  "60)\nthreading.Thread(target=time.sleep, args=(60,)).start()\nanswer = 1")
     assert outcome.value == 1 and outcome.seconds < 1
 
 
@@ -166,19 +214,29 @@ def test_a_missing_wall_is_refused_by_name(monkeypatch):
     pass
     with Sandbox() as box:
         box.start()
-        monkeypatch.setattr(sandbox, '_listen', lambda *_: (b'', b'', b'{"on": {}, "off": {"files": "no Landlock"}}\n{"late": false, "signal": 0, "cpu": 0}\n'))
-        with pytest.raises(InputError, match=r"`sandbox`: this machine cannot wall off a stranger's code: files \(no Landlock\)\. .* --no-sandbox"): box.run(None)
+        monkeypatch.setattr(sandbox, '_listen',
+                            lambda *_: (b'', b'', b'{"on": {}, "off": {"files": "no '
+                                                  b'Landlock"}}\n{"late": false, "signal": 0, '
+                                                  b'"cpu": 0}\n'))
+        with pytest.raises(InputError, match=r"`sandbox`: this machine cannot wall off a "
+                                             r"stranger's code: files \(no Landlock\)\. .* "
+                                             r"--no-sandbox"):
+            box.run(None)
         box.insist = False
         assert box.run(None).off == {'files': 'no Landlock'}
 
 
 @pytest.mark.skipif(sys.platform == 'linux', reason="Linux has the walls")
 def test_without_walls_only_by_request():
-    with Sandbox() as box, pytest.raises(InputError, match='--no-sandbox'): box.run(dict(code='answer = 1'))
+    with Sandbox() as box, pytest.raises(InputError, match='--no-sandbox'):
+        box.run(dict(code='answer = 1'))
     with Sandbox(insist=False) as box:
         outcome = box.run(dict(code='answer = 1'))
         assert outcome.value == 1 and {'files', 'network'} <= outcome.off.keys()
 
 
 def test_preparing_fails_with_its_reason():
-    with Sandbox(preload='import nowhere_to_be_found') as box, pytest.raises(RuntimeError, match="did not start: ModuleNotFoundError: .*nowhere_to_be_found"): box.run(None)
+    says = "did not start: ModuleNotFoundError: .*nowhere_to_be_found"
+    preload = 'import nowhere_to_be_found'
+    with Sandbox(preload=preload) as box, pytest.raises(RuntimeError, match=says):
+        box.run(None)

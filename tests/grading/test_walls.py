@@ -10,20 +10,24 @@ from dlcourse.grading.walls import COURSE, FORBIDDEN, library_folders, open_to_r
 
 def test_the_filter_knows_each_call_once():
     numbers = [[call[i] for call in FORBIDDEN] for i in (0, 1, 2)]
-    for column in numbers: assert len([n for n in column if n != '-']) == len({n for n in column if n != '-'})
+    for column in numbers:
+        assert len([n for n in column if n != '-']) == len({n for n in column if n != '-'})
     assert all(int(n) < walls.NEWEST for column in numbers[1:] for n in column if n != '-')
 
 
-@pytest.mark.skipif(sys.platform != 'linux' or platform.machine() not in walls.MACHINES, reason="no list for this machine")
+@pytest.mark.skipif(sys.platform != 'linux' or platform.machine() not in walls.MACHINES,
+                    reason="no list for this machine")
 def test_the_filter_fits_into_its_jumps():
-    for threads in (True, False): assert all(0 <= a <= 255 and 0 <= b <= 255 for _, a, b, _ in walls.call_filter(threads))
+    for threads in (True, False):
+        assert all(0 <= a <= 255 and 0 <= b <= 255 for _, a, b, _ in walls.call_filter(threads))
 
 
 def test_a_folder_with_something_hidden_is_split(tmp_path):
     for name in ('a/b/hidden/x', 'a/b/c', 'a/d', 'e'):
         (tmp_path/name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path/name).touch()
-    found = {p.relative_to(tmp_path.resolve()).as_posix() for p in open_to_read(tmp_path.resolve(), {tmp_path.resolve()/'a'/'b'/'hidden'})}
+    found = {p.relative_to(tmp_path.resolve()).as_posix()
+             for p in open_to_read(tmp_path.resolve(), {tmp_path.resolve()/'a'/'b'/'hidden'})}
     assert found == {'a/b/c', 'a/d', 'e'}
 
 

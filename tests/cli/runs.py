@@ -1,0 +1,12 @@
+"The command as a user runs it"
+import os
+import subprocess
+import sys
+
+
+def dlcourse(*words, cwd=None, **env):
+    "Run the command as a user would: exit code, output, errors"
+    done = subprocess.run([sys.executable, '-c', 'from dlcourse.cli.app import main; main()',
+                           *map(str, words)], capture_output=True, text=True, cwd=cwd,
+                          env=os.environ | {'COLUMNS': '120', 'NO_COLOR': '1'} | env)
+    return done.returncode, done.stdout, done.stderr

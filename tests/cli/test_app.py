@@ -1,0 +1,28 @@
+"The command line as a whole: version, help, and faults that are no verdict"
+import re
+import subprocess
+import sys
+
+from cli.runs import dlcourse
+
+
+def test_a_fault_is_no_verdict(tmp_path):
+    code = '''import dlcourse.core.cards as c, sys
+def broken(): raise ZeroDivisionError('ours')
+c.cards = broken
+sys.argv = ['dlcourse', 'datasets', 'list']
+from dlcourse.cli.app import main; main()'''
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 2 and 'Traceback' in done.stderr and 'ours' in done.stderr
+
+
+def test_version_and_help():
+    import dlcourse as package
+    assert dlcourse('--version')[1].strip() == package.__version__
+    for words in ((), ('audit',), ('audit', 'fairness'), ('datasets',), ('lab',), ('doctor',)):
+        code, out, _ = dlcourse(*words, '--help')
+        assert code == 0 and 'Usage' in out
+    out = re.sub(r'[│\s]+', ' ', dlcourse('audit', 'fairness', '--help')[1])
+    assert 'Withhold what rests on fewer rows' in out
+    assert 'CSV, TSV or Parquet file of any size' in out, "help is the comment beside the parameter"
+    assert dlcourse('audit', 'fairnes')[0] == 2

@@ -1,0 +1,108 @@
+"Commands: options, types, defaults and help come from the function that is called"
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from cli.runs import dlcourse
+
+from dlcourse.cli.app import app
+from dlcourse.cli.commands import read_function
+
+OPTIONS = {
+    'audit fairness': 'file --cluster --depth --encoding --favorable --html --inputs --json '
+                      '--junit '
+                      '--label --level --max-groups --min-count --missing --null --policy '
+                      '--positive '
+                      '--prediction --profile --score --sensitive --strata --subgroups --threshold '
+                      '--title --weight',
+    'audit published': 'file --encoding --group --html --json --level --n --rate --ratio '
+                       '--selected '
+                       '--table',
+    'audit plan': 'rate gap --level --power --share --tolerance',
+    'audit inputs': '', 'audit demo': '--out', 'datasets list': '--json',
+    'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--json',
+    'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',
+    'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
+    'reset': 'exercise --folder --json', 'progress': '--folder --json',
+    'lab': 'folder --browser --port --source',
+    'grade': 'submissions --json --lesson --out --sandbox', 'doctor': '--json',
+}
+
+
+def every_command(group=None, path=()):
+    "Path → click command"
+    group = group or typer.main.get_command(app)
+    for name, one in group.commands.items():
+        if hasattr(one, 'commands'): yield from every_command(one, (*path, name))
+        else: yield ' '.join((*path, name)), one
+
+
+COMMANDS = dict(every_command())
+
+
+def test_there_are_these_commands(): assert set(COMMANDS) == set(OPTIONS)
+
+
+@pytest.mark.parametrize('name', OPTIONS)
+def test_no_option_is_lost_and_each_is_explained(name):
+    parameters = [p for p in COMMANDS[name].params if p.name != 'help']
+    words = [max(p.opts, key=len) for p in parameters]
+    assert sorted(words) == sorted(OPTIONS[name].split())
+    assert all(p.help for p in parameters) and COMMANDS[name].help
+
+
+def test_what_a_command_passes_on_is_described_by_the_function():
+    from dlcourse.audit import report
+    _, parameters, _ = read_function(Path(report.__file__), 'audit')
+    theirs = {p.name: p.help for p in parameters}
+    ours = {p.name: p.help for p in COMMANDS['audit fairness'].params if p.name != 'help'}
+    same = [name for name in ours if ours[name] and ours[name].startswith(theirs.get(name, '\0'))]
+    assert len(same) >= 16, "at most eight of 24 are the command's own words"
+
+
+def test_defaults_and_types_are_those_of_the_function():
+    found = {p.name: (p.type.name, p.default) for p in COMMANDS['audit fairness'].params}
+    assert found['depth'] == ('integer', 3) and found['threshold'][0] == 'float'
+    assert found['encoding'] == ('text', 'utf-8') and found['policy'][0] == 'path'
+    assert {p.name: p.multiple
+            for p in COMMANDS['audit fairness'].params if hasattr(p, 'multiple')}['null']
+
+
+def test_what_a_source_says(tmp_path):
+    path = tmp_path/'work.py'
+    path.write_text('''import torch
+text = """
+def shares(wrong): pass
+"""
+def shares(
+    names:str|list[str],      # Whose "shares" # and more
+    where:list[str|Path],
+    total:float|None=None,    # Of `all`
+    many:tuple[int, ...]=(1,
+        2),                   # Numbers
+    *,
+    out:str|Path|None='x.csv',
+    whole:bool=True, limits:Limits=LIMITS,
+)->int:                       # Out
+    "Share something out"
+    return f"""
+# nothing
+"""
+''')
+    path.write_text(path.read_text().replace('def shares(wrong)', 'def others(wrong)'))
+    says, found, _ = read_function(path, 'shares')
+    assert says == "Share something out"
+    assert [(p.name, p.type, p.help, p.default) for p in found if p.name != 'names'] == [
+        ('where', list[Path], '', found[0].default), ('total', float, 'Of all', None),
+        ('many', list[int], 'Numbers', (1, 2)), ('out', Path, '', 'x.csv'),
+        ('whole', bool, '', True),
+        ('limits', str, '', ...)]
+    assert found[0].type == list[str] and found[0].help == 'Whose "shares" # and more'
+
+
+def test_help_in_a_terminal():
+    code, out, err = dlcourse('hint', '--help')
+    text = re.sub(r'[│\s]+', ' ', out)
+    assert (code, err) == (0, '') and 'One hint, and the next time one more; it is recorded' in text
+    assert 'exercise TEXT The exercise, such as causal_mask or attention.causal_mask' in text
