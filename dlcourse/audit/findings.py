@@ -40,6 +40,7 @@ def _judged(audit):
                    f"tolerates ({d.tolerance:g}).")
         else: yield f"Insufficient evidence: {gap}. {d.reason[0].upper()}{d.reason[1:]}."
 
+# %% ../../nbs/21_audit/01_findings.ipynb #5e416247
 def _gap(audit, d, ratio, what):
     "Who gets the good outcome least, who most, and how far apart they are"
     if d.value is None: return f"By {d.attribute}, nothing can be compared: {d.reason}."
@@ -75,6 +76,7 @@ def _sentences(audit):
     for section in audit.sections: # Laws have their own place
         if section.name in ('scores', 'subgroups'): yield from section.findings[:2]
 
+# %% ../../nbs/21_audit/01_findings.ipynb #58426274
 def _warnings(audit):
     "What a reader has to know before believing a number"
     tally = audit.tally
@@ -224,6 +226,7 @@ def _classes(audit, role):
     return {side: sorted(str(v) for v, k in values.items() if k == (side == 'positive'))
             for side in ('positive', 'negative')}
 
+# %% ../../nbs/21_audit/01_findings.ipynb #589a3661
 def as_report(
     audit:Findings, # What was found
 )->dict:            # JSON values (report.schema.json)

@@ -48,6 +48,7 @@ def _columns(values, names):
     if values.ndim == 1: return {str(getattr(values, 'name', None) or names.format(0)): values}
     return {names.format(k): values[:, k] for k in range(values.shape[1])}
 
+# %% ../../nbs/21_audit/04_report.ipynb #6ed04645
 def _joined(data, parts):
     "A frame with further columns, whose rows must be the same people: (frame, the names they got)"
     import polars as pl
@@ -124,6 +125,7 @@ def _favorable(favorable, values, threshold):
     else: meant = [str(v) for v, k in values.items() if k == side]
     return dict(prediction=side, values=meant)
 
+# %% ../../nbs/21_audit/04_report.ipynb #1332b37c
 def _check_policy(policy, names, attributes):
     "Raise `InputError` where a policy judges what is not there"
     for metric in (*policy.difference, *policy.ratio):
@@ -165,6 +167,7 @@ def _metrics(roles, good, scored):
             *(['favorable_rate'] if good and good['prediction'] == 0 else []),
             *(['mean_prediction'] if scored else []), *(of_labels if roles['label'] else [])]
 
+# %% ../../nbs/21_audit/04_report.ipynb #67bbdce4
 def _settled(policy, profiles, good):
     "The policy, with the line of the four-fifths rule where that alone is asked for"
     if 'four-fifths' in profiles and not policy.judges:

@@ -38,6 +38,7 @@ def _score_row(r):
 
 def _curve_row(c): return [c[k] for k in ('group', 'bin', 'n', 'mean_score', 'rate', 'low', 'high')]
 
+# %% ../../nbs/21_audit/02_sections.ipynb #85116f17
 def score_section(
     found:ScoreAudit, # What `audit_scores` found
 )->Section:           # Ranking, error, calibration
@@ -85,6 +86,7 @@ def _impact_row(r):
             r.p_value,
             TURNS[r.one_person], r.reading)
 
+# %% ../../nbs/21_audit/02_sections.ipynb #cef3c8b7
 def four_fifths_section(
     found:Iterable[FourFifths], # One for each attribute
 )->Section:                     # Ratios, tests, and one person
@@ -115,6 +117,7 @@ def local_law_section(
     return Section(name='nyc-ll144', title='Local Law 144', notes=(_note(found.profile),),
                    findings=tuple(found.findings), tables=tuple(tables), result=found.to_dict())
 
+# %% ../../nbs/21_audit/02_sections.ipynb #7e46d20b
 def evidence_section(
     name:str,    # 'eu-ai-act' or 'nist-ai-rmf'
     report:dict, # The report as JSON values
@@ -181,6 +184,7 @@ def check_profiles(
         raise InputError("`inputs` are those of the profile 'nyc-ll144'; ask for it, or leave them "
                          "out")
 
+# %% ../../nbs/21_audit/02_sections.ipynb #618ae4b5
 def four_fifths_line()->float: # 0.8
     "The ratio of the four-fifths rule, from its dated file"
     return float(profile('four-fifths').values['ratio'])
@@ -216,6 +220,7 @@ def _four_fifths(found, strata):
                           level=found.level,
                           draws=min(9_999, 5*10**7//len(counts.groups)**2))
 
+# %% ../../nbs/21_audit/02_sections.ipynb #05e15b43
 def make_sections(
     found,                   # The findings so far
     data,                    # The table they are of

@@ -38,6 +38,7 @@ def junit(
     ET.indent(root)
     return "<?xml version='1.0' encoding='utf-8'?>\n" + ET.tostring(root, encoding='unicode') + '\n'
 
+# %% ../../nbs/21_audit/03_writers.ipynb #d046a3a1
 def _case(suite, d):
     "One gap as a test case"
     case = ET.SubElement(suite, 'testcase', classname=printable(f'fairness.{d.attribute}'),
@@ -73,6 +74,7 @@ def _shortened(table):
     note = f"the first {LONGEST_TABLE} of {len(rows):,} rows; the JSON has them all"
     return table | dict(caption=f"{table['caption']}: {note}", rows=rows[:LONGEST_TABLE])
 
+# %% ../../nbs/21_audit/03_writers.ipynb #b05c5f4f
 def web_page(
     report:dict, # A report as JSON values
 )->str:          # One file that needs no other
@@ -115,6 +117,7 @@ def _tables(audit):
     there = {r.metric for r in audit.overall}
     return by, [m for m in SHORT if m in there]
 
+# %% ../../nbs/21_audit/03_writers.ipynb #43bab697
 def notebook_html(
     audit:Findings, # What was found
 )->str:
@@ -131,7 +134,7 @@ def notebook_html(
                               f'By {attribute}: %, with {100*audit.level:g} % intervals'))
     return ''.join(out) + f'<p>Verdict: <b>{audit.verdict}</b></p>'
 
-# %% ../../nbs/21_audit/03_writers.ipynb #291becf9
+# %% ../../nbs/21_audit/03_writers.ipynb #035e46d9
 def _fitting(cells, groups, width):
     "As many metrics as a line has room for, at least one"
     room, shown = width - max(len(g) for g in groups) - 11, []
@@ -140,7 +143,7 @@ def _fitting(cells, groups, width):
         if room >= 0 or not shown: shown.append(metric)
     return shown
 
-def _table(attribute, groups, metrics, level, width):
+def _table(attribute, groups, metrics, *, level, width):
     "The rates by one attribute as a table of a terminal"
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -160,6 +163,7 @@ def _table(attribute, groups, metrics, level, width):
         table.add_row(Text(printable(group)), f"{row['count'].n:,}", *lines)
     return table
 
+# %% ../../nbs/21_audit/03_writers.ipynb #3ab7f02d
 def terminal_lines(
     audit:Findings, # What was found
     width:int,      # Characters of a line
@@ -169,7 +173,7 @@ def terminal_lines(
     tables, metrics = _tables(audit)
     yield Text(printable(_headline(audit)), style='bold')
     for attribute, groups in tables.items():
-        yield _table(attribute, groups, metrics, audit.level, width)
+        yield _table(attribute, groups, metrics, level=audit.level, width=width)
     for text in audit.warnings: yield Text(f'! {printable(text)}', style='yellow')
     yield Text('What was found', style='bold')
     for text in audit.findings: yield Text(f'• {printable(text)}')
@@ -208,6 +212,7 @@ class FairnessAudit(Findings):
     def _repr_html_(self): return notebook_html(self)
     def __rich_console__(self, console, options): return terminal_lines(self, options.max_width)
 
+# %% ../../nbs/21_audit/03_writers.ipynb #66f58fcc
 def rates_plot(
     audit:Findings, # What was found
     metric:str,     # Which rate

@@ -44,7 +44,7 @@ def _need(frame, names):
     missing = [c for c in names if c not in there]
     if missing: raise InputError(f"`{missing[0]}` is not a column of the frame; check its name")
 
-def _fit(x, y, rows, binary, degree=2):
+def _fit(x, y, rows, *, binary, degree=2):
     "A function from a table to predictions, fitted on some rows: logistic or linear, with products"
     if not x.shape[1] or len(np.unique(y[rows])) == 1:
         return lambda at: np.full(len(at), y[rows].mean())
@@ -56,6 +56,7 @@ def _fit(x, y, rows, binary, degree=2):
     model.fit(x[rows], y[rows])
     return (lambda at: model.predict_proba(at)[:, 1]) if binary else model.predict
 
+# %% ../../nbs/16_fairness/20_causes.ipynb #ee5ab3fb
 def _folds(strata, folds, seed):
     "The fold of each row: every group is spread evenly over all folds"
     order, fold = np.random.default_rng(seed).permutation(len(strata)), np.empty(len(strata), int)
@@ -79,12 +80,13 @@ def _held_out_auc(x, y, *, folds, seed, degree):
     "Mean AUC over folds and its standard error, each fold scored by a model that has not seen it"
     fold, found = _folds(y == 1, folds, seed), []
     for k in range(folds):
-        score = _fit(x, y, fold != k, True, degree)(x[fold == k])
+        score = _fit(x, y, fold != k, binary=True, degree=degree)(x[fold == k])
         at = np.unique(score, return_inverse=True)[1]
         bins = [np.bincount(at[y[fold == k] == v], minlength=at.max() + 1) for v in (1, 0)]
         found.append((auc_bounds(*bins), auc_variance(*bins)))
     return np.mean([b for b, _ in found]), np.sqrt(sum(v for _, v in found))/folds
 
+# %% ../../nbs/16_fairness/20_causes.ipynb #382844fe
 def proxies(
     frame,                   # A dict of arrays, or a polars or pandas frame
     sensitive_features:str,  # The column that others may give away
@@ -166,7 +168,7 @@ def _effect(terms, level):
     reach = normal_reach(level)*terms.std(ddof=1)/np.sqrt(len(terms))
     return Effect(*(float(v) for v in (value, value - reach, value + reach)))
 
-# %% ../../nbs/16_fairness/20_causes.ipynb #63a6564e
+# %% ../../nbs/16_fairness/20_causes.ipynb #085b0e4c
 def _crossed(y, a, m, w, *, folds, seed):
     "(own, like) → a term per person, whose mean is E Y(own, M(like)); and each person's weight"
     n, fold = len(y), _folds(a, folds, seed)
@@ -175,10 +177,10 @@ def _crossed(y, a, m, w, *, folds, seed):
     for k in range(folds):
         fit, test = fold != k, fold == k
         # No ratio above 99: else one person decides
-        p_w, p_m = (np.clip(_fit(x, a, fit, True)(x[test]), .01, .99) for x in (w, m))
-        mus = [_fit(m, y, fit & (a == v), binary)(m) for v in (0, 1)]
+        p_w, p_m = (np.clip(_fit(x, a, fit, binary=True)(x[test]), .01, .99) for x in (w, m))
+        mus = [_fit(m, y, fit & (a == v), binary=binary)(m) for v in (0, 1)]
         for own, like in terms:
-            mean = _fit(w, mus[own], fit & (a == like), False)(w[test])
+            mean = _fit(w, mus[own], fit & (a == like), binary=False)(w[test])
             eta = np.clip(mean, mus[own].min(), mus[own].max()) # A mean lies among what it is of
             p, ratio = p_w if like else 1 - p_w, 1. if own == like else (1 - p_m)/p_m
             of_own, of_like = a[test] == own, a[test] == like
@@ -187,6 +189,7 @@ def _crossed(y, a, m, w, *, folds, seed):
             if own != like: weight[test] = a[test]*ratio/p
     return terms, weight
 
+# %% ../../nbs/16_fairness/20_causes.ipynb #c30990b2
 def path_effect(
     frame,                 # A dict of arrays, or a polars or pandas frame
     outcome:str,           # What it is an effect on: 0 and 1, or a number

@@ -199,6 +199,7 @@ def _class_findings(class_, table, level, family):
                f"is at least "
                f"{d.low:.3f} (corrected for {family} comparisons).")
 
+# %% ../../nbs/16_fairness/22_classes.ipynb #22619a2c
 def audit_classes(
     data,                      # A frame, or the path of a CSV or Parquet file
     *,

@@ -41,6 +41,7 @@ class GroupImpact:
     one_person:bool|None          # Would one person turn it?
     reading:str                   # All that in words
 
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #9bcada70
 @dataclass(frozen=True, kw_only=True)
 class StratifiedImpact:
     "A group beside the best one within strata"
@@ -83,6 +84,8 @@ def _within(strata, level):
 
 CONTRADICTION = " The strata contradict each other: that is an average of different things."
 YES_NO = {None: '–', True: 'yes', False: 'no'}
+
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #a8c6223d
 COLUMNS_SHOWN = {
     'Group': 'text', 'People': 'count', 'Favourable': 'count', 'Rate': 'percent', 'Ratio': 'text',
     'Unfavourable, times as often': 'text', 'Standard deviations': 'text',
@@ -157,6 +160,7 @@ def _table_of(cells, group, best):
             and best in c]
     return np.array(both, float).reshape(-1, 2, 2)
 
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #df931930
 def _strata(strata, counts, favorable, best):
     "Each group beside the best one, within the strata"
     from scipy.special import chdtrc
@@ -209,6 +213,7 @@ def _impacts(names, k, sizes, *, line, p, level):
             one_person=None if leads else one_person_flips(k, sizes, j, line),
             reading="the best group" if leads else reading)
 
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #83f354eb
 def four_fifths(
     counts:Counts,                       # By the attributes whose groups are compared
     *,

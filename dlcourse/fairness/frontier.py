@@ -52,6 +52,7 @@ def _trade(f, plain, p):
             f"that of {_GAPS[other]} {_change(was, now)}{times}, "
             f"accuracy {_change(plain['accuracy'], p['accuracy'], '%')}.")
 
+# %% ../../nbs/16_fairness/12_frontier.ipynb #1affaae1
 def _payer(label, before, after):
     "Who pays, where somebody does: the group whose true positive rate falls most"
     lost = [(before[g] - after[g], g) for g in before if before[g] - after[g] > .02]
@@ -80,6 +81,7 @@ def _cautions(f, strongest):
                "tomorrow: "
                f"{', '.join(drawing)}.")
 
+# %% ../../nbs/16_fairness/12_frontier.ipynb #03aac8ad
 def trades(
     f, # A `Frontier`
 )->list[str]:
@@ -127,6 +129,7 @@ def plot_points(
     _beside(ax, ends)
     return fig
 
+# %% ../../nbs/16_fairness/12_frontier.ipynb #86e2e9f5
 def _beside(ax, ends):
     "The name of each method beside the axes, clear of marks and bars"
     from dlcourse.core.figures import spread

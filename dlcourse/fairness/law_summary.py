@@ -49,6 +49,7 @@ def _day(name, said):
     except (AttributeError, TypeError, ValueError):
         raise InputError(f"`{name}` must be a date such as 2026-11-22; got {said!r}") from None
 
+# %% ../../nbs/16_fairness/15_law_summary.ipynb #3778140e
 def as_statement(
     said:Statement|Mapping, # A `Statement`, or a dict of what it says
 )->Statement:
@@ -152,6 +153,7 @@ def _unsure(found):
     rows = [r for r in found.rows if r.n and r.share_known is not None]
     return [r.category for r in rows if (r.share_all < share) != (r.share_known < share)]
 
+# %% ../../nbs/16_fairness/15_law_summary.ipynb #465038aa
 def _notes(found):
     "Who is in no row, on the median, left out, or not assessed"
     unknown = ', '.join(f"{n:,} by {t}" for t, n in found.unknown.items())
@@ -193,6 +195,7 @@ def _year_later(day):
     try: return day.replace(year=day.year + 1)
     except ValueError: return date(day.year + 1, 3, 1)
 
+# %% ../../nbs/16_fairness/15_law_summary.ipynb #ebf34dc6
 def _stated(said):
     "The statement as a list of HTML"
     terms = {
@@ -215,6 +218,7 @@ def _row(r, extras):
     return [*cells, _span(r.not_law_low, r.not_law_high, percent),
             _span(r.not_law_ratio_low, r.not_law_ratio_high, ratio)]
 
+# %% ../../nbs/16_fairness/15_law_summary.ipynb #0e9207fa
 def _html(found, extras):
     "The summary as HTML"
     out = [f'<p><small>{escape(DISCLAIMER)} {escape(found.profile)}.</small></p>',

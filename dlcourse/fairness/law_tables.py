@@ -41,7 +41,8 @@ def _check_mapping(mapping, law):
                              f"{law.name}; "
                              f"there are: {', '.join(law.values[kind])}, or {UNKNOWN_CATEGORY}")
 
-def _names(kind, sizes, mapping, law, column):
+# %% ../../nbs/16_fairness/16_law_tables.ipynb #13394473
+def _names(kind, sizes, mapping, *, law, column):
     "Raw value → category, `None` for unknown; raises `InputError` for a value that is none"
     known = {c.casefold(): c for c in (*law.values[kind], UNKNOWN_CATEGORY)}
     table = {str(v).strip(): c for v, c in mapping.get(kind, {}).items()}
@@ -60,7 +61,7 @@ def _categories(counts, mapping, law, columns):
     for i, kind in enumerate(('sex', 'race')):
         sizes = Counter()
         for group, n in zip(counts.groups, people, strict=True): sizes[group[i]] += n
-        names.append(_names(kind, sizes, mapping, law, columns[i]))
+        names.append(_names(kind, sizes, mapping, law=law, column=columns[i]))
     assessed, chosen = Counter(), Counter()
     for (sex, race), n in zip(counts.groups, counts.n.sum(1), strict=True):
         cell = names[0][sex], names[1][race]
@@ -117,6 +118,7 @@ def _values(frame, column, most):
                          f"each of them")
     return sorted(str(v).strip() for v in values if v is not None and v == v and str(v).strip())
 
+# %% ../../nbs/16_fairness/16_law_tables.ipynb #fcbfc85e
 def _output(**columns):
     "What the tool puts out, and its column; raises `InputError` unless there is one"
     given = {name: c for name, c in columns.items() if c is not None}
@@ -202,6 +204,7 @@ def local_law_144(
         excluded_may_lead=excluded_may_lead,
         level=level)
 
+# %% ../../nbs/16_fairness/16_law_tables.ipynb #e21a26fc
 def _check_excluded(exclude_small, rows):
     "Raise `InputError` where a category was to be left out that may not be"
     asked = set(exclude_small) if isinstance(exclude_small, Mapping) else set()

@@ -68,7 +68,7 @@ class Category:
     not_law_ratio_low:float|None# Limits of the ratio, corrected for the choice of the best
     not_law_ratio_high:float|None
 
-# %% ../../nbs/16_fairness/14_local_law.ipynb #750c9541
+# %% ../../nbs/16_fairness/14_local_law.ipynb #b2ac45fc
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     "How the open questions of the law were answered"
@@ -83,7 +83,7 @@ def or_none(
     "NaN as what JSON can hold"
     return None if x != x else float(x)
 
-def _ratio_limits(n, k, rates, there, level):
+def _ratio_limits(n, k, rates, *, there, level):
     "Limits of each ratio to the best rate, corrected for the choice of the best"
     none = [(None, None)]*len(n)
     if not len(there): return none
@@ -96,13 +96,14 @@ def _ratio_limits(n, k, rates, there, level):
         none[i] = tuple(float(v) for v in limits)
     return none
 
+# %% ../../nbs/16_fairness/14_local_law.ipynb #85f897ac
 def _reason(out, people, ratio, justification):
     "Why a row has no impact ratio"
     if out: return justification
     if not people: return "nobody was assessed"
     return "nobody was selected in any category" if np.isnan(ratio) else None
 
-# %% ../../nbs/16_fairness/14_local_law.ipynb #2ba9cc4d
+# %% ../../nbs/16_fairness/14_local_law.ipynb #a45c550a
 def law_table(
     name:str,               # What the table is by, such as `race/ethnicity`
     categories:list[str],   # Its rows
@@ -123,7 +124,8 @@ def law_table(
     ratios, other = impact_ratios(rates, ~out), impact_ratios(rates)
     if reading.excluded_may_lead: ratios, other = other, ratios
     low, high = wilson(k, n, reading.level)
-    limits = _ratio_limits(n, k, rates, np.flatnonzero(~np.isnan(rates) & ~out), reading.level)
+    there = np.flatnonzero(~np.isnan(rates) & ~out)
+    limits = _ratio_limits(n, k, rates, there=there, level=reading.level)
     return [Category(
         group=group, table=name, category=c, n=int(n[i]), selected=int(k[i]),
         share_all=float(n[i]/everyone), share_known=float(n[i]/known) if known else None,

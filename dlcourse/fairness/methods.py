@@ -68,6 +68,7 @@ def take_rows(
     "Some rows of an array or of a pandas frame"
     return x.iloc[rows] if hasattr(x, 'iloc') else x[rows]
 
+# %% ../../nbs/16_fairness/10_methods.ipynb #4aa885db
 def weight_name(
     estimator, # A classifier of scikit-learn's kind, or a pipeline that ends in one
 )->str:        # Under which name `fit` takes weights
@@ -144,6 +145,7 @@ def _constrained_gap(p, y, groups, constraint):
     found = [widest_gap(p[rows], groups[rows]) for rows in among]
     return max(f[0] for f in found), max(f[1] for f in found)
 
+# %% ../../nbs/16_fairness/10_methods.ipynb #85c2bafa
 @dataclass(frozen=True, kw_only=True)
 class _Train:
     "What a method may look at"
@@ -178,6 +180,7 @@ def _correlation_remover(t, strength):
     def decide(x, groups, seed): return model.predict(cleaner.transform(beside(x, groups)))
     return decide, f'alpha={strength:g}', 1
 
+# %% ../../nbs/16_fairness/10_methods.ipynb #5a06b4b3
 def _exponentiated_gradient(t, strength):
     reductions = need('fairlearn.reductions', 'fairness')
     plain = t.fit(t.x).predict(t.x)
@@ -208,6 +211,7 @@ def _held_out_scores(t, folds=3):
         out[rest] = _scores(part, take_rows(t.x, rest))
     return out
 
+# %% ../../nbs/16_fairness/10_methods.ipynb #8fc546f8
 def _threshold_optimizer(t, strength):
     optimizer = need('fairlearn.postprocessing', 'fairness').ThresholdOptimizer
     held_out = _held_out_scores(t)
@@ -222,6 +226,7 @@ def _threshold_optimizer(t, strength):
                             random_state=seed)
     return decide, f'tol={tol:.3g}', 4
 
+# %% ../../nbs/16_fairness/10_methods.ipynb #ae8a78ea
 def _adversarial(t, strength):
     from sklearn.preprocessing import StandardScaler
     torch = need('torch', 'torch')

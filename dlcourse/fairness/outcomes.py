@@ -107,6 +107,7 @@ def opened_roles(
             return nw.when(~x.is_nan()).then(x)
         yield frame.select(*(column(r, c).alias(f'_{r}') for r, c in roles.items()))
 
+# %% ../../nbs/16_fairness/21_outcomes.ipynb #20474fdc
 def summed(
     frame,               # What `opened_roles` gives, perhaps with further columns
     keys:Iterable[str],  # Roles to group by

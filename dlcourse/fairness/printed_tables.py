@@ -41,6 +41,7 @@ CONFUSION, TOTALS = ('tp', 'fp', 'fn', 'tn'), ('total', 'all', 'everyone', 'over
 
 def _plain(name): return re.sub(r'[^a-z]+', ' ', str(name).lower()).strip()
 
+# %% ../../nbs/16_fairness/18_printed_tables.ipynb #6a9a2e07
 def _columns(names, asked):
     "Role → column: what was asked for, or the one column that has such a name"
     found = {}
@@ -99,6 +100,7 @@ def _whole(text, column, group):
         raise InputError(f"`{column}` of {group} must be a count of people; got '{text}'")
     return int(number)
 
+# %% ../../nbs/16_fairness/18_printed_tables.ipynb #2b9ea6c9
 def _texts(data, encoding):
     "Name → column as texts"
     if isinstance(data, Mapping):
@@ -146,6 +148,7 @@ class PrintedTable:
         if 'tp' not in self.counted: return ('selection_rate',)
         return tuple(m for m in METRICS if m != 'favorable_rate')
 
+# %% ../../nbs/16_fairness/18_printed_tables.ipynb #93213534
 def read_printed(
     data,                        # A frame, a dict of columns, or the path of a CSV file
     asked:dict[str, str|None],   # Role → column, where its name does not say it

@@ -40,6 +40,7 @@ class Clause:
             raise InputError(f"`status` of clause {self.id} must be read or recalled; got "
                              f"{self.status!r}")
 
+# %% ../../nbs/16_fairness/13_profiles.ipynb #b3be5837
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     "A law as this course understood it on a day"

@@ -36,6 +36,7 @@ class Figure:
     follows:str|None         # 'rounded', 'cut off', 'from rounded rates', 'no'; or nothing
     comparator:str|None      # Of a ratio: divided by whom
 
+# %% ../../nbs/16_fairness/19_published.ipynb #b84746ee
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PublishedAudit:
     "What a published table says about itself"
@@ -107,8 +108,9 @@ def _guessed(n, printed, where):
     problem = f"{where}: no number of {n:,} people gives {printed}{but}"
     return cut[0] if len(cut) == 1 else None, 'cut off' if cut else 'no', [problem]
 
-def _followed(value, count, n, printed, where):
+def _followed(count, n, printed, where):
     "How a printed rate follows from a count, and what is wrong with it"
+    value = Fraction(count, n)
     how = follows(value, printed) or 'no'
     if how == 'rounded': return how, []
     if how == 'no':
@@ -118,6 +120,7 @@ def _followed(value, count, n, printed, where):
                 f"instead of rounded.")
     return how, [f"{where}: {said}"]
 
+# %% ../../nbs/16_fairness/19_published.ipynb #46301893
 def _rate(row, metric, level):
     "A rate, and what is wrong with its printed figure"
     (count, n), printed = _counted(row, metric), row.rates.get(metric)
@@ -126,7 +129,7 @@ def _rate(row, metric, level):
         count, how, problems = _guessed(n, printed, where)
     value = Fraction(count, n) if count is not None and n else None
     if value is not None and printed is not None and how is None:
-        how, problems = _followed(value, count, n, printed, where)
+        how, problems = _followed(count, n, printed, where)
     low, high = (None, None) if value is None else (float(v) for v in wilson(count, n, level))
     return Figure(table=row.table, group=row.group, metric=metric, count=count, n=n,
                   value=None if value is None else float(value), low=low, high=high,
@@ -163,6 +166,7 @@ def _ratio_follows(one, base):
     exact = low == high and bottom == top
     return (follows(Fraction(low, bottom), text) if exact else None) or 'no'
 
+# %% ../../nbs/16_fairness/19_published.ipynb #455c38c0
 def _ratio_problem(one, base, value, how):
     "What is wrong with a printed ratio, as a sentence"
     (low, high), (bottom, top) = one.limits, base.limits
@@ -231,6 +235,7 @@ def _totals(name, rows, counted):
             if t is None or None in parts or sum(parts) == t: continue
             yield f"{name}, {column}: the groups add up to {sum(parts):,}, the total says {t:,}."
 
+# %% ../../nbs/16_fairness/19_published.ipynb #b5df94da
 def _notes(rows, figures):
     "What a reader should know of several tables"
     for name in dict.fromkeys(f.table for f in figures if f.follows == 'from rounded rates'):

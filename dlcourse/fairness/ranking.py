@@ -97,6 +97,7 @@ def _finite(values, keep, column, least=-np.inf):
     what = "hold finite numbers" if least < 0 else "be 0 or more, and finite"
     raise InputError(f"`{column}` must {what}; mend or leave out the other rows")
 
+# %% ../../nbs/16_fairness/24_ranking.ipynb #81b854e0
 def _lists(data, columns, k, *, s, null, encoding):
     "The lists of a table, in one group-by"
     numbers = [r for r in ('score', 'relevance') if r in columns]
@@ -120,8 +121,8 @@ def _lists(data, columns, k, *, s, null, encoding):
                   dropped=int(n[~keep].sum()),
                   sums=query_sums(place, score, group, many, relevance*many, k))
 
-# %% ../../nbs/16_fairness/24_ranking.ipynb #538a8a2a
-def _list_values(found, attribute, metrics, s, seed):
+# %% ../../nbs/16_fairness/24_ranking.ipynb #03d797cc
+def _list_values(found, attribute, metrics, *, s, seed):
     "Every figure of every group, with limits from resampled lists"
     values, drawn = shares(found.sums.sum(0)), shares(resample_queries(found.sums, RESAMPLES, seed))
     behind, tails = (found.sums[..., 0] > 0).sum(0), [(1 - s.level)/2, (1 + s.level)/2]
@@ -176,7 +177,7 @@ def audit_ranking(
     values, findings, found = [], [], None
     for attribute in as_names(sensitive_features):
         found = _lists(data, roles | dict(group=attribute), k, s=s, null=null, encoding=encoding)
-        new = list(_list_values(found, attribute, metrics, s, seed))
+        new = list(_list_values(found, attribute, metrics, s=s, seed=seed))
         values += new
         findings += _ratio_findings(new, k)
     return RankingAudit(values=tuple(values), findings=tuple(findings), level=s.level,

@@ -91,6 +91,7 @@ def _parts(frame, has_truth, drop):
     wide = wide.with_columns((nw.col('_e2')*nw.col('_e2')).alias('_e4'))
     return wide, [*(k for k in parts if k != 'lost'), *(f'{k[0]}2' for k in firsts), 'e4'], centre
 
+# %% ../../nbs/16_fairness/23_regression.ipynb #decb6e53
 def _quantiles(wide, quantiles, has_truth):
     "Metric → group → the quantile of its predictions or errors, linear between neighbours"
     import narwhals as nw
@@ -118,6 +119,7 @@ class _Sums:
     @property
     def left(self)->int: return int(self.sums['n'].sum())
 
+# %% ../../nbs/16_fairness/23_regression.ipynb #9d395759
 def _sums(data, columns, attribute, quantiles, *, s, null, encoding):
     "One pass for sums and one for quantiles; raises `InputError` for what cannot be audited"
     has_truth, named = 'y' in columns, columns | dict(group=attribute)
@@ -157,6 +159,7 @@ def _figures(found, level):
     return out | {k: [np.array([v[g] for g in found.groups], float)]
                   for k, v in found.quantiles.items()}
 
+# %% ../../nbs/16_fairness/23_regression.ipynb #4a697526
 def _mean_gap(found, min_count, level):
     "The pair of groups whose mean errors are furthest apart for sure, as a sentence"
     t, n = found.sums, found.sums['n']

@@ -21,7 +21,7 @@ from dlcourse.fairness.methods import (
 from .remedies import widest_gap
 from .uncertainty import gap_bounds
 
-# %% ../../nbs/16_fairness/11_trials.ipynb #f2d9e19b
+# %% ../../nbs/16_fairness/11_trials.ipynb #e2041010
 @dataclass(frozen=True, kw_only=True)
 class Point:
     "One model, measured on people it has not met"
@@ -45,6 +45,7 @@ class Point:
 
 MEASURED = ('selection_rate', 'true_positive_rate', 'false_positive_rate')
 
+# %% ../../nbs/16_fairness/11_trials.ipynb #7ddbcbe7
 def _gaps(table, level):
     "Metric → its largest pairwise gap, low, high, and low where two metrics share the error"
     out = {}
@@ -55,8 +56,9 @@ def _gaps(table, level):
         out[metric] = tuple(float(v) for v in (np.ptp(value), low, high, shared))
     return out
 
-def _measure(model, x, y, groups, seed, level):
-    "A model as a point"
+def _measure(model, held, *, seed, level):
+    "A model as a point, on features, labels and groups that it has not met"
+    x, y, groups = held
     p = model.predict(x, groups, seed)
     counts = count_groups(dict(y=y, p=p, g=groups), prediction='p', label='y',
                           sensitive=['g']).counts
@@ -102,6 +104,7 @@ def _methods(methods):
     if unknown: raise InputError(f"`methods` must be among {', '.join(METHODS)}; got {unknown}")
     return tuple(dict.fromkeys(['none', *asked]))
 
+# %% ../../nbs/16_fairness/11_trials.ipynb #ef95ceeb
 def _kinds(y, groups, test):
     "Group and label of each person; raises `InputError` where a side of the split lacks some"
     kinds = [f'{g}, label {v}' for g, v in zip(groups, y, strict=True)]
@@ -119,7 +122,7 @@ def _kinds(y, groups, test):
                          "Merge small groups or leave them out, and say so")
     return kinds
 
-# %% ../../nbs/16_fairness/11_trials.ipynb #f01e85f4
+# %% ../../nbs/16_fairness/11_trials.ipynb #ddc84c3e
 @dataclass(frozen=True, kw_only=True)
 class Trials:
     "What was fitted, and how it did"
@@ -127,6 +130,7 @@ class Trials:
     models:dict            # (method, strength, seed) → Mitigated
     test_rows:dict         # Seed → numbers of the rows that were measured
 
+# %% ../../nbs/16_fairness/11_trials.ipynb #2c2daf86
 def try_remedies(
     x,                   # Features: an array or a frame
     y,                   # Labels, 0 or 1
@@ -163,5 +167,6 @@ def try_remedies(
             model = remedy(method, take_rows(x, fit), y[fit], groups[fit], estimator=estimator,
                            strength=strength, constraint=constraint, seed=seed)
             models[method, strength, seed] = model
-            runs.append(_measure(model, take_rows(x, held), y[held], groups[held], seed, level))
+            rest = take_rows(x, held), y[held], groups[held]
+            runs.append(_measure(model, rest, seed=seed, level=level))
     return Trials(runs=tuple(runs), models=models, test_rows=rows)
