@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from dlcourse.core.random import seed_everything
 from dlcourse.training.batches import Batches
 from dlcourse.training.callbacks import FitConfig
+from dlcourse.training.energy import gpu_counters
 from dlcourse.training.ensembles import fit_many
 from dlcourse.training.loop import fit
-from dlcourse.training.scaling import gpu_counters
 from dlcourse.transformers.attention import attend, causal_mask
 
 pytestmark = [pytest.mark.gpu,

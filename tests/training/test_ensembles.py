@@ -1,7 +1,6 @@
-"Members trained at once equal single runs with torch.optim, whatever differs between them; and what is refused"
+"Members trained at once equal single runs with torch.optim, whatever differs between them"
 import math
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +12,8 @@ from torch.nn import functional as F
 
 from dlcourse.core.errors import InputError
 from dlcourse.training import ensembles
-from dlcourse.training.ensembles import fit_many, losses_of_all, outputs_of_all, stack
+from dlcourse.training.callbacks import FitConfig
+from dlcourse.training.ensembles import Mapped, fit_many, losses_of_all, outputs_of_all, stack
 
 ROWS = 45
 
@@ -24,136 +24,255 @@ def data(dtype=torch.float32):
     return x.to(dtype), (x[:, 0] - x[:, 1] > 0).long() + (x[:, 2] > .5).long()
 
 
-def mlp(dtype=torch.float32): return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).to(dtype)
-def normed(): return nn.Sequential(nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
-def conv(): return nn.Sequential(nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+def mlp(dtype=torch.float32):
+    return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).to(dtype)
+
+
+def rectified(dtype=torch.float32):
+    return nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Linear(32, 3)).to(dtype)
+
+
+def normed(dtype=torch.float32):
+    hidden = nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5), nn.ReLU()
+    return nn.Sequential(*hidden, nn.Linear(5, 3)).to(dtype)
+
+
+def conv(dtype=torch.float32):
+    image = nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 2), nn.ReLU(), nn.Flatten()
+    return nn.Sequential(*image, nn.Linear(8, 3)).to(dtype)
+
+
 def dropped(): return nn.Sequential(nn.Linear(6, 64), nn.Dropout(.5), nn.Linear(64, 3))
 
 
-def alone(make, x, y, seed, optimizer, *, epochs=3, batch_size=8, schedule=None, shuffle=True, loss=F.cross_entropy):
-    "One run in plain torch"
+def alone(make, x, y, seed, optimizer, *, epochs=3, schedule=None, shuffle=True,
+          loss=F.cross_entropy):
+    "One run in plain torch, in batches of 8"
     torch.manual_seed(seed)
     model = make().train()
     opt = optimizer([p for p in model.parameters() if p.requires_grad])
-    scheduler = torch.optim.lr_scheduler.LambdaLR(opt, schedule) if schedule else None
+    falling = torch.optim.lr_scheduler.LambdaLR(opt, schedule or (lambda step: 1.))
     order, losses = torch.Generator().manual_seed(seed), []
     for _ in range(epochs):
         rows = torch.randperm(len(x), generator=order) if shuffle else torch.arange(len(x))
-        for i in range(0, len(x), batch_size):
+        for batch in rows.split(8):
             opt.zero_grad()
-            value = loss(model(x[rows[i:i + batch_size]]), y[rows[i:i + batch_size]])
+            value = loss(model(x[batch]), y[batch])
             value.backward()
             opt.step()
-            if scheduler: scheduler.step()
+            falling.step()
             losses.append(float(value.detach()))
     return model.eval(), losses
 
 
 def same(members, singles, atol):
     for k, (model, losses) in enumerate(singles):
-        for (name, want), got in zip(model.state_dict().items(), members.member(k).state_dict().values(), strict=True):
-            torch.testing.assert_close(got, want, atol=atol, rtol=atol, msg=lambda m, name=name, k=k: f'member {k}, {name}: {m}')
-        got = members.losses[k][~members.losses[k].isnan()].tolist()
-        assert len(got) == len(losses) and max(abs(a - b) for a, b in zip(got, losses, strict=True)) < 10*atol
+        got = members.member(k).state_dict()
+        for name, want in model.state_dict().items():
+            torch.testing.assert_close(got[name], want, atol=atol, rtol=atol)
+        got = members.losses[k][~members.losses[k].isnan()]
+        want = torch.tensor(losses, dtype=got.dtype)
+        torch.testing.assert_close(got, want, atol=10*atol, rtol=10*atol)
 
 
-OPTIMIZERS = {
-    'sgd': (torch.optim.SGD, dict(momentum=.9)), 'adam': (torch.optim.Adam, {}), 'adamw': (torch.optim.AdamW, {})}
+RULES = {'sgd': (torch.optim.SGD, dict(momentum=.9)), 'adam': (torch.optim.Adam, {}),
+         'adamw': (torch.optim.AdamW, {})}
+PRECISION = [(torch.float32, 1e-5), (torch.float64, 1e-12)]
 
 
-@pytest.mark.parametrize('dtype, atol', [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-@pytest.mark.parametrize('name', OPTIMIZERS)
-@pytest.mark.parametrize('how', ['vmap', 'loop'])
+@pytest.mark.parametrize('dtype, atol', PRECISION)
+@pytest.mark.parametrize('name', RULES)
+@pytest.mark.parametrize('how', ['stacked', 'vmap', 'loop'])
 def test_members_equal_single_runs(how, name, dtype, atol):
     "Seeds, learning rates, decays and rows of their own, in unequal number, with a schedule"
-    x, y = data(dtype)
-    cls, more = OPTIMIZERS[name]
+    (x, y), make, (rule, more) = data(dtype), partial(mlp, dtype), RULES[name]
     seeds, lr, decay = [3, 0, 11, 4], [.01, .03, .002, .02], [0., .1, .01, .3]
-    mask = torch.rand(4, ROWS, generator=torch.Generator().manual_seed(1)) < torch.tensor([[.9], [.5], [.2], [.7]])
+    chances = torch.tensor([[.9], [.5], [.2], [.7]])
+    mask = torch.rand(4, ROWS, generator=torch.Generator().manual_seed(1)) < chances
     mask[0] = True
+    assert len({int(m.sum() + 7)//8 for m in mask}) > 1 # They end after different numbers of steps
     falling = lambda step: 1/(1 + .1*step)
-    members = fit_many(partial(mlp, dtype), (x, y), F.cross_entropy, seeds=seeds, lr=lr, weight_decay=decay, mask=mask, how=how, epochs=3, batch_size=8,
-                       optimizer=name, schedule=falling, device='cpu', **more)
-    assert len({int(m.sum() + 7)//8 for m in mask}) > 1 # Members end after different numbers of steps
-    same(members, [alone(partial(mlp, dtype), x[m], y[m], s, partial(cls, lr=r, weight_decay=d, **more), schedule=falling)
-                   for s, r, d, m in zip(seeds, lr, decay, mask, strict=True)], atol)
-    torch.testing.assert_close(members.predict(x, batch_size=7), torch.stack([members.member(k)(x) for k in range(4)]).detach(), atol=1e-5, rtol=1e-5)
+    config = FitConfig(lr=lr, weight_decay=decay, epochs=3, batch_size=8, optimizer=name,
+                       schedule=falling, device='cpu', **more)
+    members = fit_many(make, (x, y), F.cross_entropy, config, seeds=seeds, mask=mask, how=how)
+    rules = [partial(rule, lr=r, weight_decay=d, **more) for r, d in zip(lr, decay, strict=True)]
+    singles = [alone(make, x[m], y[m], seed, own, schedule=falling)
+               for m, seed, own in zip(mask, seeds, rules, strict=True)]
+    same(members, singles, atol)
+    each = torch.stack([members.member(k)(x) for k in range(4)]).detach()
+    torch.testing.assert_close(members.predict(x, batch_size=7), each, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('how', ['stacked', 'vmap'])
+@pytest.mark.parametrize('name', RULES)
+def test_a_long_run_through_relu_is_exact_in_float64_and_typical_in_float32(how, name):
+    """In float32 a rounding error that tips one ReLU over its corner grows from there, also between
+    a loop and itself on another machine: the median and 95 % of the members are compared"""
+    rule, more = RULES[name]
+    rule, common = partial(rule, lr=.02, weight_decay=0., **more), dict(lr=.02, weight_decay=0.)
+    for dtype, bound in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
+        (x, y), make = data(dtype), partial(rectified, dtype)
+        config = FitConfig(epochs=15, batch_size=8, optimizer=name, device='cpu', **common, **more)
+        members = fit_many(make, (x, y), F.cross_entropy, config, seeds=20, how=how)
+        singles = stack([alone(make, x, y, seed, rule, epochs=15)[0] for seed in range(20)])
+        apart = [(members.state[n] - t).abs().flatten(1).amax(1) for n, t in singles.items()]
+        scale = max(1., *(float(t.abs().max()) for t in singles.values()))
+        worst = torch.stack(apart).amax(0)/scale
+        if dtype == torch.float64: assert worst.max() <= bound
+        assert worst.median() <= bound and worst.quantile(.95) <= 20*bound
 
 
 @pytest.mark.parametrize('make', [normed, conv])
 @pytest.mark.parametrize('masked', [False, True])
 def test_convolutions_and_batch_norm(make, masked):
-    x, y = data()
+    (x, y), make = data(torch.float64), partial(make, torch.float64)
     mask = torch.stack([torch.arange(ROWS) % 3 != k for k in range(3)]) if masked else None
-    members = fit_many(make, (x, y), F.cross_entropy, seeds=3, lr=.01, mask=mask, how='vmap', batch_size=9, epochs=3, device='cpu')
+    members = fit_many(make, (x, y), F.cross_entropy, seeds=3, lr=.01, weight_decay=.1, mask=mask,
+                       how='vmap', batch_size=8, epochs=3, device='cpu')
+    rule = partial(torch.optim.AdamW, lr=.01, weight_decay=.1)
     rows = mask if masked else [slice(None)]*3
-    same(members, [alone(make, x[m], y[m], s, partial(torch.optim.AdamW, lr=.01, weight_decay=0.), batch_size=9) for s, m in zip(range(3), rows, strict=True)], 1e-5)
+    same(members, [alone(make, x[m], y[m], seed, rule) for seed, m in enumerate(rows)], 1e-11)
 
 
-def test_processes_equal_a_loop():
+@pytest.mark.parametrize('loss', [F.cross_entropy, F.mse_loss, F.l1_loss])
+@pytest.mark.parametrize('shared', [False, True])
+def test_any_loss_by_vmap(loss, shared):
+    "Against autograd, member by member, with shares that say what a row counts"
+    x, y = data(torch.float64)
+    target = y if loss is F.cross_entropy else torch.randn(ROWS, 3, dtype=torch.float64)
+    models = [mlp(torch.float64) for _ in range(3)]
+    drawn = torch.randint(0, ROWS, (3, 6))
+    own = torch.tensor([6, 4, 1]) if shared else torch.tensor([6, 6, 6])
+    share = (torch.arange(6) < own[:, None]).double()/own[:, None] if shared else None
+    losses, grads = Mapped(models[0], (x, target), loss, stack(models))(drawn, share)
+    for k, model in enumerate(models):
+        rows = drawn[k, :own[k]]
+        value = loss(model(x[rows]), target[rows])
+        value.backward()
+        torch.testing.assert_close(losses[k], value.detach(), atol=1e-12, rtol=1e-12)
+        for name, p in model.named_parameters():
+            torch.testing.assert_close(grads[name][k], p.grad, atol=1e-12, rtol=1e-12)
+
+
+def on_this_page(): return nn.Linear(6, 3)
+
+
+def test_processes_equal_a_loop_also_for_what_cannot_be_imported():
     x, y = data()
-    make = partial(nn.Linear, 6, 3)
-    runs = [fit_many(make, (x, y), F.cross_entropy, seeds=[4, 2, 7], lr=[.1, .2, .3], optimizer='sgd', epochs=2, how=how, device='cpu') for how in ('processes', 'loop')]
-    assert [m.how for m in runs] == ['processes', 'loop'] and runs[0].seeds == (4, 2, 7)
-    for name, t in runs[0].state.items(): torch.testing.assert_close(t, runs[1].state[name], atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(runs[0].losses, runs[1].losses, atol=1e-6, rtol=1e-6)
+    def loss(outputs, target): return F.cross_entropy(outputs, target)
+    how = dict(seeds=[4, 2, 7], lr=[.1, .2, .3], optimizer='sgd', epochs=2, device='cpu')
+    side, row = (fit_many(lambda: on_this_page(), (x, y), loss, how=way, **how)
+                 for way in ('processes', 'loop'))
+    assert (side.how, row.how, side.seeds) == ('processes', 'loop', (4, 2, 7))
+    for name, t in side.state.items():
+        torch.testing.assert_close(t, row.state[name], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(side.losses, row.losses, atol=1e-6, rtol=1e-6)
 
 
-def test_order_is_that_of_the_rows_without_shuffling_and_other_losses_work():
+def test_an_error_in_a_process_arrives():
+    with pytest.raises(RuntimeError, match='shapes cannot be multiplied'):
+        fit_many(partial(nn.Linear, 5, 3), data(), F.cross_entropy, seeds=1, how='processes',
+                 device='cpu')
+
+
+@pytest.mark.parametrize('how', ['stacked', 'vmap'])
+def test_order_is_that_of_the_rows_without_shuffling_and_one_tensor_is_both(how):
     x, _ = data()
     make = partial(nn.Linear, 6, 6)
-    members = fit_many(make, (x,), F.mse_loss, seeds=[1, 2], shuffle=False, optimizer='sgd', lr=.1, how='vmap', epochs=2, batch_size=10, device='cpu')
-    same(members, [alone(make, x, x, s, partial(torch.optim.SGD, lr=.1), shuffle=False, epochs=2, batch_size=10, loss=F.mse_loss) for s in (1, 2)], 1e-5)
+    members = fit_many(make, (x,), F.mse_loss, seeds=[1, 2], shuffle=False, optimizer='sgd', lr=.1,
+                       how=how, epochs=3, batch_size=8, device='cpu')
+    rule = partial(torch.optim.SGD, lr=.1)
+    same(members, [alone(make, x, x, seed, rule, shuffle=False, loss=F.mse_loss)
+                   for seed in (1, 2)], 1e-5)
 
 
-def test_rows_of_others_have_no_influence():
+@pytest.mark.parametrize('how', ['stacked', 'vmap'])
+def test_rows_of_others_have_no_influence(how):
     x, y = data()
     mask = torch.ones(2, ROWS, dtype=torch.bool)
     mask[1, 10:] = False
     other = x.clone()
-    other[10:] += 100
-    first, second = (fit_many(mlp, (t, y), F.cross_entropy, seeds=2, mask=mask, how='vmap', epochs=2, device='cpu') for t in (x, other))
+    other[10:] = torch.nan
+    first, second = (fit_many(mlp, (t, y), F.cross_entropy, seeds=2, mask=mask, how=how, epochs=2,
+                              device='cpu') for t in (x, other))
     assert all(torch.equal(t[1], second.state[name][1]) for name, t in first.state.items())
-    assert not torch.equal(first.state['0.weight'][0], second.state['0.weight'][0])
+    assert second.state['0.weight'][0].isnan().all()
 
 
-def test_a_member_that_breaks_breaks_alone():
-    x, y = data()
-    make, how = partial(nn.Linear, 6, 6), dict(optimizer='sgd', how='vmap', device='cpu')
-    members = fit_many(make, (x,), F.mse_loss, seeds=[0, 0], lr=[.1, 1e30], **how)
-    good = fit_many(make, (x,), F.mse_loss, seeds=[0], lr=.1, **how)
+@pytest.mark.parametrize('how', ['stacked', 'vmap'])
+def test_a_member_that_breaks_breaks_alone(how):
+    x, _ = data()
+    make, rule = partial(nn.Linear, 6, 6), dict(optimizer='sgd', how=how, device='cpu')
+    members = fit_many(make, (x,), F.mse_loss, seeds=[0, 0], lr=[.1, 1e30], **rule)
+    good = fit_many(make, (x,), F.mse_loss, seeds=[0], lr=.1, **rule)
     assert not members.state['weight'][1].isfinite().all()
-    torch.testing.assert_close(members.state['weight'][0], good.state['weight'][0], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(members.state['weight'][0], good.state['weight'][0])
 
 
-def test_frozen_parameters_stay_and_dropout_differs_between_members():
-    x, y = data()
-
+@pytest.mark.parametrize('how', ['stacked', 'vmap'])
+def test_frozen_parameters_stay_and_dropout_differs_between_members(how):
     def frozen():
         model = mlp()
         model[0].weight.requires_grad_(False)
         return model
-    members = fit_many(frozen, (x, y), F.cross_entropy, seeds=2, weight_decay=.1, how='vmap', device='cpu')
-    assert torch.equal(members.state['0.weight'][1], ensembles.start(frozen, 1)[0].weight) and not members.state['2.weight'].requires_grad
-    twins = fit_many(dropped, (x, y), F.cross_entropy, seeds=[0, 0], how='vmap', epochs=1, device='cpu')
-    again = fit_many(dropped, (x, y), F.cross_entropy, seeds=[0, 0], how='vmap', epochs=1, device='cpu')
-    assert not torch.equal(*twins.state['0.weight']) and torch.equal(twins.state['0.weight'], again.state['0.weight'])
-    assert torch.equal(twins.predict(x), twins.predict(x))
+    config = dict(how=how, weight_decay=.1, epochs=1, device='cpu')
+    members = fit_many(frozen, data(), F.cross_entropy, seeds=2, **config)
+    torch.manual_seed(1)
+    assert torch.equal(members.state['0.weight'][1], frozen()[0].weight)
+    assert not members.state['2.weight'].requires_grad
+    twins, again = (fit_many(dropped, data(), F.cross_entropy, seeds=[0, 0], **config)
+                    for _ in range(2))
+    assert not torch.equal(*twins.state['0.weight'])
+    assert torch.equal(twins.state['0.weight'], again.state['0.weight'])
+    assert torch.equal(twins.predict(data()[0]), twins.predict(data()[0]))
 
 
-def test_the_random_numbers_of_the_caller_stay():
-    x, y = data()
+class Idle(nn.Module):
+    "Has a parameter that its output does not depend on"
+    def __init__(self):
+        super().__init__()
+        self.used, self.idle = nn.Linear(6, 3), nn.Linear(2, 2)
+    def forward(self, x): return self.used(x)
+
+
+def test_a_parameter_without_a_gradient_stays_as_it_is():
+    members = fit_many(Idle, data(), F.cross_entropy, seeds=1, weight_decay=.5, how='vmap',
+                       device='cpu')
+    torch.manual_seed(0)
+    assert torch.equal(members.state['idle.weight'][0], Idle().idle.weight)
+
+
+@pytest.mark.parametrize('how', ['stacked', 'vmap', 'loop', 'auto'])
+def test_the_random_numbers_of_the_caller_stay(how):
     before = torch.get_rng_state()
-    for how in ('vmap', 'loop', 'auto'): fit_many(mlp, (x, y), F.cross_entropy, seeds=2, epochs=1, how=how, device='cpu')
+    fit_many(mlp, data(), F.cross_entropy, seeds=2, epochs=1, how=how, device='cpu')
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_auto_takes_the_way_with_the_least_seconds(monkeypatch):
-    x, y = data()
-    for want in ('vmap', 'loop'):
-        monkeypatch.setattr(ensembles, 'measure', lambda *_, want=want: {'vmap': 1., 'loop': 1.} | {want: .5})
-        members = fit_many(mlp, (x, y), F.cross_entropy, seeds=2, epochs=1, device='cpu')
-        assert members.how == want and f'{want}: estimated' in repr(members) and len(members) == 2
+@pytest.mark.parametrize('want', ['stacked', 'vmap', 'loop'])
+def test_auto_takes_the_way_with_the_least_seconds(want, monkeypatch):
+    seconds = dict.fromkeys(('stacked', 'vmap', 'loop', 'processes'), 1.) | {want: .5}
+    monkeypatch.setattr(ensembles, 'estimates', lambda *_: seconds)
+    members = fit_many(mlp, data(), F.cross_entropy, seeds=2, epochs=1, device='cpu')
+    assert members.how == want and len(members) == 2
+    assert f'{want}: estimated stacked' in repr(members)
+
+
+def test_what_auto_measures(monkeypatch):
+    "By hand where that can be, by `vmap` elsewhere; processes only where a job can travel"
+    timed = []
+    def no_clock(fit, job, few):
+        timed.append((len(job.seeds), few))
+        return 2.
+    monkeypatch.setattr(ensembles, 'seconds_of_step', no_clock)
+    train = partial(fit_many, tensors=data(), loss=F.cross_entropy, seeds=2, epochs=1, device='cpu')
+    by_hand, mapped = train(mlp), train(normed)
+    assert by_hand.seconds.keys() == {'stacked', 'loop', 'processes'} and by_hand.how == 'stacked'
+    assert mapped.seconds.keys() == {'vmap', 'loop', 'processes'} and mapped.how == 'vmap'
+    assert (by_hand.seconds['stacked'], by_hand.seconds['loop']) == (4., 8.)
+    assert timed == [(2, 2), (1, 2)]*2
+    def stays(step, held=(i for i in ())): return 1. if held else 1.
+    assert 'processes' not in train(mlp, schedule=stays).seconds
 
 
 class Asks(nn.Linear):
@@ -161,59 +280,70 @@ class Asks(nn.Linear):
 
 
 def test_auto_goes_round_what_vmap_cannot_do():
-    x, y = data()
-    members = fit_many(partial(Asks, 6, 3), (x, y), F.cross_entropy, seeds=2, epochs=1, device='cpu')
-    assert members.seconds['vmap'] == math.inf and members.how == 'loop'
-
-
-def test_what_can_be_imported():
-    assert ensembles.importable(partial(nn.Linear, 2, 3), F.cross_entropy)
-    assert not ensembles.importable(lambda: nn.Linear(2, 3))
-    page = type('f', (), {'__module__': '__main__'})
-    assert not ensembles.importable(page)
+    make = partial(Asks, 6, 3)
+    members = fit_many(make, data(), F.cross_entropy, seeds=2, epochs=1, device='cpu')
+    assert members.seconds['vmap'] == math.inf and members.how in ('loop', 'processes')
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 2**31))
 @hyp_settings(max_examples=25, deadline=None)
 def test_masked_losses(members, rows, seed):
     g = torch.Generator().manual_seed(seed)
-    outputs, target = torch.randn(members, rows, 3, generator=g, dtype=torch.float64), torch.randint(0, 3, (members, rows), generator=g)
+    outputs = torch.randn(members, rows, 3, generator=g, dtype=torch.float64)
+    target = torch.randint(0, 3, (members, rows), generator=g)
     counts = torch.rand(members, rows, generator=g) < .6
     counts[:, 0] = True
-    want = torch.stack([F.cross_entropy(o[c], t[c]) for o, t, c in zip(outputs, target, counts, strict=True)])
-    torch.testing.assert_close(losses_of_all(F.cross_entropy, outputs, target, counts), want, atol=1e-12, rtol=1e-12)
+    own = [(o[c], t[c]) for o, t, c in zip(outputs, target, counts, strict=True)]
+    want = torch.stack([F.cross_entropy(o, t) for o, t in own])
+    got = losses_of_all(F.cross_entropy, outputs, target, counts)
+    torch.testing.assert_close(got, want, atol=1e-12, rtol=1e-12)
 
 
 def test_stack_and_ask():
-    models = [normed().eval() for _ in range(3)]
-    x = data()[0]
-    torch.testing.assert_close(outputs_of_all(models[0], stack(models), x), torch.stack([m(x) for m in models]))
+    models, x = [normed().eval() for _ in range(3)], data()[0]
+    want = torch.stack([m(x) for m in models])
+    torch.testing.assert_close(outputs_of_all(models[0], stack(models), x), want)
 
 
 @pytest.mark.parametrize('change, says', [
-    (dict(epochs=0), '`epochs` must be a whole number from 1'), (dict(batch_size=2.5), '`batch_size` must be a whole number'),
-    (dict(lr=-1.), '`lr` must be a number from 0'), (dict(lr=[.1, math.nan]), '`lr` must be a number from 0'), (dict(lr=[.1, .2, .3]), '`lr` must be one number, or 2'),
-    (dict(weight_decay=[.1]), '`weight_decay` must be one number, or 2'), (dict(optimizer='lion'), '`optimizer` must be sgd, adam or adamw'),
-    (dict(momentum=.9), "`momentum` is for optimizer='sgd'"), (dict(how='gpu'), '`how` must be auto'), (dict(seeds=0), '`seeds` must name a member'),
-    (dict(how='processes'), 'can be imported'), (dict(mask=torch.ones(2, 3, dtype=torch.bool)), '`mask` must hold True or False'),
-    (dict(mask=torch.ones(2, ROWS)), '`mask` must hold True or False'), (dict(mask=torch.arange(2)[:, None].expand(2, ROWS) == 0), 'member 1 has none')])
+    (dict(epochs=0), '`epochs` must be a whole number from 1'),
+    (dict(batch_size=2.5), '`batch_size` must be a whole number'),
+    (dict(lr=-1.), '`lr` must be a number above 0'),
+    (dict(lr=[.1, math.nan]), '`lr` must be a number above 0'),
+    (dict(lr=[.1, .2, .3]), '`lr` must be one number, or 2'),
+    (dict(weight_decay=[.1]), '`weight_decay` must be one number, or 2'),
+    (dict(optimizer='lion'), '`optimizer` must be sgd, adam or adamw'),
+    (dict(optimizer=torch.optim.RMSprop), '`optimizer` must be sgd, adam or adamw'),
+    (dict(momentum=.9), "`momentum` is for optimizer='sgd'"),
+    (dict(how='gpu'), '`how` must be auto'), (dict(clip=1.), '`clip` is for one model'),
+    (dict(accumulate=2), '`accumulate` is for one model'),
+    (dict(checkpoint='run'), '`checkpoint` is for one model'),
+    (dict(precision='bfloat16'), '`precision` is for one model'),
+    (dict(seeds=0), '`seeds` must name a member'),
+    (dict(mask=torch.ones(2, 3, dtype=torch.bool)), '`mask` must hold True or False'),
+    (dict(mask=torch.ones(2, ROWS)), '`mask` must hold True or False'),
+    (dict(mask=torch.arange(2)[:, None].expand(2, ROWS) == 0), 'member 1 has none')])
 def test_refused(change, says):
-    x, y = data()
-    with pytest.raises(InputError) as e: fit_many(lambda: mlp(), (x, y), F.cross_entropy, **dict(seeds=2, device='cpu') | change)
+    with pytest.raises(InputError) as e:
+        fit_many(mlp, data(), F.cross_entropy, **dict(seeds=2, device='cpu') | change)
     assert says in str(e.value)
 
 
 def test_refused_too():
     x, y = data()
-    with pytest.raises(InputError, match='tensors of one length'): fit_many(mlp, (x, y[:3]), F.cross_entropy, seeds=2, device='cpu')
+    train = partial(fit_many, loss=F.cross_entropy, seeds=2, epochs=1, device='cpu')
+    with pytest.raises(InputError, match='tensors of one length'): train(mlp, (x, y[:3]))
+    with pytest.raises(InputError, match='member 1'): stack([mlp(), nn.Linear(2, 3)])
+    with pytest.raises(InputError, match="`how='stacked'` cannot be: BatchNorm1d"):
+        train(normed, (x, y), how='stacked')
+    schedule = lambda step, held=(i for i in ()): 1. if held else 1.
+    with pytest.raises(InputError, match='can be sent to another process'):
+        train(mlp, (x, y), how='processes', schedule=schedule)
+
+
+def test_batch_norm_is_refused_where_members_have_unequal_rows_and_goes_by_the_loop():
     mask = torch.ones(2, ROWS, dtype=torch.bool)
     mask[1, 0] = False
-    with pytest.raises(InputError, match='batch norm'): fit_many(normed, (x, y), F.cross_entropy, seeds=2, mask=mask, how='vmap', device='cpu')
-    assert fit_many(normed, (x, y), F.cross_entropy, seeds=2, mask=mask, epochs=1, device='cpu').how == 'loop'
-    with pytest.raises(InputError, match='member 1'): stack([mlp(), nn.Linear(2, 3)])
-
-
-def test_a_process_that_breaks_off_says_why(monkeypatch):
-    monkeypatch.setattr(ensembles.subprocess, 'run', lambda *_, **__: SimpleNamespace(returncode=1, stderr=b'RuntimeError: shapes cannot be multiplied', stdout=b''))
-    with pytest.raises(RuntimeError, match='broke off: RuntimeError: shapes cannot'):
-        fit_many(partial(nn.Linear, 5, 3), data(), F.cross_entropy, seeds=1, how='processes', device='cpu')
+    train = partial(fit_many, normed, data(), F.cross_entropy, seeds=2, mask=mask, epochs=1)
+    with pytest.raises(InputError, match='batch norm'): train(how='vmap', device='cpu')
+    assert train(device='cpu').how in ('loop', 'processes')

@@ -1,11 +1,13 @@
-"Objectives that tests/test_tuning.py hands to other processes, which import no more than they need"
+"Objectives that test_studies.py hands to other processes, which import no more than they need"
 import os
 import sys
 import time
 
-from dlcourse.training.tuning import Between, tune
+from dlcourse.training.studies import tune
+from dlcourse.training.tuning import Between
 
-SPACE = dict(a=Between(low=-4., high=4.), b=Between(low=1e-3, high=1., log=True), k=Between(low=1, high=5, whole=True), kind=('x', 'y'))
+SPACE = dict(a=Between(low=-4., high=4.), b=Between(low=1e-3, high=1., log=True),
+             k=Between(low=1, high=5, whole=True), kind=('x', 'y'))
 
 
 def hill(config, seed):
