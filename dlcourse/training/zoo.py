@@ -65,16 +65,18 @@ class CNNConfig:
 
     def __post_init__(self):
         check_parts(self.norm, IMAGE_NORMS, self.dropout)
-        if len(self.channels) < 2 or any(type(n) is not int or n < 1 for n in self.channels):
-            raise InputError("`channels` must be two or more whole numbers from 1, "
-                             f"the image's first; got {self.channels}")
-        if type(self.classes) is not int or self.classes < 1:
-            raise InputError(f"`classes` must be a whole number from 1, got {self.classes!r}")
-        if type(self.kernel) is not int or self.kernel < 1 or self.kernel % 2 == 0:
-            raise InputError(f"`kernel` must be an odd number from 1, got {self.kernel!r}")
+        for name, numbers in {'channels': self.channels, 'classes': [self.classes],
+                              'kernel': [self.kernel]}.items():
+            if not all(type(n) is int and n > 0 for n in numbers):
+                raise InputError(f"`{name}` must be whole numbers from 1; got "
+                                 f"{getattr(self, name)!r}")
+        if len(self.channels) < 2:
+            raise InputError(f"`channels` must be those of the image and of a block or more; got "
+                             f"{self.channels}")
+        if self.kernel % 2 == 0: raise InputError(f"`kernel` must be odd, got {self.kernel}")
         if self.activation not in ACTIVATIONS:
-            raise InputError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got "
-                             f"{self.activation!r}")
+            known = ', '.join(ACTIVATIONS)
+            raise InputError(f"`activation` must be one of {known}; got {self.activation!r}")
 
 class CNN(nn.Module):
     "Blocks of convolution, norm, activation and pooling; the mean over the image; a linear layer"
