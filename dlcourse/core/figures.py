@@ -210,7 +210,7 @@ def heat(
     *,
     rows:tuple[str, ...]=(),   # Names of the rows
     columns:tuple[str, ...]=(),# Names of the columns
-    fmt:str='',                # How the numbers are written, such as `.0%`; none are when empty
+    fmt:str='',                # How the numbers are written, such as `.0f`; none are when empty
     center:float|None=None,    # The value that means nothing: two colours lead away from it
     **imshow,                  # What else `ax.imshow` takes
 ):                             # The image, for a colour bar

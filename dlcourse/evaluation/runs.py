@@ -154,7 +154,8 @@ def told(
     if len(values) == 1: return f'{values[0]:.4g}'
     mean, low, high = values.mean(), values.min(), values.max()
     half = mean - mean_interval(values)[0]
-    if not half > 0: return f'{mean:.4g}'
+    equal = np.allclose(values, mean, rtol=1e-12, atol=0) # But for rounding
+    if equal or not half > 0: return f'{mean:.4g}'
     places = min(max(1 - floor(log10(half)), 0), 6)
     return f'{mean:.{places}f} ± {half:.{places}f} ({low:.{places}f} to {high:.{places}f})'
 

@@ -158,3 +158,8 @@ def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
     (lambda: interquartile_mean([np.nan]), '`scores` must not be NaN')])
 def test_errors(call, says):
     with pytest.raises(InputError, match=says): call()
+
+
+def test_equal_runs_are_told_without_a_spread_of_rounding():
+    assert told([.8900112233]*5) == '0.89'
+    assert told([.1 + .2, .3, .3]) == '0.3'
