@@ -32,7 +32,9 @@ ARITHMETIC = {
 }
 TURNABLE = (ast.Sub, ast.Div, ast.MatMult, ast.Pow) # Here left and right are not the same
 
-def other_operators(node:ast.AST)->Iterator[ast.AST]:
+def other_operators(
+    node:ast.AST, # Of a syntax tree
+)->Iterator[ast.AST]: # What could stand there instead
     "Comparisons, arithmetic, and, or, not"
     if isinstance(node, ast.Compare):
         for i, op in enumerate(node.ops):
@@ -47,7 +49,9 @@ def other_operators(node:ast.AST)->Iterator[ast.AST]:
     elif isinstance(node, ast.UnaryOp) and not isinstance(node.operand, ast.Constant):
         yield node.operand
 
-def other_numbers(node:ast.AST)->Iterator[ast.AST]:
+def other_numbers(
+    node:ast.AST, # Of a syntax tree
+)->Iterator[ast.AST]: # What could stand there instead
     "Numbers and truth values; a negative number is one number"
     negative = _is_negative(node)
     constant = node.operand if negative else node
@@ -71,7 +75,9 @@ PLAIN = set( # Calls that are no step of the computation
     'range enumerate zip isinstance super list tuple set dict len type getattr hasattr map filter '
     'iter next id'.split())
 
-def other_names(node:ast.AST)->Iterator[ast.AST]:
+def other_names(
+    node:ast.AST, # Of a syntax tree
+)->Iterator[ast.AST]: # What could stand there instead
     "Names that people mix up, and a transpose that is forgotten"
     if isinstance(node, ast.Attribute):
         if node.attr in SWAPS: yield _with(node, attr=SWAPS[node.attr])
@@ -79,7 +85,9 @@ def other_names(node:ast.AST)->Iterator[ast.AST]:
     elif isinstance(node, ast.Name) and node.id in SWAPS and isinstance(node.ctx, ast.Load):
         yield _with(node, id=SWAPS[node.id])
 
-def other_calls(node:ast.AST)->Iterator[ast.AST]:
+def other_calls(
+    node:ast.AST, # Of a syntax tree
+)->Iterator[ast.AST]: # What could stand there instead
     "Arguments dropped and swapped, calls left out"
     if not isinstance(node, ast.Call): return
     f, args, keywords = node.func, node.args, node.keywords
@@ -91,7 +99,9 @@ def other_calls(node:ast.AST)->Iterator[ast.AST]:
     elif args and not isinstance(args[0], (ast.Starred, ast.GeneratorExp)):
         if not (isinstance(f, ast.Name) and f.id in PLAIN): yield args[0]
 
-def other_structure(node:ast.AST)->Iterator[ast.AST|None]:
+def other_structure(
+    node:ast.AST, # Of a syntax tree
+)->Iterator[ast.AST|None]: # What could stand there instead
     "Slices, conditions and statements; `None` leaves a statement out"
     if isinstance(node, ast.Slice):
         for part in ('lower', 'upper', 'step'):

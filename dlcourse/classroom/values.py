@@ -99,6 +99,7 @@ def compare_values(
     want,           # What was expected
     atol:float=0.,  # How far a number may be off
     rtol:float=0.,  # How far it may be off relative to what was expected
+    *,
     where:str='',   # The place inside what is compared
 ):
     "Raise `Mismatch` at the first difference in type, shape or value; `nan` equals `nan`"
@@ -184,8 +185,8 @@ class _Comparison:
         raise Mismatch(str(want[place]), str(got[place]), where, note)
 
 def near(
-    got:np.ndarray,  # Of the same shape and dtype
-    want:np.ndarray,
+    got:np.ndarray,  # What came
+    want:np.ndarray, # What was expected, of the same shape and dtype
     atol:float=0.,   # How far a number may be off
     rtol:float=0.,   # How far it may be off relative to what was expected
 )->np.ndarray:       # `True` where it is near enough

@@ -27,7 +27,7 @@ class Parameter:
     name:str                       # Of the function
     type:object                    # What it is on the command line
     help:str                       # The comment beside it
-    default:object=inspect.Parameter.empty
+    default:object=inspect.Parameter.empty # `...` for one that only its module knows
     keyword:bool=False             # Can it only be given by name?
 
 @cache
