@@ -9,19 +9,18 @@ __all__ = ['Counter', 'rapl_counters', 'gpu_counters', 'Meter', 'cpu_time']
 import ctypes
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError
 from .scaling import counted
 
-# %% ../../nbs/03_training/14_energy.ipynb #3a830eab
-@dataclass(frozen=True)
-class Counter:
+# %% ../../nbs/03_training/14_energy.ipynb #f75a94e2
+class Counter(NamedTuple):
     "A counter of energy that only runs forwards, and begins again at zero"
     read:Callable # () → what it shows
     span:int      # How many values it has; after `span - 1` comes 0

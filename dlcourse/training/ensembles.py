@@ -257,7 +257,8 @@ def fit_many(
         raise InputError(f"`how` must be auto, {', '.join(WAYS)}; got {how!r}")
     seeds = tuple(range(seeds) if isinstance(seeds, int) else map(int, seeds))
     own = own_rows(tensors, len(seeds), mask)
-    there = tuple(t.to(device_of(config.device)) for t in tensors)
+    where = device_of(config.device)
+    there = tuple(t.to(where) for t in tensors)
     job = Job(make_model=make_model, tensors=there, loss=loss, seeds=seeds, own=own, config=config)
     cores = min(os.cpu_count() or 1, len(seeds)) if may_travel(job) else 0
     if how == 'processes' and not cores:
@@ -266,7 +267,7 @@ def fit_many(
     seconds = estimates(job, cores) if how == 'auto' else {}
     if seconds: how = min(seconds, key=seconds.get)
     state, losses = WAYS[how](job, cores) if how == 'processes' else WAYS[how](job)
-    model = job.first().start()[0].to(there[0].device).eval()
+    model = job.first().start()[0].to(where).eval()
     return Members(model=model, state=state, losses=losses, seeds=seeds, how=how, seconds=seconds)
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #d31b4c0e
