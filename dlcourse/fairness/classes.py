@@ -196,8 +196,7 @@ def _class_findings(class_, table, level, family):
         found = {r.group: r.value for r in table if r.metric == d.metric}
         low, high = (f"{found[g]:.3f} for {g}" for g in d.groups)
         yield (f"Class {class_}, {d.metric}: {low} and {high}; by {d.attribute}, the largest gap "
-               f"is at least "
-               f"{d.low:.3f} (corrected for {family} comparisons).")
+               f"is at least {d.low:.3f} (corrected for {family} comparisons).")
 
 # %% ../../nbs/16_fairness/22_classes.ipynb #22619a2c
 def audit_classes(
@@ -222,10 +221,8 @@ def audit_classes(
         for c in counts.classes:
             table = rates(one.one_vs_rest(c), metrics, level=s.level, min_count=s.min_count)
             values += [GroupValue(attribute=attribute, group=r.group, class_=c, metric=r.metric,
-                                  n=r.n,
-                                  value=r.value, low=r.low, high=r.high, reason=r.reason)
+                                  n=r.n, value=r.value, low=r.low, high=r.high, reason=r.reason)
                        for r in table]
             findings += _class_findings(c, table, s.level, family)
     return ClassAudit(values=tuple(values), findings=tuple(findings), level=s.level,
-                      rows=counts.rows,
-                      dropped=counts.dropped)
+                      rows=counts.rows, dropped=counts.dropped)

@@ -50,8 +50,7 @@ def group_of(
     missing = sum(v is None or v != v for v in table.ravel())
     if missing:
         raise InputError(f"`sensitive_features` must be known of everyone; {missing} values are "
-                         f"missing. "
-                         "Leave these rows out, or give the missing a name")
+                         "missing. Leave these rows out, or give the missing a name")
     return np.array([' × '.join(map(str, row)) for row in table])
 
 def as_rows(
@@ -78,9 +77,8 @@ def weight_name(
     name, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ('', estimator)
     if not has_fit_parameter(last, 'sample_weight'):
         raise InputError("`estimator` must take `sample_weight` in `fit`, as LogisticRegression "
-                         "does; "
-                         f"got {type(last).__name__}. "
-                         "Leave out reweighing and exponentiated_gradient, or take another")
+                         f"does; got {type(last).__name__}. Leave out reweighing and "
+                         "exponentiated_gradient, or take another")
     return f'{name}__sample_weight' if name else 'sample_weight'
 
 # %% ../../nbs/16_fairness/10_methods.ipynb #4cdb53a6
@@ -192,7 +190,7 @@ def _exponentiated_gradient(t, strength):
     def decide(x, groups, seed): return model.predict(x, random_state=seed)
     return decide, f'difference_bound={bound:.3g}', len(model.predictors_) + 1
 
-# %% ../../nbs/16_fairness/10_methods.ipynb #f49edccc
+# %% ../../nbs/16_fairness/10_methods.ipynb #8a60f4f3
 def _as_scored():
     "A stand-in for an estimator whose scores are known already"
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -233,8 +231,7 @@ def _adversarial(t, strength):
     network = need('fairlearn.adversarial', 'fairness').AdversarialFairnessClassifier
     if t.constraint not in ('demographic_parity', 'equalized_odds'):
         raise InputError("`constraint` must be demographic_parity or equalized_odds for the "
-                         "adversarial "
-                         f"network; got {t.constraint}")
+                         f"adversarial network; got {t.constraint}")
     scale = StandardScaler().fit(_numbers(t.x, 'adversarial'))
     def seen(x): return scale.transform(_numbers(x, 'adversarial')).astype(np.float32)
     with torch.random.fork_rng(devices=[]):
