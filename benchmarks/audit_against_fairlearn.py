@@ -37,7 +37,7 @@ from dlcourse.fairness.uncertainty import resample
 
 NAMES = ('count', 'selection_rate', 'true_positive_rate', 'false_positive_rate',
          'false_negative_rate', 'precision_score', 'accuracy_score')
-COLUMNS = dict(prediction='prediction', label='label', sensitive=['sex', 'race'])
+COLUMNS = dict(y_pred='prediction', y_true='label', sensitive_features=['sex', 'race'])
 RACES = ['White', 'Black or African American', 'Hispanic or Latino', 'Asian', 'Two or more races']
 LEAST = dict(frame=300, parquet=500)  # Times as fast as fairlearn, of a million rows
 MEMORY = 500  # MB
@@ -119,7 +119,7 @@ def larger_questions(rows):
     for k, words in values.items():
         columns = {a: np.array(words)[rng.integers(0, k, rows)] for a in twenty}
         table = pl.DataFrame(columns | outcome)
-        asked = COLUMNS | dict(sensitive=twenty)
+        asked = COLUMNS | dict(sensitive_features=twenty)
         spent, tally = cpu_seconds(partial(count_groups, table, **asked))
         told(f"{rows:,} rows × 20 attributes of {k} values: {len(tally.cubes):,} cubes", spent)
     frame = people(rows).assign(person=rng.integers(0, rows//5, rows))

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import binom
 
 from dlcourse.evaluation.intervals import clopper_pearson, newcombe_difference, wilson
-from dlcourse.fairness.uncertainty import LIMITS, gap_bounds, gap_doubt, resample
+from dlcourse.fairness.uncertainty import GAP_LIMITS, gap_bounds, gap_doubt, resample
 
 QUICK = '--quick' in sys.argv
 SIZES = (10, 30, 100) if QUICK else (10, 30, 100, 1000, 10_000, 100_000)
@@ -67,7 +67,7 @@ def pair_tables(k1, n1, k2, n2, truth, kind):
         two = (k2/n2)[None], n2, [v[None] for v in c2]
         tables = []
         for (a, na, ca), (b, nb, cb) in ((one, two), (two, one)):
-            low, high = LIMITS[kind](a, b, ca, cb)
+            low, high = GAP_LIMITS[kind](a, b, ca, cb)
             alone = np.broadcast_to(is_missed(low, high, truth, kind, claim), shape)
             used, at = alone.copy(), np.nonzero(alone)
             if 0 < len(at[0]) <= 5_000: # Beyond, MOVER alone: coverage is then understated
@@ -156,7 +156,7 @@ def simulated(rates, sizes, kind, rng):
     tight, far, bonferroni = (np.full(DRAWS, start[i]) for i in (0, 1, 1))
     wrong = np.zeros(DRAWS, bool)
     for i, j in pairs:
-        surely, everywhere = (LIMITS[kind](p[rows, i], p[rows, j], c[:, rows, i], c[:, rows, j])
+        surely, everywhere = (GAP_LIMITS[kind](p[rows, i], p[rows, j], c[:, rows, i], c[:, rows, j])
                               for c in (strict, loose))
         tight, far = near(tight, surely[side]), near(far, everywhere[1 - side])
         bonferroni = near(bonferroni, surely[1 - side])

@@ -28,7 +28,7 @@ from scipy.stats import binom, norm
 
 from dlcourse.evaluation.comparison import benjamini_hochberg
 from dlcourse.fairness.discovery import discover
-from dlcourse.fairness.subgroups import describe, large_enough, margin_p_value
+from dlcourse.fairness.subgroups import large_enough, margin_p_value, peel
 
 ROWS, EPSILON, LEVEL, MIN = 4000, .05, .1, 30
 PLANTED = {'one': [(0, 2)], 'deep': [(0, 2, 4)], 'two': [(0, 2), (2, 4)]}
@@ -57,8 +57,8 @@ def false(groups, rate, removing):
 def run(seed, kind, gap, others=True):
     holds, owner, y, rate = world(seed, kind, gap)
     ours = [f['conditions']
-            for f in describe(holds, owner, y, epsilon=EPSILON, level=LEVEL, min_count=MIN)[0]]
-    found = {'describe': false([holds[list(c)].all(0) for c in ours], rate, True)}
+            for f in peel(holds, owner, y, tolerance=EPSILON, level=LEVEL, min_count=MIN)[0]]
+    found = {'peel': false([holds[list(c)].all(0) for c in ours], rate, True)}
     if others:
         c, n, k = large_enough(holds, owner, y, 3, MIN)
         N, K, tested = len(y), y.sum(), np.flatnonzero(len(y) - n >= MIN)
@@ -91,7 +91,7 @@ def worlds(runs, gap):
             many, wrong = np.mean([len(v) for v in lists]), share([any(v) for v in lists])
             print(f"{kind:<8}{name:<16}{many:>9.2f}{share(rates):>24}{wrong:>18}")
             least = np.mean(rates) - 2*np.std(rates)/np.sqrt(runs)
-            assert name != 'describe' or least <= LEVEL, f"too many false findings: {kind}"
+            assert name != 'peel' or least <= LEVEL, f"too many false findings: {kind}"
         exact[kind] = [o for _, o in results]
     print("\nFound by name (among all findings; as the only finding)")
     for kind in ('one', 'deep'):
@@ -134,7 +134,7 @@ def speed(rows):
     del x, rate
     before = getrusage(RUSAGE_SELF).ru_maxrss
     start = time.process_time()
-    found = discover(frame, prediction='decision', attributes=[f'a{i}' for i in range(20)])
+    found = discover(frame, y_pred='decision', sensitive_features=[f'a{i}' for i in range(20)])
     spent = time.process_time() - start
     print(f"\n{rows:,} rows × 20 binary attributes, depth 3: {found.tests:,} groups tested, "
           f"{len(found.found)} findings removed one by one: {spent:.2f} CPU seconds, "

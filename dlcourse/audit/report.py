@@ -24,7 +24,7 @@ from ..core.settings import settings
 from ..fairness.counting import count_groups
 from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
-from ..fairness.uncertainty import measure
+from ..fairness.uncertainty import measure_gaps
 
 # %% ../../nbs/21_audit/04_report.ipynb #b5f5ea2d
 def _listed(values, name):
@@ -59,7 +59,8 @@ def _joined(data, parts):
         labels = getattr(values, 'index', None) if hasattr(values, 'loc') else None
         if labels is not None and index is not None and not labels.equals(index):
             raise InputError(f"`{name}` has other row labels than the columns before it, so its "
-                             "rows may be other people; sort both alike, or give `.to_numpy()`")
+                             f"rows may be "
+                             "other people; sort both alike, or give `.to_numpy()`")
         index, values = labels if labels is not None else index, _listed(values, name)
         if rows is not None and len(values) != rows:
             raise InputError(f"`{name}` has {len(values):,} rows, and the others have {rows:,}")
@@ -69,7 +70,7 @@ def _joined(data, parts):
         names.append(name)
     return pl.DataFrame(out, strict=False), names
 
-# %% ../../nbs/21_audit/04_report.ipynb #467f9bc8
+# %% ../../nbs/21_audit/04_report.ipynb #34354005
 def one_table(
     data,                # A frame, a path, or `None`
     roles:dict,          # Role → a column's name, an array, or `None`
@@ -83,7 +84,8 @@ def one_table(
     if named and not arrays: return data, roles, tuple(sensitive)
     if isinstance(data, (str, Path)):
         raise InputError("the columns of a file are given by name; to put arrays beside them, read "
-                         "it into a frame first")
+                         "it into "
+                         "a frame first")
     lost = [role for role, v in roles.items() if isinstance(v, str)] if data is None else []
     if lost:
         raise InputError(f"`{lost[0]}` names a column, '{roles[lost[0]]}', and there is no table; "
@@ -117,7 +119,8 @@ def _favorable(favorable, values, threshold):
     else:
         there = ', '.join(str(v) for v in values)
         raise InputError(f"`favorable` must be a value of the prediction ({there}) or its class, 0 "
-                         f"or 1; got '{text}'")
+                         f"or 1; "
+                         f"got '{text}'")
     if threshold is not None: meant = [f"{'at least' if side else 'under'} {threshold:g}"]
     else: meant = [str(v) for v, k in values.items() if k == side]
     return dict(prediction=side, values=meant)
@@ -142,17 +145,20 @@ def _now():
     seconds = int(os.environ.get('SOURCE_DATE_EPOCH', time.time()))
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
 
-# %% ../../nbs/21_audit/04_report.ipynb #4f59b1d6
+# %% ../../nbs/21_audit/04_report.ipynb #90d33fe1
 def _roles(given, threshold):
     "Role → column, as counting names them; raises `InputError` unless there are decisions"
     if given['y_pred'] and given['score'] and threshold is not None:
         raise InputError("`threshold` makes decisions of a `score`, and a prediction is a decision "
-                         "already; give one of the two")
+                         "already; "
+                         "give one of the two")
     if not given['y_pred'] and (not given['score'] or threshold is None):
         raise InputError("there are no decisions to audit: give `y_pred` (on the command line "
-                         "--prediction), or a `score` and a `threshold`")
+                         "--prediction), "
+                         "or a `score` and a `threshold`")
     return dict(prediction=given['y_pred'] or given['score'], label=given['y_true'],
-                score=given['score'], weight=given['sample_weight'], cluster=given['cluster'])
+                score=given['score'],
+                weight=given['sample_weight'], cluster=given['cluster'])
 
 def _metrics(roles, good, scored):
     "What is computed of every group"
@@ -161,6 +167,7 @@ def _metrics(roles, good, scored):
             *(['favorable_rate'] if good and good['prediction'] == 0 else []),
             *(['mean_prediction'] if scored else []), *(of_labels if roles['label'] else [])]
 
+# %% ../../nbs/21_audit/04_report.ipynb #67bbdce4
 def _settled(policy, profiles, good):
     "The policy, with the line of the four-fifths rule where that alone is asked for"
     if 'four-fifths' in profiles and not policy.judges:
@@ -168,7 +175,8 @@ def _settled(policy, profiles, good):
         policy = replace(policy, ratio={metric: four_fifths_line()})
     if policy.ratio and good is None:
         raise InputError("the policy judges ratios, and a ratio depends on which prediction is "
-                         "good for the person; say so: `favorable`")
+                         "good for the "
+                         "person; say so: `favorable`")
     return policy
 
 def _names(values): return (values,) if isinstance(values, str) else tuple(values)
@@ -219,9 +227,13 @@ def audit(
     counted = (*sensitive, *([strata] if strata and strata not in sensitive else []))
     columns = [c for c in (*counted, *roles.values()) if c]
     with opened_table(data, columns, numeric=[c for c in numeric if c], encoding=encoding) as rows:
-        tally = count_groups(rows.to_native(), **roles, sensitive=counted, threshold=threshold,
+        tally = count_groups(rows.to_native(), y_pred=roles['prediction'], y_true=roles['label'],
+                             score=roles['score'], sample_weight=roles['weight'],
+                             cluster=roles['cluster'], sensitive_features=counted,
+                             threshold=threshold,
                              positive=positive, missing=s.missing, null=null,
-                             max_groups=s.max_groups, depth=depth)
+                             max_groups=s.max_groups,
+                             depth=depth)
     good = _favorable(wanted, tally.classes['prediction'], threshold)
     policy = _settled(policy, profiles, good)
     names, sizes = _metrics(roles, good,
@@ -233,7 +245,8 @@ def audit(
     found = [r for c in crossed for r in rates(tally.by(*c), names, **shared)]
     together = _correlation(tally, crossed) if roles['cluster'] else None
     gaps = disparities(found, ratios=good is not None)
-    gaps = judge(measure(gaps, found, level=s.level, correlation=together), found, policy, **shared,
+    gaps = judge(measure_gaps(gaps, found, level=s.level, correlation=together), found, policy,
+                 **shared,
                  correlation=together)
     audited = FairnessAudit(
         title=title, source=Path(data).name if isinstance(data, (str, Path)) else None,

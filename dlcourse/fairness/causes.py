@@ -106,7 +106,8 @@ def proxies(
     names = names[np.minimum(sizes, len(group) - sizes) >= min_count].tolist()
     if not names:
         raise InputError(f"`{sensitive_features}` must have a group of {min_count} or more people, "
-                         "and as many others; lower `min_count` or take more rows")
+                         f"and as "
+                         "many others; lower `min_count` or take more rows")
     tried = {c: (_table(frame, [c], len(group)), 2) for c in columns}
     tried['all together'] = _table(frame, columns, len(group)), 1
     reach, out = normal_reach(1 - (1 - level)/(len(tried)*len(names))), []

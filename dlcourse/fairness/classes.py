@@ -16,12 +16,12 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text, check_weights, is_missing
 from ..core.settings import settings
 from ..evaluation.intervals import wilson
-from .counts import UNKNOWN, Counts, effective_size, sum_rows
+from .counts import UNLABELLED, Counts, effective_size, sum_rows
 from .groups import disparities, group_name, rates
 from dlcourse.fairness.outcomes import (
     GroupValue, OutcomeAudit, as_names, check_few, check_missing, group_value, opened_roles, summed,
 )
-from .uncertainty import measure
+from .uncertainty import measure_gaps
 
 # %% ../../nbs/16_fairness/22_classes.ipynb #3399952c
 def one_vs_rest(
@@ -34,7 +34,7 @@ def one_vs_rest(
 )->np.ndarray:         # [group, truth rest/class/unknown, prediction rest/class]
     "One class against all others: a sparse table of classes folded into a table of yes and no"
     out = np.zeros((groups, 3, 2), count.dtype)
-    truth = np.where(y_true < 0, UNKNOWN, y_true == which)
+    truth = np.where(y_true < 0, UNLABELLED, y_true == which)
     np.add.at(out, (group, truth, (y_pred == which).astype(int)), count)
     return out
 
@@ -191,12 +191,13 @@ def _accuracies(one, s):
 
 def _class_findings(class_, table, level, family):
     "The gaps between groups in the rates of one class that are more than chance"
-    for d in measure(disparities(table, ratios=False), table, level=1 - (1 - level)/family):
+    for d in measure_gaps(disparities(table, ratios=False), table, level=1 - (1 - level)/family):
         if d.low is None or d.low <= 0: continue
         found = {r.group: r.value for r in table if r.metric == d.metric}
         low, high = (f"{found[g]:.3f} for {g}" for g in d.groups)
         yield (f"Class {class_}, {d.metric}: {low} and {high}; by {d.attribute}, the largest gap "
-               f"is at least {d.low:.3f} (corrected for {family} comparisons).")
+               f"is at least "
+               f"{d.low:.3f} (corrected for {family} comparisons).")
 
 # %% ../../nbs/16_fairness/22_classes.ipynb #22619a2c
 def audit_classes(
@@ -221,8 +222,10 @@ def audit_classes(
         for c in counts.classes:
             table = rates(one.one_vs_rest(c), metrics, level=s.level, min_count=s.min_count)
             values += [GroupValue(attribute=attribute, group=r.group, class_=c, metric=r.metric,
-                                  n=r.n, value=r.value, low=r.low, high=r.high, reason=r.reason)
+                                  n=r.n,
+                                  value=r.value, low=r.low, high=r.high, reason=r.reason)
                        for r in table]
             findings += _class_findings(c, table, s.level, family)
     return ClassAudit(values=tuple(values), findings=tuple(findings), level=s.level,
-                      rows=counts.rows, dropped=counts.dropped)
+                      rows=counts.rows,
+                      dropped=counts.dropped)

@@ -19,7 +19,7 @@ from ..core.settings import settings
 from ..evaluation.intervals import clopper_pearson, mover_difference
 from .counting import classes
 from .groups import METRICS
-from .subgroups import conditions, describe, plain_values
+from .subgroups import conditions, peel, plain_values
 
 # %% ../../nbs/16_fairness/32_discovery.ipynb #853d30f5
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Subgroups:
     found:tuple[Subgroup, ...]
     metric:str               # Which rate, a name from `METRICS`
     attributes:tuple[str, ...]
-    epsilon:float            # Gaps up to here are tolerated
+    tolerance:float            # Gaps up to here are tolerated
     level:float              # False discovery rate
     depth:int                # Conditions in a conjunction, at most
     min_count:int            # People in a conjunction and in its rest, at least
@@ -88,12 +88,13 @@ class Subgroups:
         columns = {c: [getattr(s, c) for s in self.found] for c in names}
         return pl.DataFrame(columns, schema={c: kinds.get(c, pl.Float64) for c in names})
 
-    def sentences(self)->list[str]:
+    @property
+    def findings(self)->list[str]:
         "What was looked at, and each finding, in words"
         label = METRICS[self.metric].label
         head = (f"{label}: {self.tests:,} groups of up to {self.depth} conditions on "
                 f"{', '.join(self.attributes)}, at least {self.min_count} people each, among "
-                f"{self.rows:,}. A finding differs from the rest by more than {self.epsilon:g}; "
+                f"{self.rows:,}. A finding differs from the rest by more than {self.tolerance:g}; "
                 f"of the findings at most {self.level:.0%} are expected to be false.")
         if not self.found:
             return [head, "No group was found. That is no proof that there is none: small groups "
@@ -104,12 +105,13 @@ class Subgroups:
         return [head, *(f"{s.order}. {s.sentence(label.lower())}" for s in self.found), left]
 
     def to_dict(self)->dict: # JSON values
-        return asdict(self) | {'sentences': self.sentences()}
+        said = asdict(self) | {'sentences': self.findings}
+        return {'epsilon' if k == 'tolerance' else k: v for k, v in said.items()}
 
-    def __repr__(self): return '\n'.join(self.sentences())
+    def __repr__(self): return '\n'.join(self.findings)
 
     def _repr_html_(self):
-        head, *rest = map(escape, self.sentences())
+        head, *rest = map(escape, self.findings)
         if not self.found: return f"<p>{head}</p><p>{rest[0]}</p>"
         names = ('Group', 'n', 'Rate', 'Rest', 'Gap', 'Interval', 'q')
         heads = ''.join(f"<th>{name}</th>" for name in names)
@@ -121,7 +123,7 @@ class Subgroups:
         "The gaps with their intervals, and what is tolerated"
         plt = need('matplotlib.pyplot', 'lab')
         fig, ax = plt.subplots(figsize=(9, 1.6 + .32*max(len(self.found), 1)))
-        ax.axvspan(-self.epsilon, self.epsilon, color='#9c9ca1', alpha=.25, lw=0)
+        ax.axvspan(-self.tolerance, self.tolerance, color='#9c9ca1', alpha=.25, lw=0)
         for i, s in enumerate(self.found):
             ax.plot([s.low, s.high], [i, i], color='C0', ls='-')
             ax.plot(s.gap, i, 'o', color='C0')
@@ -155,23 +157,25 @@ def _kinds(values, column, positive, threshold=None):
                                    return_dtype=pl.Int8)
     return known.fill_null(2).to_numpy()
 
-def _check_columns(attributes, others, metric, label):
+def _check_columns(attributes, y_pred, y_true, metric):
     "Raise `InputError` where a metric or a column is none, or not there"
     if metric not in METRICS:
         raise InputError(f"`metric` must be one of {', '.join(METRICS)}; got '{metric}'")
-    if label is None and not METRICS[metric].among[2].any():
-        raise InputError(f"`label` must be given: {metric} asks what was true")
+    if y_true is None and not METRICS[metric].among[2].any():
+        raise InputError(f"`y_true` must be given: {metric} asks what was true")
     if isinstance(attributes, str) or not attributes:
-        raise InputError("`attributes` must be a list of columns, such as ['sex', 'race']; "
+        raise InputError("`sensitive_features` must be a list of columns, such as ['sex', 'race']; "
                          f"got {attributes!r}")
-    double = [c for c, n in Counter([*attributes, *others]).items() if n > 1]
+    times = Counter([*attributes, y_pred, *([] if y_true is None else [y_true])])
+    double = [c for c, n in times.items() if n > 1]
     if double:
-        raise InputError(f"`{double[0]}` is given twice; each of `attributes`, `prediction` and "
-                         "`label` needs a column of its own")
+        raise InputError(f"`{double[0]}` is given twice; each of `sensitive_features`, `y_pred` "
+                         f"and "
+                         "`y_true` needs a column of its own")
 
-def _check_numbers(epsilon, level, depth, bands):
+def _check_numbers(tolerance, level, depth, bands):
     "Raise `InputError` where a number is out of range"
-    asked = dict(epsilon=(epsilon, 0 <= epsilon < 1, "from 0 to below 1"),
+    asked = dict(tolerance=(tolerance, 0 <= tolerance < 1, "from 0 to below 1"),
                  level=(level, 0 < level < 1, "between 0 and 1"),
                  depth=(depth, depth in (1, 2, 3), "1, 2 or 3"),
                  bands=(bands, bands >= 2, "2 or more"))
@@ -182,13 +186,13 @@ def _check_numbers(epsilon, level, depth, bands):
 def discover(
     frame,                     # Any frame, a dict of columns, or the path of a CSV or Parquet file
     *,
-    prediction:str,            # Column of decisions; of scores where there is a `threshold`
-    attributes:Iterable[str],  # Columns the groups are made of
-    label:str|None=None,       # Column of true outcomes, for a metric that needs them
+    y_pred:str,                # Column of decisions; of scores where there is a `threshold`
+    sensitive_features:Iterable[str], # Columns the groups are made of
+    y_true:str|None=None,      # Column of true outcomes, for a metric that needs them
     metric:str='selection_rate', # Which rate, a name from `METRICS`
     positive:Iterable[str]=(), # Values of prediction and label that are positive, where not 0/1
     threshold:float|None=None, # A prediction is positive from here on
-    epsilon:float=.05,         # A gap to the rest up to here is tolerated
+    tolerance:float=.05,         # A gap to the rest up to here is tolerated
     level:float=.1,            # False discovery rate: the share of false findings, on average
     depth:int=3,               # Conditions in a conjunction, at most
     min_count:int|None=None,   # People in a group and in its rest, at least; the setting if `None`
@@ -196,15 +200,14 @@ def discover(
 )->Subgroups:                  # Findings, strongest first, each among those in none before it
     "Groups whose rate differs from the rest by more than is tolerated; rows are independent"
     positive, min_count = tuple(map(str, positive)), settings(min_count=min_count).min_count
-    attributes = attributes if isinstance(attributes, str) else tuple(attributes)
-    others = [prediction] if label is None else [prediction, label]
-    _check_columns(attributes, others, metric, label)
-    _check_numbers(epsilon, level, depth, bands)
-    columns = [*attributes, *others]
+    _check_columns(sensitive_features, y_pred, y_true, metric)
+    _check_numbers(tolerance, level, depth, bands)
+    attributes = tuple(sensitive_features)
+    columns = [*attributes, y_pred] if y_true is None else [*attributes, y_pred, y_true]
     with opened_table(frame, columns) as table: table = to_polars(table.select(*columns))
     decisions = positive if threshold is None else ()
-    predicted = _kinds(table[prediction], prediction, decisions, threshold)
-    true = np.full(len(table), 2) if label is None else _kinds(table[label], label, positive)
+    predicted = _kinds(table[y_pred], y_pred, decisions, threshold)
+    true = np.full(len(table), 2) if y_true is None else _kinds(table[y_true], y_true, positive)
     wanted, known, yes = METRICS[metric], predicted < 2, np.minimum(predicted, 1)
     unknown = ~known | ((true == 2) & ~wanted.among[2].any())
     kept = known & wanted.among[true, yes]
@@ -212,8 +215,8 @@ def discover(
         raise InputError(f"nobody is left to compute {metric} of: it counts {wanted.of}, and there "
                          f"are none among {len(table):,} rows")
     names, owner, holds = conditions(table.filter(kept), attributes, bands)
-    asked = dict(epsilon=epsilon, level=level, depth=depth, min_count=min_count)
-    found, end = describe(holds, owner, wanted.counted[true, yes][kept], **asked)
+    asked = dict(tolerance=tolerance, level=level, depth=depth, min_count=min_count)
+    found, end = peel(holds, owner, wanted.counted[true, yes][kept], **asked)
     def text(c): return ' and '.join(names[i] for i in c)
     found = tuple(_subgroup(i, f, text, level) for i, f in enumerate(found, 1))
     return Subgroups(found=found, metric=metric, attributes=attributes, **asked, tests=end['tests'],

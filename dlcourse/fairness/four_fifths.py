@@ -57,7 +57,7 @@ class StratifiedImpact:
     tarone:float|None             # The same, corrected
     tarone_p:float|None
 
-# %% ../../nbs/16_fairness/26_four_fifths.ipynb #10c421d0
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #32328331
 def _others(rows):
     "Each group beside the best, in a sentence"
     for r in rows:
@@ -79,8 +79,8 @@ def _within(strata, level):
         differ = s.tarone_p is not None and s.tarone_p <= 1 - level
         note = CONTRADICTION if differ else ''
         yield (f"Within {s.strata} strata, {s.group} has {number(s.odds_ratio, 2)} times the odds "
-               f"of {s.comparator} (Cochran–Mantel–Haenszel, p = {s.adjusted:.2g} after "
-               f"correction).{note}")
+               f"of {s.comparator} "
+               f"(Cochran–Mantel–Haenszel, p = {s.adjusted:.2g} after correction).{note}")
 
 CONTRADICTION = " The strata contradict each other: that is an average of different things."
 YES_NO = {None: '–', True: 'yes', False: 'no'}
@@ -160,13 +160,15 @@ def _table_of(cells, group, best):
             and best in c]
     return np.array(both, float).reshape(-1, 2, 2)
 
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #df931930
 def _strata(strata, counts, favorable, best):
     "Each group beside the best one, within the strata"
     from scipy.special import chdtrc
     first, groups = len(counts.attributes), [g for g in counts.groups if None not in g]
     if strata.attributes[:first] != counts.attributes or len(strata.attributes) == first:
         raise InputError(f"`strata` must be counts by {', '.join(counts.attributes)} and then by "
-                         f"what makes the strata; got {', '.join(strata.attributes)}")
+                         f"what makes "
+                         f"the strata; got {', '.join(strata.attributes)}")
     cells, pairs = {}, len(groups)*(len(groups) - 1)/2
     for group, n in zip(strata.groups, strata.n.sum(1), strict=True):
         cells.setdefault(group[first:], {})[group[:first]] = n[favorable], n[1 - favorable]
@@ -179,12 +181,13 @@ def _strata(strata, counts, favorable, best):
         p_value = p(chi2, 1)
         yield StratifiedImpact(
             group=group_name(group), comparator=group_name(best), strata=len(tables),
-            odds_ratio=or_none(odds), chi2=or_none(chi2), p_value=p_value,
+            odds_ratio=or_none(odds),
+            chi2=or_none(chi2), p_value=p_value,
             adjusted=None if p_value is None else min(1., p_value*pairs),
             breslow_day=or_none(bd), breslow_day_p=p(bd, df), tarone=or_none(tarone),
             tarone_p=p(tarone, df))
 
-# %% ../../nbs/16_fairness/26_four_fifths.ipynb #791f089f
+# %% ../../nbs/16_fairness/26_four_fifths.ipynb #e40f5cc4
 READINGS = { # (below the line, more than chance) → in words
     (True, True): "below four fifths and more than chance",
     (True, False): "below four fifths, but chance alone would do",
@@ -203,7 +206,8 @@ def _impacts(names, k, sizes, *, line, p, level):
         reading = "nothing to compare" if below is None else READINGS[below, unlikely]
         yield GroupImpact(
             group=names[j], n=int(sizes[j]), favorable=int(k[j]), rate=float(rates[j]),
-            low=float(low[j]), high=float(high[j]), ratio=float(rates[j]/top) if top else None,
+            low=float(low[j]),
+            high=float(high[j]), ratio=float(rates[j]/top) if top else None,
             unfavorable_ratio=float((1 - rates[j])/(1 - top)) if top < 1 else None, below=below,
             deviations=None if leads else float(away[j]), p_value=None if leads else float(p[j]),
             one_person=None if leads else one_person_flips(k, sizes, j, line),

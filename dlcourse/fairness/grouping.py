@@ -16,7 +16,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.frames import as_text, check_weights, is_missing, numeric_column, to_lists
-from .counts import UNKNOWN, Counts, cluster_cells
+from .counts import UNLABELLED, Counts, cluster_cells
 
 # %% ../../nbs/16_fairness/02_grouping.ipynb #2bf8628d
 SENSITIVE = 'sensitive_features' # The role of an attribute, with its number behind
@@ -152,8 +152,8 @@ def _outcome(raw, codes, kinds):
     place = {}
     for role, kind in kinds.items():
         known = [kind[v] for v in codes[role].values]
-        place[role] = np.array([*known, UNKNOWN])[raw[role]]
-    return place.get('y_true', np.full(len(raw['n']), UNKNOWN)), place['y_pred']
+        place[role] = np.array([*known, UNLABELLED])[raw[role]]
+    return place.get('y_true', np.full(len(raw['n']), UNLABELLED)), place['y_pred']
 
 # %% ../../nbs/16_fairness/02_grouping.ipynb #b2dc04b8
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..evaluation.intervals import normal_reach, wilson
-from .counts import CELLS, KNOWN, Counts, effective_size
+from .counts import CELLS, LABELLED, Counts, effective_size
 
 # %% ../../nbs/16_fairness/04_groups.ipynb #eb1d232a
 def cells(
@@ -48,9 +48,9 @@ METRICS = {m.name: m for m in (
     Metric('false_negative_rate', "False negative rate", "share that was missed",
            "people whose label is positive", cells(1, 0), cells(1)),
     Metric('precision_score', "Precision", "share that is positive indeed",
-           "positive predictions", cells(1, 1), cells(KNOWN, 1)),
+           "positive predictions", cells(1, 1), cells(LABELLED, 1)),
     Metric('accuracy_score', "Accuracy", "share of predictions that are right",
-           "people whose label is known", cells(0, 0) | cells(1, 1), cells(KNOWN)),
+           "people whose label is known", cells(0, 0) | cells(1, 1), cells(LABELLED)),
 )}
 
 # %% ../../nbs/16_fairness/04_groups.ipynb #87ba7336

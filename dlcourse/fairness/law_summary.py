@@ -39,7 +39,8 @@ class Statement:
         if self.collected not in ('self-reported', 'employer records'):
             raise InputError("`collected` must be 'self-reported' or 'employer records'; got "
                              f"{self.collected!r}. Sex and race that were inferred are refused: "
-                             "they would put the guesses of one tool into the audit of another")
+                             f"they "
+                             "would put the guesses of one tool into the audit of another")
 
 def _day(name, said):
     "A date, also where it was written as text"
@@ -114,7 +115,8 @@ class LocalLaw144:
         said = {k: v.isoformat() if isinstance(v, date) else v
                 for k, v in asdict(self.statement).items()}
         same = ('kind', 'n', 'unassessed', 'unknown', 'median', 'ties', 'unknown_in_median',
-                'small_base', 'excluded_may_lead', 'level', 'findings')
+                'small_base',
+                'excluded_may_lead', 'level', 'findings')
         return dict(profile=self.profile.name, version=self.profile.version,
                     as_of=self.profile.as_of.isoformat(), disclaimer=DISCLAIMER, statement=said,
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows])
@@ -132,7 +134,7 @@ class LocalLaw144:
     def _repr_html_(self): return self.to_html(extras=True)
     def __repr__(self): return f"<LocalLaw144 of {self.n:,} people by {self.kind}; {DISCLAIMER}>"
 
-# %% ../../nbs/16_fairness/15_law_summary.ipynb #b3e81e70
+# %% ../../nbs/16_fairness/15_law_summary.ipynb #a7cfe7d5
 def _compared(kind, name, group, rows):
     "The best and the worst category of a table, as a sentence"
     rows = [r for r in rows if r.impact_ratio is not None]
@@ -141,7 +143,8 @@ def _compared(kind, name, group, rows):
         return f"{where}, {len(rows)} categories have an impact ratio, and nothing can be compared."
     best, worst = max(rows, key=lambda r: r.rate), min(rows, key=lambda r: r.rate)
     return (f"{where}, the {kind} is highest for {best.category} ({percent(best.rate)} of "
-            f"{best.n:,}) and lowest for {worst.category} ({percent(worst.rate)} of {worst.n:,}), "
+            f"{best.n:,}) and "
+            f"lowest for {worst.category} ({percent(worst.rate)} of {worst.n:,}), "
             f"an impact ratio of {number(worst.impact_ratio, 2)}.")
 
 def _unsure(found):
@@ -157,7 +160,8 @@ def _notes(found):
     yield f"In an unknown category, and in no row of the table: {unknown}."
     if found.median is not None:
         yield (f"The median score is {found.median:g}; {found.ties:,} people have exactly that "
-               "score and count as not above it.")
+               f"score "
+               "and count as not above it.")
     left = ', '.join(f'{r.category} ({r.n:,}, {percent(r.rate)})' for r in found.rows if r.excluded)
     if left: yield f"Left out of the impact ratios, with the auditor's justification: {left}."
     unsure = ', '.join(_unsure(found))

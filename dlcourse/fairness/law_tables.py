@@ -38,8 +38,8 @@ def _check_mapping(mapping, law):
         for value, category in table.items():
             if category in (*law.values[kind], UNKNOWN_CATEGORY): continue
             raise InputError(f"`{value}` is mapped to {category!r}, which is no {kind} category of "
-                             f"{law.name}; there are: {', '.join(law.values[kind])}, or "
-                             f"{UNKNOWN_CATEGORY}")
+                             f"{law.name}; "
+                             f"there are: {', '.join(law.values[kind])}, or {UNKNOWN_CATEGORY}")
 
 # %% ../../nbs/16_fairness/16_law_tables.ipynb #13394473
 def _names(kind, sizes, mapping, *, law, column):
@@ -176,7 +176,7 @@ def local_law_144(
     with opened_table(data, (sex, race, output), numeric=numeric, encoding=encoding,
                       name='data') as frame:
         def tally(**how):
-            return count_groups(frame.to_native(), prediction=output, sensitive=(sex, race),
+            return count_groups(frame.to_native(), y_pred=output, sensitive_features=(sex, race),
                                 missing='unknown', null=null, **how)
         if kind == 'selected': tallies = {None: tally(positive=tuple(map(str, positive)))}
         elif kind == 'groups':
@@ -211,4 +211,5 @@ def _check_excluded(exclude_small, rows):
     refused = asked - {r.category for r in rows if r.excluded}
     if refused:
         raise InputError(f"`{min(refused)}` cannot be excluded: it is not less than 2 % of the "
-                         "data, or nobody of it was assessed")
+                         f"data, "
+                         "or nobody of it was assessed")

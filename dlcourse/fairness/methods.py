@@ -57,7 +57,8 @@ def as_rows(
     x, # Features: an array, a list of rows or a frame
 ):     # The same as something whose rows can be picked by number
     "Rows that can be picked by number"
-    if type(x).__module__.startswith('polars'): return x.to_pandas()
+    if type(x).__module__.startswith('polars'): # Polars itself would ask for pyarrow
+        return need('pandas', 'fairness').DataFrame(x.to_dict(as_series=False))
     return x if hasattr(x, 'iloc') or hasattr(x, 'shape') else np.asarray(x)
 
 def take_rows(
@@ -77,8 +78,9 @@ def weight_name(
     name, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ('', estimator)
     if not has_fit_parameter(last, 'sample_weight'):
         raise InputError("`estimator` must take `sample_weight` in `fit`, as LogisticRegression "
-                         f"does; got {type(last).__name__}. Leave out reweighing and "
-                         "exponentiated_gradient, or take another")
+                         "does; "
+                         f"got {type(last).__name__}. "
+                         "Leave out reweighing and exponentiated_gradient, or take another")
     return f'{name}__sample_weight' if name else 'sample_weight'
 
 # %% ../../nbs/16_fairness/10_methods.ipynb #4cdb53a6
@@ -190,7 +192,7 @@ def _exponentiated_gradient(t, strength):
     def decide(x, groups, seed): return model.predict(x, random_state=seed)
     return decide, f'difference_bound={bound:.3g}', len(model.predictors_) + 1
 
-# %% ../../nbs/16_fairness/10_methods.ipynb #8a60f4f3
+# %% ../../nbs/16_fairness/10_methods.ipynb #f49edccc
 def _as_scored():
     "A stand-in for an estimator whose scores are known already"
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -231,7 +233,8 @@ def _adversarial(t, strength):
     network = need('fairlearn.adversarial', 'fairness').AdversarialFairnessClassifier
     if t.constraint not in ('demographic_parity', 'equalized_odds'):
         raise InputError("`constraint` must be demographic_parity or equalized_odds for the "
-                         f"adversarial network; got {t.constraint}")
+                         "adversarial "
+                         f"network; got {t.constraint}")
     scale = StandardScaler().fit(_numbers(t.x, 'adversarial'))
     def seen(x): return scale.transform(_numbers(x, 'adversarial')).astype(np.float32)
     with torch.random.fork_rng(devices=[]):

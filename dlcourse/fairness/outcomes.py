@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.frames import blank_as_null, numeric_column, opened_table, to_lists, to_polars
 
-# %% ../../nbs/16_fairness/21_outcomes.ipynb #f0373666
+# %% ../../nbs/16_fairness/21_outcomes.ipynb #786b4c8a
 @dataclass(frozen=True, kw_only=True)
 class GroupValue:
     "One figure of one group"
@@ -44,7 +44,8 @@ def group_value(
     found = [None if x is None or not np.isfinite(x) else float(x) for x in limits]
     value, low, high = found + [None]*(3 - len(found))
     return GroupValue(attribute=attribute, group=group, metric=metric, n=int(n), value=value,
-                      low=low, high=high, reason=reason)
+                      low=low,
+                      high=high, reason=reason)
 
 # %% ../../nbs/16_fairness/21_outcomes.ipynb #df02a670
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..evaluation.intervals import clopper_pearson
-from .uncertainty import LIMITS, gap_doubt, mover_limits
+from .uncertainty import GAP_LIMITS, gap_doubt, mover_limits
 
 # %% ../../nbs/16_fairness/06_planning.ipynb #5622ff2e
 def verdict_chances(
@@ -51,8 +51,8 @@ def judge_many(
         return (gap_doubt(a, b, tolerance, kind, claim) <= error)[at.ravel()]
     fail, passed = np.zeros(len(k), bool), np.ones(len(k), bool)
     for i, j in zip(*np.nonzero(~np.eye(len(n), dtype=bool)), strict=True):
-        surely = LIMITS[kind](p[:, i], p[:, j], strict[:, :, i], strict[:, :, j])
-        everywhere = LIMITS[kind](p[:, i], p[:, j], loose[:, :, i], loose[:, :, j])
+        surely = GAP_LIMITS[kind](p[:, i], p[:, j], strict[:, :, i], strict[:, :, j])
+        everywhere = GAP_LIMITS[kind](p[:, i], p[:, j], loose[:, :, i], loose[:, :, j])
         beyond = surely[0] > tolerance if difference else surely[1] < tolerance
         beyond = np.flatnonzero(~fail & beyond)
         if len(beyond): fail[beyond] = holds('fail', beyond, i, j, errors[0])

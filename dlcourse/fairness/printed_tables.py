@@ -72,7 +72,7 @@ def _check_columns(at, names):
         raise InputError("there is neither a count nor a rate of those selected; "
                          "name it: selected=… or rate=…")
 
-# %% ../../nbs/16_fairness/18_printed_tables.ipynb #80c9d556
+# %% ../../nbs/16_fairness/18_printed_tables.ipynb #2f334356
 NOTHING = ('–', '-', '—', 'n/a', 'N/A', 'NA') # What is printed where there is no figure
 
 def _decimals(value):
@@ -111,11 +111,12 @@ def _texts(data, encoding):
     rows = len(columns[0]) if columns else 0
     if rows > MOST_ROWS:
         raise InputError(f"this table has more than {MOST_ROWS:,} rows; a published table has one "
-                         "for each group. Rows of people need another audit")
+                         f"for each "
+                         "group. Rows of people need another audit")
     if not rows: raise InputError("this table has no rows; it needs one for each group")
     return {name: as_printed(column) for name, column in zip(names, columns, strict=True)}
 
-# %% ../../nbs/16_fairness/18_printed_tables.ipynb #8d08b956
+# %% ../../nbs/16_fairness/18_printed_tables.ipynb #ebce46c8
 MOST_ROWS = 5_000 # A table with more is one of people
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +174,13 @@ def read_printed(
         rows.append(PrintedRow(
             table=text.get('table') or 'the table', group=name, total=name.casefold() in ends,
             n=whole.get('n'), counts={role: whole[role] for role in counted},
-            ratio=text.get('ratio'), rates={m: columns[c][i] for m, c in metrics.items()}))
+            ratio=text.get('ratio'),
+            rates={m: columns[c][i] for m, c in metrics.items()}))
     twice = [k for k, v in Counter((r.table, r.group) for r in rows).items() if v > 1]
     if twice:
         raise InputError(f"'{twice[0][1]}' stands twice in {twice[0][0]}; a group has one row, and "
-                         "several tables need a column that names them: table=…")
+                         f"several "
+                         "tables need a column that names them: table=…")
     source = Path(data).name if isinstance(data, (str, Path)) else None
     columns = counted if confusion else tuple(c for c in ('n', 'selected') if c in at)
     return PrintedTable(rows=tuple(rows), counted=columns, sized='n' in at, source=source)

@@ -70,7 +70,8 @@ class PublishedAudit:
     def to_dict(self)->dict:
         "Everything as plain JSON values"
         return dict(source=self.source, disclaimer=DISCLAIMER, verdict=self.verdict,
-                    level=self.level, comparators=self.comparators, findings=self.findings,
+                    level=self.level,
+                    comparators=self.comparators, findings=self.findings,
                     problems=list(self.problems),
                     notes=list(self.notes), figures=[asdict(f) for f in self.figures])
 
@@ -134,7 +135,7 @@ def _rate(row, metric, level):
                   value=None if value is None else float(value), low=low, high=high,
                   printed=printed, follows=how, comparator=None), problems
 
-# %% ../../nbs/16_fairness/19_published.ipynb #ad4a54bb
+# %% ../../nbs/16_fairness/19_published.ipynb #101798c5
 @dataclass(frozen=True, kw_only=True)
 class _Rated:
     "A rate that a ratio can be of"
@@ -173,7 +174,8 @@ def _ratio_problem(one, base, value, how):
         f"between {float(low/top):.3f} and {float(high/bottom) if bottom else math.inf:.3f}"
     does = "does not follow from" if how == 'no' else "has its digits cut off:"
     return (f"{one.row.group}, impact ratio: {one.row.ratio} {does} the rates of {one.row.group} "
-            f"and {base.row.group}, which give {seen}.")
+            f"and "
+            f"{base.row.group}, which give {seen}.")
 
 def _ratio(one, base, level):
     "The ratio of two rates, and what is wrong with its printed figure"
@@ -186,10 +188,11 @@ def _ratio(one, base, level):
     how = _ratio_follows(one, base)
     problems = [_ratio_problem(one, base, value, how)] if how in ('no', 'cut off') else []
     return Figure(table=one.row.table, group=one.row.group, metric='impact_ratio', count=None,
-                  n=None, value=value, low=low, high=high, printed=one.row.ratio, follows=how,
+                  n=None,
+                  value=value, low=low, high=high, printed=one.row.ratio, follows=how,
                   comparator=base.row.group), problems
 
-# %% ../../nbs/16_fairness/19_published.ipynb #2ee0950e
+# %% ../../nbs/16_fairness/19_published.ipynb #18fef7dc
 def _ratios(name, rows, figures, level):
     "The ratios of a table, whom they were divided by, and what is wrong with them"
     rated = [_Rated(row=r, figure=f, limits=v) for r, f in zip(rows, figures, strict=True)
@@ -202,7 +205,8 @@ def _ratios(name, rows, figures, level):
     if any(printed) and fit and best not in fit:
         names = ' or '.join(f"'{rated[i].row.group}'" for i in fit)
         problems.append(f"{name}: the ratios are divided by the rate of {names}, not by the "
-                        f"highest, that of '{rated[best].row.group}'.")
+                        f"highest, "
+                        f"that of '{rated[best].row.group}'.")
     out, pairs = [], max(len(rated)*(len(rated) - 1)//2, 1)
     for one in rated:
         figure, wrong = _ratio(one, base, 1 - (1 - level)/pairs)
@@ -210,7 +214,7 @@ def _ratios(name, rows, figures, level):
         problems += wrong
     return out, base.row.group if any(printed) and fit else None, problems
 
-# %% ../../nbs/16_fairness/19_published.ipynb #9b614668
+# %% ../../nbs/16_fairness/19_published.ipynb #381b4d8f
 def _possible(row):
     "A row without the counts that cannot be, and what is wrong with them"
     k = row.counts.get('selected')
@@ -243,7 +247,8 @@ def _notes(rows, figures):
     if len(set(sums.values())) > 1:
         each = ', '.join(f"{v:,} in {t}" for t, v in sums.items())
         yield (f"The tables are of different numbers of people ({each}); that needs people of "
-               "unknown category, and their number should be printed.")
+               f"unknown "
+               "category, and their number should be printed.")
 
 # %% ../../nbs/16_fairness/19_published.ipynb #d07f5920
 def audit_published(

@@ -121,7 +121,7 @@ def _lists(data, columns, k, *, s, null, encoding):
                   dropped=int(n[~keep].sum()),
                   sums=query_sums(place, score, group, many, relevance*many, k))
 
-# %% ../../nbs/16_fairness/24_ranking.ipynb #053f8cbe
+# %% ../../nbs/16_fairness/24_ranking.ipynb #03d797cc
 def _list_values(found, attribute, metrics, *, s, seed):
     "Every figure of every group, with limits from resampled lists"
     values, drawn = shares(found.sums.sum(0)), shares(resample_queries(found.sums, RESAMPLES, seed))
@@ -148,7 +148,8 @@ def _ratio_findings(values, k):
         if v.metric not in what or v.low is None or v.low <= 1 <= v.high: continue
         got, of = what[v.metric]
         yield (f"By {v.attribute}, {v.group}: {v.value:.2f} times the {got} that their share of "
-               f"the {of} would give ({v.low:.2f} to {v.high:.2f}).")
+               f"the {of} "
+               f"would give ({v.low:.2f} to {v.high:.2f}).")
 
 # %% ../../nbs/16_fairness/24_ranking.ipynb #5d632a8c
 def audit_ranking(
@@ -180,4 +181,5 @@ def audit_ranking(
         values += new
         findings += _ratio_findings(new, k)
     return RankingAudit(values=tuple(values), findings=tuple(findings), level=s.level,
-                        rows=found.rows, dropped=found.dropped)
+                        rows=found.rows,
+                        dropped=found.dropped)

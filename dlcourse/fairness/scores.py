@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.frames import numeric_column, opened_table, to_lists
 from ..core.settings import settings
 from ..evaluation.intervals import normal_reach, wilson
-from .calibration import auc_bounds, auc_limits, brier, calibration_test
+from .calibration import auc_bounds, auc_limits, brier_from_sums, calibration_test
 from .counting import count_groups
 from .counts import effective_size
 from .groups import group_name
@@ -100,9 +100,9 @@ def count_scores(
     data,                      # A frame, or the path of a CSV or Parquet file
     *,
     score:str,                 # Column of scores
-    label:str,                 # Column of true outcomes
-    sensitive:Iterable[str],   # Columns whose groups are compared, three at most
-    weight:str|None=None,      # Column of weights
+    y_true:str,                # Column of true outcomes
+    sensitive_features:Iterable[str], # Columns whose groups are compared, three at most
+    sample_weight:str|None=None, # Column of weights
     positive:Iterable[str]=(), # Values of the label that count as positive, where not 0/1
     missing:str|None=None,     # 'error', or 'drop' such rows; 'unknown' keeps those of no group
     null:Iterable[str]=(),     # Texts that mean "missing"
@@ -110,23 +110,24 @@ def count_scores(
     encoding:str='utf-8',      # Of a CSV file
 )->ScoreCounts:                # The counts
     "Count people by group, score and label, in one pass and a glance"
-    sensitive = _listed(sensitive)
-    roles = dict(score=score, label=label) | {f'group{i}': a for i, a in enumerate(sensitive)}
-    if weight: roles['weight'] = weight
-    numeric = [c for c in (score, weight) if c]
+    attributes = _listed(sensitive_features)
+    roles = dict(score=score, y_true=y_true) | {f'group{i}': a for i, a in enumerate(attributes)}
+    if sample_weight: roles['sample_weight'] = sample_weight
+    numeric = [c for c in (score, sample_weight) if c]
     with opened_table(data, roles, numeric=numeric, encoding=encoding) as frame:
         frame, scale = _binned(frame, score, bins)
-        tally = count_groups(frame, prediction=label, sensitive=[*sensitive, BIN], score=score,
-                             weight=weight, positive=positive, missing=missing, null=null,
-                             part=True,
-                             max_groups=max(MOST_VALUES, bins), depth=len(sensitive) + 1)
+        tally = count_groups(frame, y_pred=y_true, sensitive_features=[*attributes, BIN],
+                             score=score,
+                             sample_weight=sample_weight, positive=positive, missing=missing,
+                             null=null, part=True, depth=len(attributes) + 1,
+                             max_groups=max(MOST_VALUES, bins))
     if not tally.counts.n.sum():
         raise InputError(f"all {tally.rows:,} rows have something missing, or there are none; "
                          "nothing is left to audit")
     edges = np.unique([float(g[-1]) for g in tally.counts.groups if g[-1] is not None])
     groups, sums = _cube(tally.counts, edges)
     if scale: edges = scale[0] + scale[1]*edges
-    return ScoreCounts(attributes=sensitive, groups=groups, edges=edges, exact=scale is None,
+    return ScoreCounts(attributes=attributes, groups=groups, edges=edges, exact=scale is None,
                        missing=tally.dropped, **sums)
 
 def _listed(names): return (names,) if isinstance(names, str) else tuple(names)
@@ -192,7 +193,7 @@ def _meaning(cube, g, level):
     n, w, total, square = cube.n[g], cube.weight[g], cube.total[g], cube.square[g]
     means = _means(cube, g)
     bias = means['mean_score'] - means['base_rate']
-    squared = float(brier(w.sum(0), total.sum(0), square.sum(0)))
+    squared = float(brier_from_sums(w.sum(0), total.sum(0), square.sum(0)))
     size = w.sum()**2/cube.weight_sq[g].sum()
     half = float(normal_reach(level)*np.sqrt(max(squared - bias**2, 0)/max(size - 1, 1)))
     out = means | dict(brier=squared, bias=bias, bias_low=bias - half, bias_high=bias + half)
@@ -280,8 +281,8 @@ def audit_scores(
     data,                      # A frame, or the path of a CSV or Parquet file
     *,
     score:str,                 # Column of scores
-    label:str,                 # Column of true outcomes
-    sensitive:Iterable[str],   # Columns whose groups are compared, each by itself
+    y_true:str,                # Column of true outcomes
+    sensitive_features:Iterable[str], # Columns whose groups are compared, each by itself
     level:float|None=None,     # Confidence level; the setting when not given
     min_count:int|None=None,   # Withhold groups with fewer rows; the setting when not given
     **how,                     # What else `count_scores` takes
@@ -289,8 +290,8 @@ def audit_scores(
     "Audit a score: ranking, error and calibration of every group"
     s = settings(level=level, min_count=min_count)
     rows, curve, exact = [], [], True
-    for a in _listed(sensitive):
-        cube = count_scores(data, score=score, label=label, sensitive=[a], **how)
+    for a in _listed(sensitive_features):
+        cube = count_scores(data, score=score, y_true=y_true, sensitive_features=[a], **how)
         exact = exact and cube.exact
         for g in range(len(cube.groups)):
             row = _row(cube, g, a, s.level, s.min_count)

@@ -60,8 +60,8 @@ def _measure(model, held, *, seed, level):
     "A model as a point, on features, labels and groups that it has not met"
     x, y, groups = held
     p = model.predict(x, groups, seed)
-    counts = count_groups(dict(y=y, p=p, g=groups), prediction='p', label='y',
-                          sensitive=['g']).counts
+    counts = count_groups(dict(y=y, p=p, g=groups), y_pred='p', y_true='y',
+                          sensitive_features=['g']).counts
     table = rates(counts, MEASURED, level=level)
     gaps = _gaps(table, level)
     selection, odds = gaps['selection_rate'], [gaps[m] for m in MEASURED[1:]]
@@ -76,7 +76,7 @@ def _measure(model, held, *, seed, level):
         odds_high=max(g[2] for g in odds),
         from_overall=widest_gap(p, groups)[1], rates=tuple(table))
 
-# %% ../../nbs/16_fairness/11_trials.ipynb #6d51651a
+# %% ../../nbs/16_fairness/11_trials.ipynb #6f0e9c96
 def _binary(y):
     "Labels as 0 and 1"
     y = np.asarray(y.to_numpy() if hasattr(y, 'to_numpy') else y)
@@ -93,7 +93,8 @@ def _strengths(strengths, method):
     own = (own,) if isinstance(own, (int, float)) else tuple(own)
     if not own or not all(0 <= s <= 1 for s in own):
         raise InputError("`strengths` must be numbers from 0 to 1, or a dict from method to such "
-                         f"numbers; got {own} for {method}")
+                         "numbers; "
+                         f"got {own} for {method}")
     return tuple(float(s) for s in sorted(own))
 
 def _methods(methods):
@@ -116,7 +117,8 @@ def _kinds(y, groups, test):
     small = [f'{n} ({k})' for n, k, side in zip(names, sizes, sides, strict=True) if side < 3]
     if small or len(names) < 2*len(found):
         raise InputError("every group must have a few people of either label on both sides of the "
-                         f"split; too few: {', '.join(small) or 'a group has one label only'}. "
+                         "split; "
+                         f"too few: {', '.join(small) or 'a group has one label only'}. "
                          "Merge small groups or leave them out, and say so")
     return kinds
 

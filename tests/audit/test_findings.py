@@ -39,7 +39,8 @@ def test_findings_name_the_extremes(audit):
     assert found['findings'][0] == (
         "By sex, the favourable outcome is rarest for Female (50.0 %) and most common for Male "
         "(100.0 %): 50.0 points apart, a ratio of 0.50; with 95 % confidence the true gap is 46.3 "
-        "to 53.1 points.")
+        "to "
+        "53.1 points.")
 
 
 def test_without_polarity_no_ratio_is_given(audited):

@@ -35,7 +35,7 @@ class Page(HTMLParser):
 
 def by_hand(table, sensitive):
     "An audit of many groups without the bounds of its gaps, which take long and no place on a page"
-    tally = count_groups(table, prediction='p', label='y', sensitive=sensitive)
+    tally = count_groups(table, y_pred='p', y_true='y', sensitive_features=sensitive)
     names = ['count', *(m for m in METRICS if m != 'favorable_rate')]
     crossed = [c for k in (1, 2, 3) for c in combinations(sensitive, k)]
     found = [r for c in crossed for r in rates(tally.by(*c), names, min_count=30)]

@@ -24,7 +24,8 @@ def people(n=400, seed=0, groups=3):
 
 
 def asked(table, **more):
-    return count_groups(table, **dict(prediction='p', label='y', sensitive=['sex', 'race']) | more)
+    return count_groups(table,
+                        **dict(y_pred='p', y_true='y', sensitive_features=['sex', 'race']) | more)
 
 
 def by_name(found): return {(r.attribute, r.group, r.metric): r for r in found}
@@ -45,7 +46,7 @@ def test_equal_to_fairlearn_wherever_both_are_defined(n, seed, groups, weighted)
     if len(set(t['sex'])) < 2 or len(set(t['race'])) < 2: return
     functions = {m: getattr(fm, m, None) or getattr(sm, m) for m in NAMES}
     weights = {m: {'sample_weight': t['w']} for m in NAMES} if weighted else None
-    ours = by_name(rates(asked(t, weight='w' if weighted else None).counts, NAMES))
+    ours = by_name(rates(asked(t, sample_weight='w' if weighted else None).counts, NAMES))
     def undefined_is_nan(f):
         more = {'zero_division': np.nan} if f is sm.precision_score else {}
         return lambda *a, **k: f(*a, **k | more)
@@ -82,8 +83,8 @@ def engines(t):
 
 def test_the_same_from_every_engine():
     t = people(2000)
-    found = {k: (asked(f).counts, asked(f, weight='w', score='score').counts,
-                 asked(f, prediction='score', threshold=.5).counts) for k, f in engines(t).items()}
+    found = {k: (asked(f).counts, asked(f, sample_weight='w', score='score').counts,
+                 asked(f, y_pred='score', threshold=.5).counts) for k, f in engines(t).items()}
     for name, counts in found.items():
         for ours, first in zip(counts, found['dict'], strict=True):
             assert ours.groups == first.groups, name
@@ -102,7 +103,7 @@ def test_missing_values_are_the_same_from_every_engine():
     for f in (frame, frame.to_pandas(), frame.lazy(), frame.to_arrow(),
               duckdb.connect().from_arrow(frame.to_arrow())):
         for how in ('unknown', 'drop'):
-            tally = asked(f, missing=how, prediction='score', threshold=.5)
+            tally = asked(f, missing=how, y_pred='score', threshold=.5)
             assert tally.missing == {'race': 86, 'score': 55, 'y': 120}
             assert tally.rows == 600 and tally.counts.n.sum() + tally.dropped == 600
             assert (tally.dropped == 55) if how == 'unknown' else (tally.dropped > 120)
@@ -116,12 +117,13 @@ def test_parts_add_up(n, seed, data):
     cut = data.draw(st.integers(0, n))
     parts = [{k: v[s] for k, v in t.items()} for s in (slice(cut), slice(cut, None))]
     if any(len(set(p[a])) < 2 for p in (*parts, t) for a in ('sex', 'race')): return
-    whole, a, b = (asked(x, weight='w', score='score').counts for x in (t, *parts))
+    whole, a, b = (asked(x, sample_weight='w', score='score').counts for x in (t, *parts))
     both = a + b
     assert both.groups == whole.groups and (both.n == whole.n).all()
     np.testing.assert_allclose(both.weight, whole.weight, rtol=1e-12)
     assert ((b + a).n == both.n).all()
-    assert (whole.by('sex').n == asked(t, sensitive=['sex', 'race']).counts.by('sex').n).all()
+    assert (whole.by('sex').n
+            == asked(t, sensitive_features=['sex', 'race']).counts.by('sex').n).all()
     assert (whole.by().n[0] == whole.n.sum(0)).all()
 
 
@@ -131,7 +133,7 @@ def test_rates_by_hand():
     "10 women: 4 of 5 good payers and 1 of 5 bad ones approved; 10 men: 5 of 5 and 0 of 5"
     t = dict(s=['F']*10 + ['M']*10, y=[1]*5 + [0]*5 + [1]*5 + [0]*5,
              p=[1]*4 + [0] + [1] + [0]*4 + [1]*5 + [0]*5)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts,
+    found = by_name(rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['s']).counts,
                           ['count', *NAMES]))
     values = {m: (found['s', 'F', m].value, found['s', 'M', m].value) for m in ('count', *NAMES)}
     assert values == dict(count=(10, 10), selection_rate=(.5, .5), true_positive_rate=(.8, 1.),
@@ -144,7 +146,7 @@ def test_rates_by_hand():
 
 def test_weights_use_the_effective_size():
     t = dict(s=['a']*100 + ['b']*100, p=[1, 0]*100, w=[10.]*10 + [1.]*90 + [1.]*100)
-    a, b = rates(count_groups(t, prediction='p', sensitive=['s'], weight='w').counts,
+    a, b = rates(count_groups(t, y_pred='p', sensitive_features=['s'], sample_weight='w').counts,
                  ['selection_rate'])
     assert a.effective == pytest.approx(190**2/(10*100 + 90)) and b.effective == pytest.approx(100)
     assert a.high - a.low > b.high - b.low
@@ -165,7 +167,7 @@ def test_mean_of_a_score():
 
 def test_nobody_is_not_zero():
     t = dict(s=['a']*40 + ['b']*40, y=[0]*40 + [1, 0]*20, p=[1, 0]*40)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s']).counts,
+    found = by_name(rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['s']).counts,
                           NAMES))
     r = found['s', 'a', 'true_positive_rate']
     assert (r.value, r.low, r.denominator, r.status) == (None, None, 0, 'undefined')
@@ -176,7 +178,7 @@ def test_nobody_is_not_zero():
 
 def test_few_are_withheld_and_ratio_of_zeros_is_undefined():
     t = dict(s=['a']*5 + ['b']*40 + ['c']*40, p=[1]*5 + [0]*80)
-    found = by_name(rates(count_groups(t, prediction='p', sensitive=['s']).counts,
+    found = by_name(rates(count_groups(t, y_pred='p', sensitive_features=['s']).counts,
                           ['count', 'selection_rate'], min_count=30))
     r = found['s', 'a', 'selection_rate']
     assert (r.status, r.value, r.numerator) == ('withheld', None, None)
@@ -193,8 +195,8 @@ def test_unlabelled_people_count_for_selection_only():
     with pytest.raises(InputError,
                        match=r"`y` is missing in 50 of 100 rows. Fill them in, or set `missing` to "
                              r"unknown"):
-        count_groups(t, prediction='p', label='y', sensitive=['s'])
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['s'],
+        count_groups(t, y_pred='p', y_true='y', sensitive_features=['s'])
+    found = by_name(rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['s'],
                                        missing='unknown').counts,
                           ['selection_rate', 'accuracy_score']))
     assert found['s', 'a', 'selection_rate'].denominator == 50
@@ -203,7 +205,7 @@ def test_unlabelled_people_count_for_selection_only():
 
 def test_a_missing_attribute_is_shown_and_not_compared():
     t = dict(s=['a']*40 + ['b']*40 + [None]*40, p=[0]*20 + [1]*60 + [0]*40)
-    found = rates(count_groups(t, prediction='p', sensitive=['s'], missing='unknown').counts,
+    found = rates(count_groups(t, y_pred='p', sensitive_features=['s'], missing='unknown').counts,
                   ['selection_rate'])
     assert [(r.group, r.compared) for r in found] == [('a', True), ('b', True),
                                                       ('(missing)', False)]
@@ -212,11 +214,11 @@ def test_a_missing_attribute_is_shown_and_not_compared():
 
 def test_dropping_warns_only_where_it_is_uneven():
     even = dict(s=['a', 'b']*300, y=[1., 1., 0., 0., np.nan, np.nan]*100, p=[0, 1, 1]*200)
-    assert count_groups(even, prediction='p', label='y', sensitive=['s'],
+    assert count_groups(even, y_pred='p', y_true='y', sensitive_features=['s'],
                         missing='drop').warnings == ()
     uneven = even | dict(y=[np.nan if s == 'a' and i % 3 == 0 else 1.
                             for i, s in enumerate(even['s'])])
-    tally = count_groups(uneven, prediction='p', label='y', sensitive=['s'], missing='drop')
+    tally = count_groups(uneven, y_pred='p', y_true='y', sensitive_features=['s'], missing='drop')
     assert tally.dropped == 100
     assert "33.3% of `s` = a were dropped and 0.0% of b" in tally.warnings[0]
 
@@ -224,10 +226,10 @@ def test_dropping_warns_only_where_it_is_uneven():
 def test_uneven_p_value_is_scipys():
     from scipy.stats import chi2_contingency
 
-    from dlcourse.fairness.counting import _uneven
+    from dlcourse.fairness.counting import uneven_loss
     lost, kept = Counter(a=30, b=10, c=12), Counter(a=70, b=90, c=88)
     p = chi2_contingency([[30, 70], [10, 90], [12, 88]], correction=False).pvalue
-    assert f"p = {p:.1g}" in _uneven('s', lost, kept)[0]
+    assert f"p = {p:.1g}" in uneven_loss('s', lost, kept)[0]
 
 
 # ---- which class is positive
@@ -264,23 +266,25 @@ def wrong(says, table=None, **more):
 
 def test_bad_tables():
     t = people()
-    wrong("`q` is not a column of this table; there are: sex, race", prediction='q')
+    wrong("`q` is not a column of this table; there are: sex, race", y_pred='q')
     wrong("this table has no rows", {k: v[:0] for k, v in t.items()})
     wrong(r"`race` has one group only, 'A' \(400 rows\); a comparison needs two",
           t | dict(race=['A']*400))
     wrong("`id` has 400 different values in 400 rows; groups that are compared must be "
-          "few.*`max_groups` .now 100.", t | dict(id=np.arange(400)), sensitive=['id'])
-    wrong("`score` holds probabilities", prediction='score')
+          "few.*`max_groups` .now 100.", t | dict(id=np.arange(400)), sensitive_features=['id'])
+    wrong("`score` holds probabilities", y_pred='score')
     wrong("`y` must hold two classes", t | dict(y=t['y'] + 5*(np.arange(400) == 7)))
-    wrong("`sex` is given twice, as sensitive and label", label='sex')
-    wrong("`sex` is given twice, as sensitive and sensitive", sensitive=['sex', 'sex'])
-    wrong("`sensitive` must name at least one column", sensitive=[])
-    wrong("`name` must hold numbers; it holds string", t | dict(name=t['race']), weight='name')
-    wrong("`name` must hold numbers", t | dict(name=t['race']), prediction='name', threshold=.5)
+    wrong("`sex` is given twice, as sensitive_features and y_true", y_true='sex')
+    wrong("`sex` is given twice, as sensitive_features and sensitive_features",
+          sensitive_features=['sex', 'sex'])
+    wrong("`sensitive_features` must name at least one column", sensitive_features=[])
+    wrong("`name` must hold numbers; it holds string", t | dict(name=t['race']),
+          sample_weight='name')
+    wrong("`name` must hold numbers", t | dict(name=t['race']), y_pred='name', threshold=.5)
     wrong("`w` must hold weights of 0 or more; 1 rows are missing, negative or infinite",
-          t | dict(w=np.where(np.arange(400) == 3, -1., 1.)), weight='w')
+          t | dict(w=np.where(np.arange(400) == 3, -1., 1.)), sample_weight='w')
     wrong("`w` must hold weights", t | dict(w=np.where(np.arange(400) == 3, np.nan, 1.)),
-          weight='w')
+          sample_weight='w')
     wrong("`missing` must be error, unknown or drop; got 'ignore'", missing='ignore')
     wrong("`race` holds '1' as int and as str",
           pd.DataFrame(t).assign(race=pd.Series(['1', 1]*200, dtype=object)))
@@ -292,34 +296,34 @@ def test_five_thousand_values_are_refused_before_they_are_grouped():
     n = 60_000
     t = dict(zip_code=np.arange(n) % 5000, p=np.arange(n) % 2)
     with pytest.raises(InputError, match="`zip_code` has 5,000 different values in 60,000 rows"):
-        count_groups(t, prediction='p', sensitive=['zip_code'])
+        count_groups(t, y_pred='p', sensitive_features=['zip_code'])
     late = dict(zip_code=np.r_[np.zeros(30_000, int), np.arange(30_000) % 5000], p=np.arange(n) % 2)
     with pytest.raises(InputError, match="`zip_code` has 5,000 different values"):
-        count_groups(late, prediction='p', sensitive=['zip_code'])
-    assert len(count_groups(t, prediction='p', sensitive=['zip_code'],
+        count_groups(late, y_pred='p', sensitive_features=['zip_code'])
+    assert len(count_groups(t, y_pred='p', sensitive_features=['zip_code'],
                             max_groups=5000).counts.groups) == 5000
 
 
 def test_duplicate_columns_of_a_frame():
     t = pd.DataFrame([['F', 1, 2, 3], ['M', 0, 5, 6]]*40, columns=['s', 'p', 'x', 'x'])
-    assert count_groups(t, prediction='p', sensitive=['s']).rows == 80
+    assert count_groups(t, y_pred='p', sensitive_features=['s']).rows == 80
     with pytest.raises(InputError, match="`x` is the name of 2 columns of this table"):
-        count_groups(t, prediction='p', sensitive=['x'])
+        count_groups(t, y_pred='p', sensitive_features=['x'])
 
 
 def test_columns_may_have_any_name():
     t = {'_label': ['a', 'b']*30, 'y_pred': [0, 1, 1]*20, 'n': [1, 0]*30,
          '<script>': ['x', 'y', 'y']*20}
-    tally = count_groups(t, prediction='y_pred', label='n', sensitive=['_label', '<script>'])
+    tally = count_groups(t, y_pred='y_pred', y_true='n', sensitive_features=['_label', '<script>'])
     assert tally.counts.attributes == ('_label', '<script>') and tally.counts.n.sum() == 60
 
 
 def test_blanks_and_words_for_missing():
     t = dict(s=['a', ' a', 'b', 'NA']*20, p=[0, 1, 1, 1]*20)
-    tally = count_groups(t, prediction='p', sensitive=['s'])
+    tally = count_groups(t, y_pred='p', sensitive_features=['s'])
     assert tally.counts.groups == (('NA',), ('a',), ('b',))
     assert "`s` holds 'NA' (20 rows), which is taken as a group" in tally.warnings[0]
-    assert count_groups(t, prediction='p', sensitive=['s'], null=['NA'],
+    assert count_groups(t, y_pred='p', sensitive_features=['s'], null=['NA'],
                         missing='drop').missing == {'s': 20}
 
 
@@ -332,8 +336,8 @@ def test_an_infinite_score_is_no_number():
 
 def test_propublica_on_all_of_compas(real):
     "Angwin et al. 2016: error rates among all 7,214 defendants, predicted = Medium or High"
-    tally = count_groups(real('compas'), prediction='score_text', label='two_year_recid',
-                         sensitive=['race'], positive=['Medium', 'High'])
+    tally = count_groups(real('compas'), y_pred='score_text', y_true='two_year_recid',
+                         sensitive_features=['race'], positive=['Medium', 'High'])
     found = by_name(rates(tally.counts, ['false_positive_rate', 'false_negative_rate']))
     shown = {(g, m): 100*found['race', g, m].value for g in ('African-American', 'Caucasian')
              for m in ('false_positive_rate', 'false_negative_rate')}

@@ -17,7 +17,8 @@ def people(n=1_500, seed=0):
     y = rng.integers(0, 12, n)
     p = np.where(rng.random(n) < .7, y, rng.integers(0, 12, n))
     return dict(sex=rng.choice(['Female', 'Male'], n), race=rng.choice(['A', 'B', 'C'], n), y=y,
-                p=p, w=rng.random(n) + .5)
+                p=p,
+                w=rng.random(n) + .5)
 
 
 ASKED = dict(y_pred='p', y_true='y', sensitive_features=['sex', 'race'])

@@ -33,7 +33,8 @@ def people(n=600, seed=0, gaps=False):
 
 
 def asked(table, **more):
-    return count_groups(table, **dict(prediction='p', label='y', sensitive=['a', 'b', 'c']) | more)
+    return count_groups(table,
+                        **dict(y_pred='p', y_true='y', sensitive_features=['a', 'b', 'c']) | more)
 
 
 def same(ours, theirs, exact=('n',)):
@@ -55,11 +56,12 @@ def same(ours, theirs, exact=('n',)):
 @pytest.mark.parametrize('gaps', [False, True])
 def test_the_same_cube_from_every_engine(gaps):
     t = people(gaps=gaps)
-    for more in ({}, dict(weight='w', score='s', cluster='id'), dict(sensitive=FIVE),
-                 dict(missing='drop', cluster='id', weight='w'),
-                 dict(missing='drop'), dict(sensitive=FIVE, missing='drop')):
+    for more in ({}, dict(sample_weight='w', score='s', cluster='id'),
+                 dict(sensitive_features=FIVE),
+                 dict(missing='drop', cluster='id', sample_weight='w'),
+                 dict(missing='drop'), dict(sensitive_features=FIVE, missing='drop')):
         frames = everywhere(t)
-        if 'weight' in more: del frames['objects'] # Sums want numbers
+        if 'sample_weight' in more: del frames['objects'] # Sums want numbers
         found = {k: asked(f, **dict(missing='unknown') | more) for k, f in frames.items()}
         first = found['polars']
         for name, tally in found.items():
@@ -73,13 +75,13 @@ def test_the_same_from_files(tmp_path):
     t = people()
     for path in in_files(t, tmp_path):
         table = open_table(path, ['a', 'b', 'c', 'y', 'p', 'w'], numeric=('w',))
-        same(asked(table, weight='w').counts, asked(t, weight='w').counts)
+        same(asked(table, sample_weight='w').counts, asked(t, sample_weight='w').counts)
 
 
 @on_spark
 def test_the_same_from_spark():
     t = {k: v for k, v in people(80, gaps=True).items() if k in ('a', 'b', 'y', 'p', 'w', 'id')}
-    more = dict(sensitive=['a', 'b'], missing='unknown', weight='w', cluster='id')
+    more = dict(sensitive_features=['a', 'b'], missing='unknown', sample_weight='w', cluster='id')
     same(asked(in_engine('spark', t), **more).counts, asked(t, **more).counts)
 
 
@@ -91,7 +93,8 @@ def test_parts_give_the_whole(n, seed, data):
     "Any pieces, each through another engine: whole numbers to the bit, weighted sums to 1e-12"
     t, cuts = people(n, seed, gaps=True), sorted(data.draw(st.lists(st.integers(0, n), max_size=4)))
     if len({*t['a']} - {None}) < 2 or len({*t['b']} - {None}) < 2: return
-    more = dict(sensitive=['a', 'b'], weight='w', score='s', cluster='id', missing='unknown',
+    more = dict(sensitive_features=['a', 'b'], sample_weight='w', score='s', cluster='id',
+                missing='unknown',
                 part=True)
     schema = pl.DataFrame(t).schema
     pieces = [pl.DataFrame({k: v[i:j] for k, v in t.items()}, schema=schema) for i,
@@ -110,7 +113,7 @@ def test_what_does_not_add_up():
     with pytest.raises(InputError, match="same attributes to the same `depth`"):
         asked(t) + asked(t, depth=2)
     words = t | dict(p=['yes' if p else 'no' for p in t['p']])
-    yes, no = (count_groups(words, prediction='p', sensitive=['a'], positive=[word])
+    yes, no = (count_groups(words, y_pred='p', sensitive_features=['a'], positive=[word])
                for word in ('yes', 'no'))
     with pytest.raises(InputError, match="'no' is a positive prediction in one part"): yes + no
 
@@ -118,12 +121,12 @@ def test_what_does_not_add_up():
 def test_a_part_may_lack_a_group_and_a_class():
     one = dict(g=['x', 'x'], p=['no', 'no'])
     with pytest.raises(InputError, match="one group only"):
-        count_groups(one, prediction='p', sensitive=['g'], positive=['no'])
+        count_groups(one, y_pred='p', sensitive_features=['g'], positive=['no'])
     with pytest.raises(InputError, match="never is 'yes'"):
-        count_groups(one, prediction='p', sensitive=['g'], positive=['yes'])
-    part = count_groups(one, prediction='p', sensitive=['g'], positive=['yes'], part=True)
+        count_groups(one, y_pred='p', sensitive_features=['g'], positive=['yes'])
+    part = count_groups(one, y_pred='p', sensitive_features=['g'], positive=['yes'], part=True)
     assert part.counts.n.tolist() == [[[0, 0], [0, 0], [2, 0]]]
-    empty = count_groups(pl.DataFrame(one).head(0), prediction='p', sensitive=['g'],
+    empty = count_groups(pl.DataFrame(one).head(0), y_pred='p', sensitive_features=['g'],
                          positive=['yes'], part=True)
     same((part + empty).counts, part.counts); same((empty + part).counts, part.counts)
     assert len(empty.counts.by().groups) == 0
@@ -133,12 +136,12 @@ def test_a_part_may_lack_a_group_and_a_class():
 
 def test_a_lattice_holds_every_three_attributes_and_no_more():
     t = people()
-    tally = asked(t, sensitive=FIVE)
+    tally = asked(t, sensitive_features=FIVE)
     assert set(tally.cubes) == set(combinations(FIVE, 3))
     assert tally.counts.attributes == ('a', 'b', 'c')
     for names in (*combinations(FIVE, 3), *combinations(FIVE, 2), *combinations(FIVE, 1),
                   ('e', 'a')):
-        same(tally.by(*names), asked(t, sensitive=names).counts)
+        same(tally.by(*names), asked(t, sensitive_features=names).counts)
     assert (tally.by().n[0] == tally.counts.n.sum(0)).all()
     said = "only 3 attributes at a time were counted, not a × b × c × d; raise `depth` .now 3."
     with pytest.raises(InputError, match=said):
@@ -147,8 +150,8 @@ def test_a_lattice_holds_every_three_attributes_and_no_more():
         tally.by('z')
     with pytest.raises(InputError, match="`z` is none of the attributes counted: a, b, c"):
         tally.counts.by('z')
-    assert set(asked(t, sensitive=FIVE, depth=2).cubes) == set(combinations(FIVE, 2))
-    assert set(asked(t, sensitive=FIVE, depth=5).cubes) == {tuple(FIVE)}
+    assert set(asked(t, sensitive_features=FIVE, depth=2).cubes) == set(combinations(FIVE, 2))
+    assert set(asked(t, sensitive_features=FIVE, depth=5).cubes) == {tuple(FIVE)}
 
 
 def test_dropping_looks_at_all_attributes_jointly():
@@ -158,25 +161,26 @@ def test_dropping_looks_at_all_attributes_jointly():
     t['d'] = ['?' if i % 4 == 0 else v for i, v in enumerate(t['d'])]
     kept = [i for i in range(600) if i % 3 and i % 4]
     for frame in everywhere(t).values():
-        tally = asked(frame, sensitive=FIVE, missing='drop', null=['?'])
+        tally = asked(frame, sensitive_features=FIVE, missing='drop', null=['?'])
         assert tally.dropped == 600 - len(kept) and tally.missing == dict(d=150, e=200)
         for c, counts in tally.cubes.items():
-            same(counts, asked({k: [v[i] for i in kept] for k, v in t.items()}, sensitive=c).counts)
-    unknown = asked(t, sensitive=FIVE, missing='unknown', null=['?'])
+            same(counts, asked({k: [v[i] for i in kept] for k, v in t.items()},
+                               sensitive_features=c).counts)
+    unknown = asked(t, sensitive_features=FIVE, missing='unknown', null=['?'])
     assert unknown.dropped == 0 and all(c.n.sum() == 600 for c in unknown.cubes.values())
 
 
 def test_a_missing_number_is_dropped_from_a_lattice():
     t = people() | dict(d=[np.nan if i % 4 == 0 else float(i % 3) for i in range(600)])
     for frame in everywhere(t).values():
-        assert asked(frame, sensitive=FIVE, missing='drop').dropped == 150
+        assert asked(frame, sensitive_features=FIVE, missing='drop').dropped == 150
 
 
 # ---- clusters
 
 def test_clusters_are_counted_as_by_hand():
     t = people(200, gaps=True)
-    counts = asked(t, sensitive=['a', 'b'], cluster='id', weight='w', score='s',
+    counts = asked(t, sensitive_features=['a', 'b'], cluster='id', sample_weight='w', score='s',
                    missing='unknown').counts
     weight, score = Counter(), Counter()
     for a, b, y, p, w, s, i in zip(*(t[k] for k in ('a', 'b', 'y', 'p', 'w', 's', 'id')),
@@ -193,14 +197,14 @@ def test_bad_clusters():
     t = people()
     with pytest.raises(InputError, match="clustered rows of 5 attributes need one table of them "
                                          "all; raise `depth` to 5 .now 3."):
-        asked(t, sensitive=FIVE, cluster='id')
+        asked(t, sensitive_features=FIVE, cluster='id')
     for gap in (None, float('nan')):
         with pytest.raises(InputError, match="`id` must say to which cluster each row belongs; it "
                                              "is missing in 100 rows"):
             asked(t | dict(id=[gap if i % 6 == 0 else float(i) for i in range(600)]), cluster='id')
-    with pytest.raises(InputError, match="`a` is given twice, as sensitive and cluster"):
+    with pytest.raises(InputError, match="`a` is given twice, as sensitive_features and cluster"):
         asked(t, cluster='a')
-    assert asked(t, sensitive=FIVE, cluster='id', depth=5).counts.clusters
+    assert asked(t, sensitive_features=FIVE, cluster='id', depth=5).counts.clusters
 
 
 # ---- edges
@@ -214,7 +218,7 @@ def test_bad_clusters():
                                 "with the rest: name it in `positive`"),
     (dict(p=['r', 'g', 'b']*200), {}, "holds words.*compare one with the rest"),
     (dict(a=[None, 'x', 'y']*200), {}, "`a` is missing in 200 of 600 rows.*`missing` to unknown"),
-    (dict(w=[-1, 1]*300), dict(weight='w'), "`w` must hold weights of 0 or more; 300 rows"),
+    (dict(w=[-1, 1]*300), dict(sample_weight='w'), "`w` must hold weights of 0 or more; 300 rows"),
     ({}, dict(depth=0), "`depth` must be a whole number of 1 or more; got 0"),
     ({}, dict(depth=True), "`depth` must be a whole number"),
 ])
@@ -235,11 +239,12 @@ def test_three_classes_one_against_the_rest():
 
 def test_odd_tables():
     mixed = pd.DataFrame(people()).assign(a=pd.Series(['x', 1]*300, dtype=object))
-    assert asked(mixed, sensitive=['a', 'b']).by('a').groups == (('1',), ('x',))
+    assert asked(mixed, sensitive_features=['a', 'b']).by('a').groups == (('1',), ('x',))
     named = {'y_true': people()['a'], 'n': people()['b'], '_label': people()['y'],
              'y_pred': people()['p']}
     for frame in everywhere(named).values():
-        tally = count_groups(frame, prediction='y_pred', label='_label', sensitive=['y_true', 'n'])
+        tally = count_groups(frame, y_pred='y_pred', y_true='_label',
+                             sensitive_features=['y_true', 'n'])
         assert tally.counts.attributes == ('y_true', 'n') and tally.rows == 600
 
 

@@ -24,7 +24,7 @@ def planted(rows=5000, seed=0, gap=.2):
 
 def test_planted_group_is_found_and_only_that():
     for seed in range(5):
-        found = discover(planted(seed=seed), prediction='y', attributes=NAMES).found
+        found = discover(planted(seed=seed), y_pred='y', sensitive_features=NAMES).found
         assert [s.conjunction for s in found] == ['a0 = 1 and a1 = 0']
         assert found[0].low > .05 and found[0].low < found[0].gap < found[0].high
 
@@ -33,7 +33,7 @@ def test_nothing_in_noise():
     rng = np.random.default_rng(0)
     for _ in range(20):
         data = planted() | {'y': rng.integers(0, 2, 5000)}
-        found = discover(data, prediction='y', attributes=NAMES)
+        found = discover(data, y_pred='y', sensitive_features=NAMES)
         assert not found.found and found.left == 5000 and 'No group was found' in repr(found)
         assert found.frame.shape == (0, 10) and 'No group' in found._repr_html_()
 
@@ -41,20 +41,20 @@ def test_nothing_in_noise():
 def test_the_same_people_are_reported_once():
     data = planted()
     data['title'] = np.where(data['a0'] == 1, 'Mr', 'Ms')
-    [s] = discover(data, prediction='y', attributes=[*NAMES, 'title']).found
+    [s] = discover(data, y_pred='y', sensitive_features=[*NAMES, 'title']).found
     assert s.conjunction == 'a0 = 1 and a1 = 0' and s.aliases == ('a1 = 0 and title = Mr',)
     assert 'the same people: a1 = 0 and title = Mr' in s.sentence()
 
 
 def test_p_too_small_for_a_number_still_finds_the_strongest():
-    found = discover(planted(rows=200_000, gap=.4), prediction='y', attributes=NAMES).found
+    found = discover(planted(rows=200_000, gap=.4), y_pred='y', sensitive_features=NAMES).found
     assert [s.conjunction for s in found] == ['a0 = 1 and a1 = 0'] and found[0].p == 0
 
 
 def test_all_frames_alike(tmp_path):
     data = {k: v.tolist() for k, v in planted().items()}
     frames = [*everywhere(data).values(), *in_files(data, tmp_path), str(tmp_path/'table.csv')]
-    first, *others = (discover(f, prediction='y', attributes=NAMES).to_dict() for f in frames)
+    first, *others = (discover(f, y_pred='y', sensitive_features=NAMES).to_dict() for f in frames)
     assert all(other == first for other in others)
     json.dumps(first)
 
@@ -62,11 +62,11 @@ def test_all_frames_alike(tmp_path):
 def test_metrics_labels_missing_and_thresholds():
     data = dict(sex=['F', 'M', None, ' ']*100, score=[.9, .2, .7, None]*100,
                 label=['yes', 'no', 'yes', 'yes']*100)
-    found = discover(data, prediction='score', threshold=.5, label='label', positive=['yes'],
-                     metric='true_positive_rate', attributes=['sex'], min_count=5)
+    found = discover(data, y_pred='score', threshold=.5, y_true='label', positive=['yes'],
+                     metric='true_positive_rate', sensitive_features=['sex'], min_count=5)
     assert found.rows == 200 and found.dropped == 100 and not found.found
     found = discover(dict(sex=['F', 'M', None, ' ']*100, score=[.9, .2, .7, .1]*100),
-                     prediction='score', threshold=.5, attributes=['sex'], min_count=5)
+                     y_pred='score', threshold=.5, sensitive_features=['sex'], min_count=5)
     assert {s.conjunction for s in found.found} <= {'sex = F', 'sex = M', 'sex = (missing)'}
     assert found.found
 
@@ -74,37 +74,38 @@ def test_metrics_labels_missing_and_thresholds():
 def test_html_is_escaped():
     data = planted()
     data['a0'] = np.where(data['a0'] == 1, '<script>alert(1)</script>', 'x')
-    html = discover(data, prediction='y', attributes=NAMES)._repr_html_()
+    html = discover(data, y_pred='y', sensitive_features=NAMES)._repr_html_()
     assert '<script>' not in html and '&lt;script&gt;' in html
 
 
 def test_plot():
-    fig = discover(planted(), prediction='y', attributes=NAMES).plot()
+    fig = discover(planted(), y_pred='y', sensitive_features=NAMES).plot()
     assert 'gap to the rest' in fig.axes[0].get_xlabel()
     plt.close(fig)
 
 
 @pytest.mark.parametrize('change, text', [
     (dict(metric='fairness'), "`metric` must be one of selection_rate"),
-    (dict(metric='true_positive_rate'), "`label` must be given: true_positive_rate asks what was "
+    (dict(metric='true_positive_rate'), "`y_true` must be given: true_positive_rate asks what was "
                                         "true"),
-    (dict(epsilon=1), "`epsilon` must be from 0 to below 1; got 1"),
+    (dict(tolerance=1), "`tolerance` must be from 0 to below 1; got 1"),
     (dict(level=0), "`level` must be between 0 and 1; got 0"),
     (dict(depth=4), "`depth` must be 1, 2 or 3; got 4"),
     (dict(min_count=0), "`min_count`"),
     (dict(bands=1), "`bands` must be 2 or more; got 1"),
-    (dict(attributes='a0'), r"`attributes` must be a list of columns, such as \['sex', 'race'\]; "
+    (dict(sensitive_features='a0'), r"`sensitive_features` must be a list of columns, such as "
+                                    r"\['sex', 'race'\]; "
                             r"got 'a0'"),
-    (dict(attributes=[]), "`attributes` must be a list of columns"),
-    (dict(attributes=['a0', 'a0']), "`a0` is given twice"),
-    (dict(attributes=['y']), "`y` is given twice"),
-    (dict(attributes=['sex']), "`sex` is not a column of this table"),
-    (dict(attributes=['id']), "`id` has 5,000 different values; put them into bands"),
-    (dict(prediction='id', threshold=.5), "`id` must hold numbers where there is a `threshold`"),
-    (dict(prediction='word'), "`word` holds words"),
+    (dict(sensitive_features=[]), "`sensitive_features` must be a list of columns"),
+    (dict(sensitive_features=['a0', 'a0']), "`a0` is given twice"),
+    (dict(sensitive_features=['y']), "`y` is given twice"),
+    (dict(sensitive_features=['sex']), "`sex` is not a column of this table"),
+    (dict(sensitive_features=['id']), "`id` has 5,000 different values; put them into bands"),
+    (dict(y_pred='id', threshold=.5), "`id` must hold numbers where there is a `threshold`"),
+    (dict(y_pred='word'), "`word` holds words"),
     (dict(frame=[1, 2]),
      "`frame` must be a table .pandas, polars, pyarrow, DuckDB, a dict of columns.; got list"),
-    (dict(label='a1', metric='true_positive_rate', prediction='none'),
+    (dict(y_true='a1', metric='true_positive_rate', y_pred='none'),
      "nobody is left to compute true_positive_rate of"),
 ])
 def test_messages(change, text):
@@ -112,17 +113,17 @@ def test_messages(change, text):
                          'none': [None, 1.]*2500}
     frame['a1'] = np.where(np.arange(5000) % 2, 0, frame['a1'])
     with pytest.raises(InputError, match=text):
-        discover(**dict(frame=frame, prediction='y', attributes=['a0', 'a2']) | change)
+        discover(**dict(frame=frame, y_pred='y', sensitive_features=['a0', 'a2']) | change)
 
 
 def test_too_many_conjunctions(monkeypatch):
     monkeypatch.setattr(subgroups, 'MOST', 50)
     with pytest.raises(InputError,
                        match="more than 50 conjunctions of 2 conditions; lower `depth`"):
-        discover(planted(), prediction='y', attributes=NAMES)
+        discover(planted(), y_pred='y', sensitive_features=NAMES)
 
 
 def test_mixed_types():
     with pytest.raises(InputError, match="make each column one type"):
         discover(pd.DataFrame({'a': pd.Series(['x', 1]*50, dtype=object), 'y': [0, 1]*50}),
-                 prediction='y', attributes=['a'])
+                 y_pred='y', sensitive_features=['a'])

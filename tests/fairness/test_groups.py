@@ -55,8 +55,8 @@ def test_equal_to_fairlearn_with_weights_attributes_and_control(n, seed, weighte
                            sample_params={m: weighed for m in NAMES} if weighted else None,
                            sensitive_features=t[['g']] if control else t[['h', 'g']],
                            control_features=t[['h']] if control else None)
-    counts = count_groups(t, prediction='p', label='y', sensitive=['h', 'g'],
-                          weight='w' if weighted else None).counts
+    counts = count_groups(t, y_pred='p', y_true='y', sensitive_features=['h', 'g'],
+                          sample_weight='w' if weighted else None).counts
     found = rates(counts, NAMES)
     for r in (r for r in found if r.status == 'ok'):
         theirs = frame.by_group.loc[tuple(r.group.split(' × ')), r.metric]
@@ -77,7 +77,7 @@ def test_equal_to_fairlearn_with_weights_attributes_and_control(n, seed, weighte
 def test_equalized_odds_is_fairlearns_wherever_it_is_defined(n, seed):
     from fairlearn.metrics import equalized_odds_difference
     t = people(n, seed)
-    found = rates(count_groups(t, prediction='p', label='y', sensitive=['g', 'h'],
+    found = rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['g', 'h'],
                                part=True).counts.by('g'), NAMES)
     ours = equalized_odds_gap(found, 'g')
     if ours is None or any(r.status != 'ok'
@@ -89,8 +89,9 @@ def test_equalized_odds_is_fairlearns_wherever_it_is_defined(n, seed):
 
 def test_half_of_equalized_odds_is_not_equalized_odds():
     t = dict(g=['a', 'b']*60, y=[0, 0, 1, 0]*30, p=[0, 0, 1, 1]*30)
-    assert equalized_odds_gap(rates(count_groups(t, prediction='p', label='y',
-                                                 sensitive=['g']).counts, NAMES), 'g') is None
+    assert equalized_odds_gap(rates(count_groups(t, y_pred='p', y_true='y',
+                                                 sensitive_features=['g']).counts, NAMES),
+                                                 'g') is None
 
 
 # ---- clusters
@@ -103,8 +104,8 @@ def test_clusters_are_those_of_a_saturated_regression(n, seed, weighted, metric,
     """statsmodels: cluster-robust covariance of weighted least squares on a column of 0 and 1 per
     group, its factor C/(C−1)·(n−1)/(n−k) taken off"""
     t = people(n, seed)
-    counts = count_groups(t, prediction='p', label='y', sensitive=['g'], score='s',
-                          weight='w' if weighted else None, cluster='id', part=True).counts
+    counts = count_groups(t, y_pred='p', y_true='y', sensitive_features=['g'], score='s',
+                          sample_weight='w' if weighted else None, cluster='id', part=True).counts
     size, correlation, behind = clustered(counts, metric, level)
     some = t[t.y == 1] if metric == 'true_positive_rate' else t
     if some.g.nunique() < counts.n.shape[0] or some.groupby('g').id.nunique().min() < 3: return
@@ -130,7 +131,8 @@ def test_clusters_where_no_variance_can_be_seen():
     "Everybody or nobody selected: worth as many as there are clusters, never more than the rows"
     t = dict(g=['a']*40 + ['b']*40 + ['c']*4 + ['d']*40, p=[0]*40 + [1]*40 + [1, 0]*2 + [1, 0]*20,
              id=[i//4 for i in range(40)]*2 + [99]*4 + [i//2 for i in range(40)])
-    found = by_name(rates(count_groups(t, prediction='p', sensitive=['g'], cluster='id').counts,
+    found = by_name(rates(count_groups(t, y_pred='p', sensitive_features=['g'],
+                                       cluster='id').counts,
                           ['selection_rate']))
     of = {g: found['g', g, 'selection_rate'] for g in 'abcd'}
     assert [(of[g].effective, of[g].clusters) for g in 'abc'] == [(10., 10), (10., 10), (1., 1)]
@@ -142,7 +144,7 @@ def test_clusters_where_no_variance_can_be_seen():
 def test_rows_that_are_their_own_cluster_cost_little():
     t = people(5000, 1)
     t['id'] = np.arange(5000)
-    counts = count_groups(t, prediction='p', sensitive=['g'], cluster='id').counts
+    counts = count_groups(t, y_pred='p', sensitive_features=['g'], cluster='id').counts
     size, correlation, _ = clustered(counts, 'selection_rate')
     np.testing.assert_allclose(size, counts.n.sum((1, 2)), rtol=.02)
     np.testing.assert_allclose(correlation, np.eye(3), atol=1e-12)
@@ -150,16 +152,16 @@ def test_rows_that_are_their_own_cluster_cost_little():
 
 def test_clustered_needs_clusters():
     with pytest.raises(InputError, match="`counts` must have clusters; count with `cluster`"):
-        clustered(count_groups(people(50, 0), prediction='p', sensitive=['g']).counts,
+        clustered(count_groups(people(50, 0), y_pred='p', sensitive_features=['g']).counts,
                   'selection_rate')
 
 
 def test_parts_that_share_clusters():
     "Parts with clusters in common have the size of the whole"
     t = people(900, 3)
-    parts = [count_groups(x, prediction='p', sensitive=['g', 'h'], cluster='id', part=True)
+    parts = [count_groups(x, y_pred='p', sensitive_features=['g', 'h'], cluster='id', part=True)
              for x in (t[:200], t[200:650], t[650:])]
-    whole = count_groups(t, prediction='p', sensitive=['g', 'h'], cluster='id')
+    whole = count_groups(t, y_pred='p', sensitive_features=['g', 'h'], cluster='id')
     for by in (('g',), ('h',), ()):
         for a, b in zip(clustered((parts[0] + parts[1] + parts[2]).by(*by), 'selection_rate'),
                         clustered(whole.by(*by), 'selection_rate'), strict=True):
@@ -170,7 +172,7 @@ def test_parts_that_share_clusters():
 
 def test_a_group_without_weight_is_undefined():
     t = dict(g=['a']*40 + ['b']*40, p=[0, 1]*40, w=[0.]*40 + [1.]*40)
-    a, b = rates(count_groups(t, prediction='p', sensitive=['g'], weight='w').counts,
+    a, b = rates(count_groups(t, y_pred='p', sensitive_features=['g'], sample_weight='w').counts,
                  ['selection_rate'])
     assert (a.status, a.value, a.reason) == ('undefined', None,
                                              "the weights of its denominator add up to 0")
@@ -179,7 +181,7 @@ def test_a_group_without_weight_is_undefined():
 
 def test_no_predicted_positives_no_precision():
     t = dict(g=['a']*40 + ['b']*40, y=[0, 1]*40, p=[0]*40 + [1]*40)
-    found = by_name(rates(count_groups(t, prediction='p', label='y', sensitive=['g']).counts,
+    found = by_name(rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['g']).counts,
                           NAMES))
     assert found['g', 'a', 'precision_score'].value is None
     assert found['g', 'b', 'precision_score'].value == .5
@@ -188,8 +190,8 @@ def test_no_predicted_positives_no_precision():
 def test_a_gap_names_whom_it_leaves_out():
     t = dict(g=['a', 'b', 'c']*40, y=[1, 1, 0]*40, p=[1, 0, 1, 0, 1, 0]*20)
     d = next(d
-             for d in disparities(rates(count_groups(t, prediction='p', label='y',
-                                                     sensitive=['g']).counts, NAMES))
+             for d in disparities(rates(count_groups(t, y_pred='p', y_true='y',
+                                                     sensitive_features=['g']).counts, NAMES))
                                                      if d.metric == 'true_positive_rate')
     assert d.value == 0 and d.reason == "without c, whose rate is not known"
 
@@ -197,7 +199,8 @@ def test_a_gap_names_whom_it_leaves_out():
 def test_only_rates_have_ratios():
     "A mean score of −1 over one of 2 is no ratio of anything"
     t = dict(g=['a', 'b']*40, p=[0, 1]*40, s=[-1., 2.]*40)
-    found = disparities(rates(count_groups(t, prediction='p', sensitive=['g'], score='s').counts,
+    found = disparities(rates(count_groups(t, y_pred='p', sensitive_features=['g'],
+                                           score='s').counts,
                               ['mean_prediction', 'selection_rate']))
     assert [(d.metric, d.kind) for d in found] == [('mean_prediction', 'difference'),
                                                    ('selection_rate', 'difference'),
@@ -222,8 +225,9 @@ def test_the_cohort_of_compas(real):
     assert round(t.two_year_recid.mean(), 3) == .451
     assert round(cohort.two_year_recid.mean(), 3) == .362
     def found(rows):
-        return by_name(rates(count_groups(rows, prediction='score_text', label='two_year_recid',
-                                          sensitive=['race'], positive=['Medium', 'High']).counts,
+        return by_name(rates(count_groups(rows, y_pred='score_text', y_true='two_year_recid',
+                                          sensitive_features=['race'],
+                                          positive=['Medium', 'High']).counts,
                                           NAMES))
     before, after = found(t), found(cohort)
     for g in ('African-American', 'Caucasian'):

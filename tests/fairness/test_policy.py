@@ -21,7 +21,7 @@ NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'accurac
 
 
 def judged(t, policy, **more):
-    found = rates(count_groups(t, prediction='p', label='y', sensitive=['s'],
+    found = rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['s'],
                                missing='unknown').counts, ['count', *NAMES], min_count=30)
     return {(d.metric, d.kind): d for d in judge(disparities(found), found, policy, **more)}
 

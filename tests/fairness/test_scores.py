@@ -24,7 +24,8 @@ def rows(found): return {(r.attribute, r.group): r for r in found.rows}
 @pytest.mark.parametrize('places', [2, None])
 def test_against_scikit_learn(places):
     t = people(places=places)
-    found = rows(audit_scores(t, score='s', label='y', sensitive=['sex', 'race'], min_count=1))
+    found = rows(audit_scores(t, score='s', y_true='y', sensitive_features=['sex', 'race'],
+                              min_count=1))
     for (attribute, group), r in found.items():
         at = t[attribute] == group
         truth = roc_auc_score(t['y'][at], t['s'][at])
@@ -39,8 +40,9 @@ def test_against_scikit_learn(places):
 def test_weights_count_as_rows():
     t = people(2_000, places=1)
     twice = {k: np.repeat(v, t['w']) for k, v in t.items()}
-    weighted, repeated = (rows(audit_scores(x, score='s', label='y', sensitive='sex', **more))
-                          for x, more in ((t, dict(weight='w')), (twice, {})))
+    weighted, repeated = (rows(audit_scores(x, score='s', y_true='y', sensitive_features='sex',
+                                            **more))
+                          for x, more in ((t, dict(sample_weight='w')), (twice, {})))
     for key, r in weighted.items():
         assert (abs(r.auc - repeated[key].auc), abs(r.brier - repeated[key].brier)) < (1e-12, 1e-12)
         assert r.auc_low < repeated[key].auc_low
@@ -52,7 +54,7 @@ def test_every_engine_counts_alike(tmp_path):
     frames = everywhere(t)
     del frames['objects'] # A score must be numbers
     frames = [*frames.values(), *in_files(t, tmp_path)]
-    first, *others = (count_scores(f, score='s', label='y', sensitive=['sex', 'race'])
+    first, *others = (count_scores(f, score='s', y_true='y', sensitive_features=['sex', 'race'])
                       for f in frames)
     for c in others:
         assert c.groups == first.groups and c.exact and np.array_equal(c.n, first.n)
@@ -61,7 +63,7 @@ def test_every_engine_counts_alike(tmp_path):
 
 def test_many_values_are_binned():
     t = people(MOST_VALUES*3)
-    c = count_scores(t, score='s', label='y', sensitive='sex')
+    c = count_scores(t, score='s', y_true='y', sensitive_features='sex')
     assert not c.exact and len(c.edges) <= BINS and c.n.sum() == len(t['s'])
     place = np.minimum(((t['s'] - t['s'].min())/(t['s'].max() - t['s'].min())*BINS).astype(int),
                        BINS - 1)
@@ -72,13 +74,13 @@ def test_many_values_are_binned():
 
 def test_what_is_undefined_says_so():
     t = dict(g=['a']*50 + ['b']*50 + ['c']*3, s=[.5]*103, y=[0, 1]*25 + [1]*50 + [0, 1, 0])
-    found = rows(audit_scores(t, score='s', label='y', sensitive='g', min_count=10))
+    found = rows(audit_scores(t, score='s', y_true='y', sensitive_features='g', min_count=10))
     assert found['g', 'b'].auc is None and 'one label only' in found['g', 'b'].reason
     assert found['g', 'c'].auc is None and found['g', 'c'].reason == '3 people, fewer than 10'
     assert found['g', 'c'].mean_score is None
     assert found['g', 'a'].auc == .5
-    decile = rows(audit_scores(t | dict(s=list(range(1, 11))*10 + [1, 2, 3]), score='s', label='y',
-                               sensitive='g', min_count=10))
+    decile = rows(audit_scores(t | dict(s=list(range(1, 11))*10 + [1, 2, 3]), score='s', y_true='y',
+                               sensitive_features='g', min_count=10))
     assert decile['g', 'a'].brier is None
     assert 'do not lie between 0 and 1' in decile['g', 'a'].reason
 
@@ -87,18 +89,20 @@ def test_missing_and_faulty_values():
     t = people(300)
     t['s'][5] = np.nan
     with pytest.raises(InputError, match='`s`'):
-        audit_scores(t, score='s', label='y', sensitive='sex', missing='error')
-    assert count_scores(t, score='s', label='y', sensitive='sex', missing='drop').n.sum() == 299
+        audit_scores(t, score='s', y_true='y', sensitive_features='sex', missing='error')
+    assert count_scores(t, score='s', y_true='y', sensitive_features='sex',
+                        missing='drop').n.sum() == 299
     with pytest.raises(InputError, match="`s` must hold finite numbers"):
-        count_scores(people(9) | dict(s=[np.inf]*9), score='s', label='y', sensitive='sex')
+        count_scores(people(9) | dict(s=[np.inf]*9), score='s', y_true='y',
+                     sensitive_features='sex')
     with pytest.raises(InputError, match="`score` is not a column"):
-        count_scores(people(9), score='score', label='y', sensitive='sex')
+        count_scores(people(9), score='score', y_true='y', sensitive_features='sex')
     with pytest.raises(InputError, match="must hold numbers"):
-        count_scores(people(9), score='race', label='y', sensitive='sex')
+        count_scores(people(9), score='race', y_true='y', sensitive_features='sex')
 
 
 def test_the_result_is_json():
-    found = audit_scores(people(), score='s', label='y', sensitive='sex')
+    found = audit_scores(people(), score='s', y_true='y', sensitive_features='sex')
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))['rows'][0]['group'] == 'Female'
     assert found.findings[0].startswith("By sex, the score ranks worst for")
     assert found.frame.height == 2

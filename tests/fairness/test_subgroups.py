@@ -11,24 +11,24 @@ from scipy.stats import binom, fisher_exact
 from dlcourse.evaluation.intervals import clopper_pearson, mover_difference
 from dlcourse.fairness.subgroups import (
     conditions,
-    describe,
+    count_conjunctions,
     grow,
     large_enough,
     margin_p_value,
-    pack,
-    tally,
+    pack_bits,
+    peel,
 )
 
 
 @pytest.mark.parametrize('n, m', [(5, 60), (12, 12), (30, 100), (60, 20)])
-@pytest.mark.parametrize('epsilon', [0., .05, .2])
-def test_level_by_enumeration(n, m, epsilon):
+@pytest.mark.parametrize('tolerance', [0., .05, .2])
+def test_level_by_enumeration(n, m, tolerance):
     "Both sides together, at every rate of the rest, as far out as 1e-5"
     k1, k2 = np.arange(n + 1)[:, None], np.arange(m + 1)[None]
-    p = margin_p_value(k1, n, k2, m, epsilon)
+    p = margin_p_value(k1, n, k2, m, tolerance)
     assert ((0 <= p) & (p <= 1)).all()
-    for q in np.r_[.002, .01, np.linspace(.03, .97 - epsilon, 20)]:
-        both = binom.pmf(k1[:, 0], n, q + epsilon)[:, None]*binom.pmf(k2[0], m, q)
+    for q in np.r_[.002, .01, np.linspace(.03, .97 - tolerance, 20)]:
+        both = binom.pmf(k1[:, 0], n, q + tolerance)[:, None]*binom.pmf(k2[0], m, q)
         for alpha in (.1, .01, 1e-3, 1e-5): assert both[p <= alpha].sum() <= alpha
 
 
@@ -90,7 +90,7 @@ def test_removal_subtracts_what_a_recount_gives():
     x = rng.random((6, rows)) < .5
     holds, owner = np.concatenate([x, ~x]), np.tile(np.arange(6), 2)
     y = (rng.random(rows) < np.where(x[0] & ~x[1], .6, .3)) | x[2] & x[3]
-    found, end = describe(holds, owner, y)
+    found, end = peel(holds, owner, y)
     assert len(found) > 1
     left = np.ones(rows, bool)
     for f in found:
@@ -120,8 +120,8 @@ def test_conditions():
 def test_pack_and_tally():
     rng = np.random.default_rng(0)
     flags = rng.random((3, 1001)) < .5
-    n, k = tally(pack(flags), pack(flags[0]), [(1,), (2,), (1, 2)])
+    n, k = count_conjunctions(pack_bits(flags), pack_bits(flags[0]), [(1,), (2,), (1, 2)])
     assert n.tolist() == [flags[1].sum(), flags[2].sum(), (flags[1] & flags[2]).sum()]
     assert k[2] == flags.all(0).sum()
-    assert [len(v) for v in tally(pack(flags), pack(flags[0]), [])] == [0, 0]
+    assert [len(v) for v in count_conjunctions(pack_bits(flags), pack_bits(flags[0]), [])] == [0, 0]
     assert grow([(0,), (1,)], np.array([0, 0])) == []

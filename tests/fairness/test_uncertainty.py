@@ -19,12 +19,12 @@ from dlcourse.fairness.uncertainty import (
     between_groups,
     correlated_difference,
     correlated_ratio,
-    decide,
     equality_test,
     gap_bounds,
     gap_verdict,
+    judge_bounds,
     largest_z,
-    measure,
+    measure_gaps,
     melded,
     resample,
 )
@@ -194,7 +194,7 @@ def test_a_correlation_matrix_of_zeros_is_mover_alone():
 
 
 def test_deciding_is_never_empty():
-    assert decide(np.array([]), np.array([]), .1) == 'insufficient evidence'
+    assert judge_bounds(np.array([]), np.array([]), .1) == 'insufficient evidence'
 
 
 # ---- the test of equality
@@ -273,34 +273,35 @@ def people(n=3000, weight=False, cluster=False):
     rng = np.random.default_rng(7)
     t = dict(s=rng.choice(['a', 'b', 'c'], n), y=rng.integers(0, 2, n), p=rng.integers(0, 2, n),
              w=rng.random(n), c=rng.integers(0, 200, n))
-    more = ({'weight': 'w'} if weight else {}) | ({'cluster': 'c'} if cluster else {})
-    return rates(count_groups(t, prediction='p', label='y', sensitive=['s'], **more).counts,
+    more = ({'sample_weight': 'w'} if weight else {}) | ({'cluster': 'c'} if cluster else {})
+    return rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['s'], **more).counts,
                  ['count', 'selection_rate', 'true_positive_rate'])
 
 
 def test_measuring():
     table = people()
-    found = {(d.metric, d.kind): d for d in measure(disparities(table), table)}
+    found = {(d.metric, d.kind): d for d in measure_gaps(disparities(table), table)}
     d, r = found['selection_rate', 'difference'], found['selection_rate', 'ratio']
     assert 0 <= d.low <= d.value <= d.high and d.between >= 0 and 0 < d.p_value <= 1
     assert d.level == .95
     assert r.low <= r.value <= r.high <= 1 and r.between is None and r.p_value is None
     narrow = {(d.metric, d.kind): d
-              for d in measure(disparities(table), table, level=.5)}['selection_rate', 'difference']
+              for d in measure_gaps(disparities(table), table,
+                                    level=.5)}['selection_rate', 'difference']
     assert narrow.high - narrow.low < d.high - d.low
 
 
 @pytest.mark.parametrize('how', ['weight', 'cluster'])
 def test_no_shuffling_where_rows_are_not_alike(how):
     table = people(**{how: True})
-    d = next(d for d in measure(disparities(table), table) if d.kind == 'difference')
+    d = next(d for d in measure_gaps(disparities(table), table) if d.kind == 'difference')
     assert d.p_value is None and d.low is not None
     asked = []
-    measure(disparities(table), table, correlation=lambda *a: asked.append(a) or np.eye(3))
+    measure_gaps(disparities(table), table, correlation=lambda *a: asked.append(a) or np.eye(3))
     assert ('s', 'selection_rate', ('a', 'b', 'c')) in asked
 
 
 def test_what_is_undefined_stays_so():
-    table = rates(count_groups(dict(s=['a', 'b']*50, y=[0, 1]*50, p=[0, 1]*50), prediction='p',
-                               label='y', sensitive=['s']).counts, ['true_positive_rate'])
-    assert all(d.low is None and d.reason for d in measure(disparities(table), table))
+    table = rates(count_groups(dict(s=['a', 'b']*50, y=[0, 1]*50, p=[0, 1]*50), y_pred='p',
+                               y_true='y', sensitive_features=['s']).counts, ['true_positive_rate'])
+    assert all(d.low is None and d.reason for d in measure_gaps(disparities(table), table))
