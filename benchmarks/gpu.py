@@ -23,7 +23,7 @@ WHEELS = ROOT/'_out'/'wheels'
 SITE = ROOT/'_out'/'gpu-site'
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
 CARRIED = 60_000_000 # Bytes of wheels in one folder
-LESSONS = ('training.loop', 'training.ensembles', 'foundations.optimizers', 'foundations.depth',
+LESSONS = ('training.loop', 'training.ensembles', 'foundations.schedules', 'foundations.depth',
            'transformers.attention', 'training.regularization', 'training.scaling',
            'foundations.neurons', 'foundations.losses', 'foundations.tensors')
 NEEDS = ('numpy', 'scipy', 'scikit-learn', 'narwhals', 'polars', 'rich', 'platformdirs',

@@ -33,8 +33,7 @@ CURVE_COLUMNS = {
 
 def _score_row(r):
     return (r.group, r.n, r.positives, r.auc, r.auc_low, r.auc_high, r.mean_score, r.base_rate,
-            r.brier,
-            r.p_value)
+            r.brier, r.p_value)
 
 def _curve_row(c): return [c[k] for k in ('group', 'bin', 'n', 'mean_score', 'rate', 'low', 'high')]
 
@@ -56,7 +55,7 @@ def score_section(
     return Section(name='scores', title='The score', notes=(note,), findings=tuple(found.findings),
                    tables=tuple(tables), result=found.to_dict())
 
-# %% ../../nbs/21_audit/02_sections.ipynb #b35649e7
+# %% ../../nbs/21_audit/02_sections.ipynb #ce1d555b
 SUBGROUP_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Rate': 'percent', 'Rest': 'percent', 'Gap': 'percent',
     'from': 'percent', 'to': 'percent', 'q': 'number'}
@@ -83,8 +82,7 @@ TURNS = {None: None, True: 'yes', False: 'no'}
 
 def _impact_row(r):
     return (r.group, r.n, r.favorable, r.rate, r.ratio, r.unfavorable_ratio, r.deviations,
-            r.p_value,
-            TURNS[r.one_person], r.reading)
+            r.p_value, TURNS[r.one_person], r.reading)
 
 # %% ../../nbs/21_audit/02_sections.ipynb #cef3c8b7
 def four_fifths_section(
@@ -170,16 +168,14 @@ def check_profiles(
             raise InputError(f"`profile` must be one of {', '.join(PROFILES)}; got '{name}'")
     if 'four-fifths' in profiles and favorable is None:
         raise InputError("the four-fifths rule is about the favourable outcome; say which "
-                         "prediction is "
-                         "good for the person: `favorable`")
+                         "prediction is good for the person: `favorable`")
     if strata is not None and 'four-fifths' not in profiles:
         raise InputError("`strata` are compared by the profile 'four-fifths'; ask for it, or leave "
                          "them out")
     if 'nyc-ll144' in profiles and inputs is None:
         raise InputError("Local Law 144 asks for dates, an auditor and a declaration besides the "
-                         "table; "
-                         "fill in the file that `dlcourse audit inputs` prints, and give it: "
-                         "`inputs`")
+                         "table; fill in the file that `dlcourse audit inputs` prints, and give "
+                         "it: `inputs`")
     if inputs is not None and 'nyc-ll144' not in profiles:
         raise InputError("`inputs` are those of the profile 'nyc-ll144'; ask for it, or leave them "
                          "out")
@@ -189,7 +185,7 @@ def four_fifths_line()->float: # 0.8
     "The ratio of the four-fifths rule, from its dated file"
     return float(profile('four-fifths').values['ratio'])
 
-# %% ../../nbs/21_audit/02_sections.ipynb #5c3addc0
+# %% ../../nbs/21_audit/02_sections.ipynb #7e691001
 LAW_INPUTS = ('sex', 'race', 'statement', 'selected', 'score', 'groups', 'mapping', 'exclude_small',
               'small_base', 'excluded_may_lead', 'unknown_in_median')
 
@@ -217,8 +213,7 @@ def _four_fifths(found, strata):
         alone = strata and strata not in attributes and len(attributes) < 2
         within = found.tally.by(*attributes, strata) if alone else None
         yield four_fifths(counts, favorable=found.favorable['prediction'], strata=within,
-                          level=found.level,
-                          draws=min(9_999, 5*10**7//len(counts.groups)**2))
+                          level=found.level, draws=min(9_999, 5*10**7//len(counts.groups)**2))
 
 # %% ../../nbs/21_audit/02_sections.ipynb #05e15b43
 def make_sections(

@@ -31,12 +31,17 @@ def check_saved(
     folder:str|Path|None=None,   # A workspace; when not given, the one around this folder
 )->Result:
     "Check the answer in the saved page, claim by claim, and record it"
-    folder = workspace(folder)
-    exercise = exercise_named(name, folder)
+    folder, exercise = _meant(name, folder)
     source = saved_answer(exercise, folder)
     result = run(exercise, plain_python(source))
     record_attempt(exercise, source, result, folder)
     return result
+
+# %% ../../nbs/23_classroom/13_progress.ipynb #a04e32d2
+def _meant(name, folder):
+    "The workspace and the exercise that are meant"
+    folder = workspace(folder)
+    return folder, exercise_named(name, folder)
 
 # %% ../../nbs/23_classroom/13_progress.ipynb #4f3b3e98
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -59,8 +64,7 @@ def hint(
     folder:str|Path|None=None,   # A workspace; when not given, the one around this folder
 )->Help:
     "One hint, and the next time one more; it is recorded"
-    folder = workspace(folder)
-    e = exercise_named(name, folder)
+    folder, e = _meant(name, folder)
     with record(folder) as events:
         taken = sum(x['exercise'] == e.id and x['kind'] == 'hint' for x in events)
         if taken < len(e.hints): events.append(event(e, 'hint'))
@@ -77,8 +81,7 @@ def solution(
     folder:str|Path|None=None,   # A workspace; when not given, the one around this folder
 )->Help:
     "The course's own answer; that you saw it is recorded"
-    folder = workspace(folder)
-    e = exercise_named(name, folder)
+    folder, e = _meant(name, folder)
     with record(folder) as events: events.append(event(e, 'solution'))
     return Help(kind='solution', exercise=e.id, texts=(e.source,))
 
@@ -87,8 +90,7 @@ def reset(
     folder:str|Path|None=None,   # A workspace; when not given, the one around this folder
 )->Help:
     "Put the blank back into the page; your answer is kept in .dlcourse/attic"
-    folder = workspace(folder)
-    e = exercise_named(name, folder)
+    folder, e = _meant(name, folder)
     page, kept = put_back(e, folder)
     with record(folder) as events: events.append(event(e, 'reset'))
     page, kept = str(page.relative_to(folder)), kept and str(kept.relative_to(folder))

@@ -93,7 +93,8 @@ def _is_event(e):
     return all(isinstance(e.get(w), str) for w in words) \
         and all(isinstance(e.get(n), int) for n in numbers)
 
-def _write(path, events): write_whole(path, ''.join(map(_line, [dict(schema=RECORD_SCHEMA), *events])))
+def _write(path, events):
+    write_whole(path, ''.join(map(_line, [dict(schema=RECORD_SCHEMA), *events])))
 
 def _set_aside(path, folder):
     kept = attic(folder, path.name, path.read_bytes()).relative_to(folder)

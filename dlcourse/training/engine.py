@@ -249,8 +249,8 @@ class Job:
 
     def rates(self)->list[tuple[float, float]]: # Of each member
         "Learning rates and decays"
-        of = [self.config.each(name, len(self.seeds)) for name in ('lr', 'weight_decay')]
-        return torch.stack(of, 1).tolist()
+        lr, decay = (self.config.each(name, len(self.seeds)) for name in ('lr', 'weight_decay'))
+        return list(zip(lr.tolist(), decay.tolist(), strict=True))
 
     def steps(self)->list[int]: # Of each member
         "How many steps there are to take"

@@ -31,7 +31,7 @@ def quiet_optuna():
     "Optuna, without progress bars and messages; raises `InputError` where it is not installed"
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='IProgress')
-        optuna = need('optuna', 'tuning')
+        optuna = need('optuna', 'torch')
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -97,11 +97,11 @@ def test_doing_without(lesson, body):
 
 
 def test_time_limit(mask):
-    start = time.perf_counter()
+    start = time.process_time()
     result = run(mask, 'def causal_mask(n):\n    while True:\n        try: pass\n        except: '
                        'pass', seconds=.2)
     assert 'not done after 0.2 s' in repr(result) and 'not run after that' in repr(result)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_check_proves_the_reference_in_the_source_notebook():

@@ -122,6 +122,6 @@ def test_only_imports_that_checks_use_are_run():
 
 def test_a_check_takes_milliseconds(mask):
     run(mask, mask.source)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(20): run(mask, mask.source)
-    assert (time.perf_counter() - start)/20 < .1
+    assert (time.process_time() - start)/20 < .1

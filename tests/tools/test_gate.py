@@ -34,9 +34,9 @@ def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch
     monkeypatch.setenv('DLCOURSE_DATA', str(tmp_path))
     gate.lessons(tmp_path)
     out = capsys.readouterr().out
-    assert 'SKIPPED 03_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
+    assert 'SKIPPED 04_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
     pattern = ran[0][ran[0].index('--skip-file-re') + 1]
-    assert re.match(pattern, '03_groups.ipynb') and re.match(pattern, '_draft.ipynb')
+    assert re.match(pattern, '04_groups.ipynb') and re.match(pattern, '_draft.ipynb')
     assert not re.match(pattern, '02_autograd.ipynb')
     monkeypatch.setattr(gate, 'without_data', dict)
     gate.lessons(tmp_path)
