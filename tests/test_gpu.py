@@ -61,8 +61,9 @@ def test_accumulation_takes_the_same_step():
 def make(): return nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
 
 
-def test_members_are_those_of_the_processor():
-    how = dict(seeds=4, epochs=2, lr=1e-2, optimizer='adam', how='vmap')
+@pytest.mark.parametrize('way', ['stacked', 'vmap'])
+def test_members_are_those_of_the_processor(way):
+    how = dict(seeds=4, epochs=2, lr=1e-2, optimizer='adam', how=way)
     here = fit_many(make, data(), F.cross_entropy, device='cuda', **how)
     there = fit_many(make, data(), F.cross_entropy, device='cpu', **how)
     for name, t in there.state.items():
