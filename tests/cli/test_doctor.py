@@ -12,7 +12,7 @@ def test_doctor():
     found = json.loads(out)
     assert (code, err) == (0, '') and found['unknown_variables'] == ['DLCOURSE_SED']
     assert set(found['extras']) >= {'lab', 'torch', 'fairness'}
-    assert set(extras()) == {'lab', 'torch', 'tuning', 'graphs', 'fairness', 'privacy', 'federated'}
+    assert set(extras()) == {'lab', 'torch', 'fairness'}
     assert 'data home' in dlcourse('doctor')[1]
 
 

@@ -89,6 +89,7 @@ def test_shown_figures_have_a_palette(monkeypatch):
 
 
 def test_panels_are_a_flat_list():
+    use_style()
     fig, axes = panels((2, 3), titles=('a', 'b'), title='Both', sharey=True)
     assert len(axes) == 6 and [ax.get_title(loc='left') for ax in axes[:3]] == ['a', 'b', '']
     assert tuple(fig.get_size_inches()) == (7, 5.6) and fig._suptitle.get_text() == 'Both'

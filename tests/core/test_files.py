@@ -158,7 +158,7 @@ def test_a_file_larger_than_the_memory_it_takes(tmp_path):
         from dlcourse.core.files import open_table
         from dlcourse.fairness.counting import count_groups
         table = open_table(sys.argv[1], ['sex', 'p'])
-        tally = count_groups(table, prediction='p', sensitive=['sex'])
+        tally = count_groups(table, y_pred='p', sensitive_features=['sex'])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if sys.platform == 'linux':
             status = dict(line.split(':', 1) for line in open('/proc/self/status'))

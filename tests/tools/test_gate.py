@@ -117,6 +117,6 @@ def test_a_lesson_is_found_by_name_and_by_path(text):
 
 @pytest.mark.parametrize('text, words', [
     ('attentoin', '`attentoin` is no lesson'), ('attend', 'is no lesson'),
-    ('audit', '`audit` is no lesson|lesson of several parts')])
+    ('trials', '`trials` is a lesson of several parts: fairness.trials, classroom.trials')])
 def test_what_is_no_lesson_is_said(text, words):
     with pytest.raises(gate.Failed, match=words): check.lesson_named(text)
