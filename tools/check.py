@@ -31,7 +31,7 @@ def check(book:Path):
     run('nbdev-export')
     run('python', 'tools/lint.py', str(book))
     if part != 'cli':
-        run('nbdev-test', '--path', str(book.relative_to(ROOT)), '--n-workers', '0',
+        run('nbdev-test', str(book.relative_to(ROOT)), '--n-workers', '0',
             DLCOURSE_SIZE='smoke')
     tests = [p for p in [ROOT/'tests'/part/f'test_{lesson}.py'] if p.exists()]
     words = ['-n', '0', *map(str, tests)]

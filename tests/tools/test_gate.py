@@ -1,5 +1,6 @@
 "The gate stops at the first step that fails, and touches nothing"
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,3 +121,13 @@ def test_a_lesson_is_found_by_name_and_by_path(text):
     ('trials', '`trials` is a lesson of several parts: fairness.trials, classroom.trials')])
 def test_what_is_no_lesson_is_said(text, words):
     with pytest.raises(gate.Failed, match=words): check.lesson_named(text)
+
+
+def test_what_a_check_asks_for_its_programs_understand(monkeypatch):
+    asked = []
+    monkeypatch.setattr(check, 'run', lambda *words, **env: asked.append(words))
+    check.check(check.lesson_named('evaluation.intervals'))
+    assert [words[0] for words in asked] == ['nbdev-export', 'python', 'nbdev-test', 'pytest',
+                                             'pytest']
+    tried = subprocess.run([*asked[2], '--help'], capture_output=True, text=True)
+    assert tried.returncode == 0, tried.stderr
