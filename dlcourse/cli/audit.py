@@ -12,12 +12,22 @@ from pathlib import Path
 import typer
 
 from .commands import command, json_text
+from ..core.errors import InputError
 
 # %% ../../nbs/cli/audit.ipynb #b3a353f3
 audit_app = typer.Typer(
     no_args_is_help=True, help="Audit decisions: what was found, and what it rests on.")
 
 def _to_stdout(path): return path is not None and str(path) == '-'
+
+def _spare(read, written):
+    "Refuse to write a report over a file that the audit reads, or over another report"
+    taken = [Path(path).resolve() for path in read if path]
+    for path in written:
+        if not path or _to_stdout(path): continue
+        if Path(path).resolve() in taken:
+            raise InputError(f"{path} is read, or written already; give each report its own name")
+        taken.append(Path(path).resolve())
 
 # %% ../../nbs/cli/audit.ipynb #39065e8e
 COLUMNS_OF = dict(
@@ -42,6 +52,7 @@ def fairness(
     2 could not be run, 3 insufficient evidence."""
     from dlcourse.audit.report import audit
     from dlcourse.core.bars import progress_bar
+    _spare((file, policy, inputs), (html, json, junit))
     columns = dict(
         y_pred=prediction, y_true=label, sensitive_features=sensitive, sample_weight=weight)
     with progress_bar('Reading', stays=False) as update:
@@ -76,6 +87,7 @@ def published(
     Exit code: 0 all follow, 1 some do not, 2 could not be run."""
     from dlcourse.core.files import write_whole
     from dlcourse.fairness.published import audit_published
+    _spare((file,), (html, json))
     found = audit_published(file, **options)
     text = json_text(found.to_dict())
     if _to_stdout(json): print(text, end='')

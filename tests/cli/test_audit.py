@@ -32,6 +32,28 @@ def test_audit_prints_and_writes(loans, tmp_path):
     assert (rate['value'], rate['numerator'], rate['denominator'], rate['n']) == (.5, 40, 80, 100)
 
 
+@pytest.mark.parametrize('way', ['--html', '--json', '--junit'])
+def test_a_report_never_replaces_what_was_audited(loans, tmp_path, way):
+    before = loans.read_bytes()
+    (tmp_path/'link.csv').symlink_to(loans)
+    for target in ('loans.csv', tmp_path/'.'/'loans.csv', 'link.csv'):
+        code, out, err = dlcourse('audit', 'fairness', loans, *ASK, way, target, cwd=tmp_path)
+        assert code == 2 and 'its own name' in err
+        assert loans.read_bytes() == before and (tmp_path/'link.csv').is_symlink()
+
+
+def test_two_reports_want_two_names(loans, tmp_path):
+    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--html', 'r', '--json', './r',
+                              cwd=tmp_path)
+    assert code == 2 and 'its own name' in err and not (tmp_path/'r').exists()
+
+
+def test_a_published_table_is_never_replaced(loans, tmp_path):
+    before = loans.read_bytes()
+    code, out, err = dlcourse('audit', 'published', loans, '--html', 'loans.csv', cwd=tmp_path)
+    assert code == 2 and 'its own name' in err and loans.read_bytes() == before
+
+
 def test_json_to_stdout_is_only_json(loans):
     code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--json', '-')
     assert (code, err) == (0, '') and json.loads(out)['schema'] == 'dlcourse/fairness-report/2'
