@@ -88,7 +88,11 @@ def two_proportions(
 # %% ../../nbs/16_fairness/06_planning.ipynb #fd9a55c6
 def _reach(error): return -NormalDist().inv_cdf(error)
 
-def _beyond_chance(error, power): return NormalDist().cdf(-_reach(error) - _reach(1 - power))
+def _beyond_chance(error, power):
+    if not (0 < power < 1 and 0 < error < 1):
+        raise InputError("`power` and `level` must lie between 0 and 1, such as 0.8 and 0.95; "
+                         f"got a power of {power:g} and an error of {error:g}")
+    return NormalDist().cdf(-_reach(error) - _reach(1 - power))
 
 def finds(
     rates:np.ndarray, # Two rates, taken as true, the lower one first
@@ -157,6 +161,8 @@ def _check_plan(shares, rate, lower, gap, tolerance):
     if not 0 <= lower <= rate <= 1:
         raise InputError("`rate` must lie between 0 and 1, and the smallest group's below it; "
                          f"got {rate:g} and {lower:g}")
+    if not np.isfinite(tolerance):
+        raise InputError(f"`tolerance` must be a number, such as 0.05; got {tolerance:g}")
     if gap == tolerance:
         raise InputError("`gap` must differ from `tolerance`; no number of rows decides a gap of "
                          f"exactly what is tolerated, {tolerance:g}")

@@ -51,6 +51,14 @@ def test_planning_refuses_what_cannot_be():
                        ((.5, .1, 0., (.5, .6)), "add up to 1"),
                        ((.5, .1 + 1e-7, .1), "takes more than 1,000,000,000 rows")):
         with pytest.raises(InputError, match=says): sample_size(*args)
+    with pytest.raises(InputError, match="`tolerance` must be a number"):
+        sample_size(.5, .1, float('nan'))
+    for odd in (dict(power=1), dict(power=0), dict(level=1), dict(power=float('nan'))):
+        for plan in (lambda **o: sample_size(.3, .1, **o),
+                     lambda **o: detectable_gap([100, 100], .5, **o),
+                     lambda **o: rows_to_decide([.5, .4], [50, 50], tolerance=0.,
+                                                kind='difference', family=2, **o)):
+            with pytest.raises(InputError, match="between 0 and 1"): plan(**odd)
 
 
 def test_rows_to_decide():
