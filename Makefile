@@ -41,7 +41,7 @@ gpu:             ## What needs a GPU, within MINUTES=8; with the Python that has
 	@$(PYTHON) benchmarks/gpu.py --minutes $(MINUTES)
 
 wheels: $(VENV)/dev.done    ## Fetch the wheels that `make gpu` needs on a machine without a network
-	@$(BIN)/python benchmarks/gpu.py --wheels
+	@$(BIN)/python benchmarks/gpu.py --wheels $(if $(FOR),--for $(FOR)) $(if $(THERE),--there $(THERE))
 
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) _out build dist *.egg-info

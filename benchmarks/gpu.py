@@ -2,9 +2,10 @@
 
 For a machine with CUDA, torch and no network. `make gpu` starts it with the Python that has torch;
 what else it needs is told by `--needs`, and `make wheels` fetches it into `_out/wheels/1`, `2`, …,
-each at most 60 MB, to be carried there in turn. The most telling lessons come first. Every result
-is written to `benchmarks/gpu.json` as it comes, with the device's name; a later run goes on with
-what is left or has changed. `--cpu` tries the machinery itself at the smoke size.
+each at most 55 MB, to be carried there in turn: for another Python with `FOR=3.12`, and without
+what is there already with `THERE=FILE`, that machine's `pip freeze`. The most telling lessons come
+first. Every result is written to `benchmarks/gpu.json` as it comes, with the device's name; a later
+run goes on with what is left or has changed. `--cpu` tries the machinery itself at the smoke size.
 """
 import argparse
 import hashlib
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WHEELS = ROOT/'_out'/'wheels'
 SITE = ROOT/'_out'/'gpu-site'
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
-CARRIED = 60_000_000 # Bytes of wheels in one folder
+CARRIED = 55_000_000 # Bytes of wheels in one folder
+GLIBC = (34, 31, 28, 27, 24, 17) # What wheels for another Python may ask of that machine's system
 LESSONS = ('training.loop', 'training.ensembles', 'foundations.schedules', 'foundations.depth',
            'transformers.attention', 'training.regularization', 'training.scaling',
            'foundations.neurons', 'foundations.losses', 'foundations.tensors')
@@ -48,12 +50,23 @@ def closure(names)->dict[str, str]: # Distribution → version
     return found
 
 
-def fetch_wheels():
+def names_in(freeze:str)->set[str]: # Distributions, as pip normalizes their names
+    "What a `pip freeze` lists"
+    words = (re.match(r'[\w.-]+', line) for line in freeze.splitlines())
+    return {re.sub(r'[-_.]+', '-', w[0]).lower() for w in words if w}
+
+
+def fetch_wheels(python:str='', there:Path|None=None):
     "Download the wheels that belong to this environment, in folders small enough to be carried"
     WHEELS.mkdir(parents=True, exist_ok=True)
-    for name, version in closure(NEEDS).items():
-        words = ['download', '-q', '--no-deps', '-d', str(WHEELS), f'{name}=={version}']
-        subprocess.run([*PIP, *words], check=True)
+    known = names_in(there.read_text(encoding='utf-8')) if there else set()
+    words = ['download', '-q', '--no-deps', '-d', str(WHEELS)]
+    if python:
+        words += ['--only-binary=:all:', '--implementation', 'cp', '--python-version', python]
+        for n in GLIBC: words += ['--platform', f'manylinux_2_{n}_x86_64']
+        words += ['--platform', 'manylinux2014_x86_64']
+    wanted = [f'{n}=={v}' for n, v in closure(NEEDS).items() if n not in known]
+    if wanted: subprocess.run([*PIP, *words, *wanted], check=True)
     folder, filled = 1, 0
     for wheel in sorted(WHEELS.glob('*.whl')):
         size = wheel.stat().st_size
@@ -72,7 +85,9 @@ def missing()->list[str]:
 def install():
     "Put the carried wheels where this Python finds them; what is there already stays"
     sys.path.insert(0, str(SITE))
-    wheels = [str(w) for w in WHEELS.glob('*/*.whl')]
+    here = {re.sub(r'[-_.]+', '-', d.name).lower() for d in importlib.metadata.distributions()}
+    wheels = [str(w) for w in WHEELS.glob('*/*.whl')
+              if w.name.split('-')[0].replace('_', '-').lower() not in here]
     if missing() and wheels:
         words = ['install', '-q', '--no-index', '--no-deps', '--target', str(SITE), *wheels]
         subprocess.run([*PIP, *words], check=True)
@@ -158,12 +173,14 @@ def main(argv:list[str]|None=None)->int:
     parser.add_argument('--again', action='store_true', help="also what stands there already")
     parser.add_argument('--needs', action='store_true', help="say what is needed besides torch")
     parser.add_argument('--wheels', action='store_true', help="fetch what is needed")
+    parser.add_argument('--for', dest='python', default='', help="Python of that machine: 3.12")
+    parser.add_argument('--there', type=Path, help="that machine's `pip freeze`")
     parser.add_argument('--lesson', help=argparse.SUPPRESS)
     parser.add_argument('items', nargs='*', help="`tests`, or lessons; all when not given")
     args = parser.parse_args(argv)
     end = time.monotonic() + 60*args.minutes
     if args.needs: print(*(f'{n}=={v}' for n, v in closure(NEEDS).items()), sep='\n'); return 0
-    if args.wheels: fetch_wheels(); return 0
+    if args.wheels: fetch_wheels(args.python, args.there); return 0
     install()
     if args.lesson: run_lesson(args.lesson); return 0
     return run_all(args.items or ['tests', *LESSONS], args, end)
