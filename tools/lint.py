@@ -221,6 +221,24 @@ def belonging_faults(i:int, cell:Cell, directive:str, place:dict[str, int])->Ite
     if directive == 'check': yield from claim_faults(cell)
 
 
+def quiz_faults(cell:Cell)->Iterator[str]:
+    "A question is one call whose answers are texts: one right, two wrong or more, each explained"
+    if not cell.code:
+        yield "`#| quiz` is for a code cell"
+        return
+    if cell.exported: yield "`#| quiz` in an exported cell: questions are no part of the library"
+    try: body = cell.tree().body
+    except SyntaxError: return
+    call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
+    said = {k.arg: k.value for k in getattr(call, 'keywords', ())}
+    try: right, wrong = (ast.literal_eval(said[word]) for word in ('right', 'wrong'))
+    except (KeyError, ValueError):
+        yield "a quiz is one call: `quiz('…?', right={answer: why}, wrong={answer: why, …})`"
+        return
+    if len(right) != 1 or len(wrong) < 2: yield "a quiz has one right answer and two wrong or more"
+    if not all([*right.values(), *wrong.values()]): yield "each answer of a quiz is explained"
+
+
 def claim_faults(cell:Cell)->Iterator[str]:
     "Checks without a claim or a hint"
     try: body = cell.tree().body
@@ -246,6 +264,7 @@ def faults(
     found = [*place_faults(cells, path, nbs), *notebook_faults(cells), *exercise_faults(cells)]
     for i, cell in enumerate(cells):
         rules = [directive_faults(cell)]
+        if 'quiz' in cell.directives: rules.append(quiz_faults(cell))
         if cell.code: rules += [code_faults(cell), height_faults(cell), output_faults(cell)]
         if cell.kind == 'markdown': rules += [markdown_faults(cell, i == title)]
         found += [(i, message) for rule in rules for message in rule]

@@ -21,7 +21,7 @@ from ..core.errors import InputError
 # %% ../../nbs/23_classroom/01_cells.ipynb #ec6aaa38
 DIRECTIVE = re.compile(r'\s*#\s*\|\s*([^\s:]+)\s*:?[ \t]*(.*?)\s*$')
 EXPORTING = ('export', 'exports', 'exporti')               # These cells become the module
-BELONGING = ('check', 'wrong', 'hint', 'quiz', 'scaffold') # These belong to an exercise
+BELONGING = ('check', 'wrong', 'hint', 'scaffold')        # These belong to an exercise
 
 def directives(
     source:str,        # A cell

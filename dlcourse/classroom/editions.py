@@ -46,10 +46,10 @@ def _for_learners(cell, exercises, checked):
     belongs = cell.about(*BELONGING)
     if belongs:
         directive, name = belongs
-        if directive == 'quiz': return f'#| quiz {name}\nquiz("{name}")'
         if directive != 'check' or name in checked: return None
         checked.add(name)
         return f'check("{name}")'
+    if quiz := cell.about('quiz'): return f'#| quiz {quiz[1]}\nquiz("{quiz[1]}")'
     asked = cell.about('exercise')
     return exercises[asked[1]].blank if asked else cell.source
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PLATFORM', 'Exercise', 'untouched', 'Lesson', 'lesson_of', 'read_lesson', 'lesson_at', 'is_platform', 'lesson_paths',
-           'lessons', 'find_exercise']
+           'lessons', 'find_quiz', 'find_exercise']
 
 # %% ../../nbs/23_classroom/02_lessons.ipynb #f4b35c2b
 import ast
@@ -44,7 +44,6 @@ class Exercise:
     checks:tuple[str, ...]   # Cells of checks
     wrongs:tuple[str, ...]   # Cells of wrong answers and alternative right ones
     hints:tuple[str, ...]    # Texts, to be given one at a time
-    quizzes:tuple[str, ...]  # Cells of questions
     scaffold:str|None        # A cell that stands in for the blank
     cells:tuple[Cell, ...]=field(repr=False)   # The exported cells of the lesson, in order
     imports:tuple[Cell, ...]=field(repr=False) # The cells that import what only the lesson uses
@@ -90,6 +89,7 @@ class Lesson:
     cells:tuple[Cell, ...]         # The exported cells, in order
     imports:tuple[Cell, ...]       # The cells that import what only the lesson uses
     exercises:tuple[Exercise, ...] # In the order of the page
+    quizzes:tuple[tuple[str, str], ...]=() # Name and cell of each question
 
     @property
     def id(self)->str: return f'{self.part}.{self.name}'
@@ -105,7 +105,8 @@ def lesson_of(
     "Take a notebook apart; raises `InputError` where the pieces do not fit"
     path, cells = Path(path), cells_of(nb)
     belonging = [c for c in cells if c.about(*BELONGING)]
-    code = [c for c in cells if _runs(c) and c not in belonging]
+    questions = [c for c in cells if 'quiz' in c.directives]
+    code = [c for c in cells if _runs(c) and c not in belonging + questions]
     asked = _asked(code, path)
     found = _gathered(belonging, asked, path)
     part, name = _place(cells, path)
@@ -120,7 +121,8 @@ def lesson_of(
     for e in exercises: _one_def(e)
     title, claim = _title(cells)
     return Lesson(
-        path=path, part=part, name=name, title=title, claim=claim, exercises=exercises, **module
+        path=path, part=part, name=name, title=title, claim=claim, exercises=exercises,
+        quizzes=_quizzes(questions, path), **module
     )
 
 def _runs(cell): return cell.kind == 'code' and cell.directives.get('eval', '').lower() != 'false'
@@ -166,7 +168,7 @@ def _asked(code, path):
 
 def _gathered(belonging, asked, path):
     "Exercise → the cells that name it"
-    plural = dict(check='checks', wrong='wrongs', hint='hints', quiz='quizzes')
+    plural = dict(check='checks', wrong='wrongs', hint='hints')
     found = {n: dict.fromkeys(plural.values(), ()) | dict(scaffold=None) for n in asked}
     for cell in belonging:
         directive, name = cell.about(*BELONGING)
@@ -183,6 +185,17 @@ def _gathered(belonging, asked, path):
         else:
             mine[plural[directive]] += (source,)
     return found
+
+def _quizzes(questions, path):
+    "Name and cell of each question"
+    named = [(c.directives['quiz'], c.source) for c in questions]
+    names = [name for name, _ in named]
+    for name in names:
+        if not name.isidentifier():
+            raise InputError(f"`#| quiz` in {path.name} needs a name of its own, got '{name}'")
+        if names.count(name) == 1: continue
+        raise InputError(f"`{name}` is the name of two quizzes of {path.name}; rename one")
+    return tuple(named)
 
 def _one_def(e):
     "Raise `InputError` unless the exercise's cell holds what it names"
@@ -233,6 +246,21 @@ def lessons(
     return [read_lesson(path) for path in lesson_paths(nbs)]
 
 # %% ../../nbs/23_classroom/02_lessons.ipynb #6aea2261
+def find_quiz(
+    name:str,               # The quiz
+    nbs:str|Path|None=None, # Folder of parts; the course's own when not given
+    lesson:str|None=None,   # The lesson that is open, preferred where several have the name
+)->tuple[Lesson, str]:      # The lesson that has it, and its name
+    "Where a quiz stands; raises `InputError` where there is none, or more than one"
+    marked = re.compile(rf'#\| *quiz +{re.escape(name)}\b'.encode())
+    paths = [p for p in lesson_paths(nbs) if marked.search(p.read_bytes())]
+    found = [x for x in map(read_lesson, paths) if name in dict(x.quizzes)]
+    here = [x for x in found if x.id == lesson] or found
+    if len(here) == 1: return here[0], name
+    if not here: raise InputError(f"`{name}` is no quiz of the course")
+    which = ', '.join(x.id for x in here)
+    raise InputError(f"`{name}` is a quiz of several lessons; run the first cell of yours: {which}")
+
 def find_exercise(
     name:str,               # `causal_mask`, with its lesson or its part in front where needed
     nbs:str|Path|None=None, # Folder of parts; the course's own when not given

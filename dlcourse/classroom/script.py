@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from .checks import Check, Quiz, expect, expect_error
+from .checks import Check, expect, expect_error
 from .lessons import Exercise
 
 # %% ../../nbs/23_classroom/07_script.ipynb #71d510dd
@@ -32,7 +32,6 @@ class Script:
     def __init__(self):
         self.checks:list[Check] = []
         self.answers:list[Answer] = []
-        self.quizzes:list[Quiz] = []
         self.equivalents:dict[str, str] = {} # Mutant → why it is no mistake
 
     def check(self, f=None, /, *, hint='', gpu=False, seconds=5.):
@@ -44,9 +43,6 @@ class Script:
     def right(self, f): self._answer('right', f)
     def equivalent(self, mutant, reason): self.equivalents[mutant] = reason
 
-    def quiz(self, question, right, wrong=None):
-        self.quizzes.append(Quiz.of(question, right, wrong or {}))
-
     def of_kind(self, kind):
         "The wrong answers, or the right ones"
         return [a for a in self.answers if a.kind == kind]
@@ -56,7 +52,7 @@ class Script:
 
     def names(self):
         "What the cells of checks call"
-        own = ('check', 'wrong', 'right', 'equivalent', 'quiz')
+        own = ('check', 'wrong', 'right', 'equivalent')
         found = {name: getattr(self, name) for name in own}
         return found | dict(expect=expect, expect_error=expect_error)
 

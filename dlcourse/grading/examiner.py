@@ -164,7 +164,7 @@ def _without_answers(exercise):
     "An exercise with blanks where its answers are, so that nobody finds them in memory"
     blank = exercise.blank
     cells = (replace(c, source=blank) if c.id == exercise.cell else c for c in exercise.cells)
-    nothing = dict.fromkeys(('wrongs', 'quizzes', 'hints'), ())
+    nothing = dict.fromkeys(('wrongs', 'hints'), ())
     return replace(exercise, source=blank, cells=tuple(cells), **nothing)
 
 def _preload(lesson):
