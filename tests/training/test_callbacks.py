@@ -25,6 +25,16 @@ from dlcourse.training.callbacks import AtEpochs, EarlyStopping, FitConfig, Hist
     (dict(optimizer=None), '`optimizer` must be a function or a name, got None'),
     (dict(optimizer='lion'), "`optimizer` must be sgd, adam or adamw, or a function; got 'lion'"),
     (dict(momentum=.9), "`momentum` is for optimizer='sgd', got 0.9 with 'adamw'"),
+    *((dict(lr=odd), '`lr` must be a number above 0, or None, got')
+      for odd in ('0.1', True, [], ['a'], [.1, True], {}, 1j, 10**400)),
+    *((dict(momentum=odd, optimizer='sgd'), '`momentum` must be a number from 0, got')
+      for odd in ('x', [.9], -1., math.nan, None)),
+    (dict(shuffle='no'), "`shuffle` must be True or False, got 'no'"),
+    (dict(resume=[]), r'`resume` must be True or False, got \[\]'),
+    (dict(progress='no'), "`progress` must be True or False, or None, got 'no'"),
+    (dict(device=['cpu']), '`device` must be a name, such as cpu or cuda:1, or None, got'),
+    (dict(checkpoint=True), '`checkpoint` must be the path of a file, or None, got True'),
+    (dict(checkpoint=''), "`checkpoint` must be the path of a file, or None, got ''"),
     (dict(every=5), '`every` is 5, but there is no `checkpoint`'),
 ])
 def test_what_a_config_refuses(how, says):
@@ -100,5 +110,9 @@ def test_what_early_stopping_remembers_goes_through_a_checkpoint():
 def test_what_early_stopping_refuses():
     with pytest.raises(InputError, match="`mode` must be min or max, got 'lower'"):
         EarlyStopping(mode='lower')
-    with pytest.raises(InputError, match='`patience` must be 1 or more, got 0'):
-        EarlyStopping(patience=0)
+    for odd in (0, '5', 2.5, True):
+        with pytest.raises(InputError, match='`patience` must be a whole number from 1, got'):
+            EarlyStopping(patience=odd)
+    for odd in ('x', -1, math.nan, True, None):
+        with pytest.raises(InputError, match='`min_delta` must be a number from 0, got'):
+            EarlyStopping(min_delta=odd)
