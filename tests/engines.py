@@ -52,8 +52,14 @@ ENGINES = dict(  # Engine → a function of a dict of columns
     dict=dict, polars=pl.DataFrame, lazy=lambda t: pl.DataFrame(t).lazy(), arrow=in_arrow,
     pandas=in_pandas, objects=objects, categories=categories, duckdb=in_duckdb)
 CLUSTERS = dict(dask=in_dask, spark=in_spark)  # They take seconds to start, or are not installed
-on_spark = pytest.mark.xdist_group('spark')  # With `--dist loadgroup` one worker starts it
-EVERY = [*ENGINES, 'dask', pytest.param('spark', marks=on_spark)]
+SPARK = [pytest.mark.xdist_group('spark'), pytest.mark.slow] # One worker starts it, once
+EVERY = [*ENGINES, 'dask', pytest.param('spark', marks=SPARK)]
+
+
+def on_spark(test):
+    "The same test, for the worker that starts Spark"
+    for mark in SPARK: test = mark(test)
+    return test
 
 
 def in_engine(name, table):

@@ -1,5 +1,4 @@
 "The shape of the whole: modules import alone, and only from what came before"
-import ast
 import json
 import os
 import re
@@ -14,17 +13,11 @@ from pathlib import Path
 import pytest
 import readme
 from cells import module_name, notebooks
+from imports import imported, modules
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE, NBS = ROOT/'dlcourse', ROOT/'nbs'
 LIGHT, HEAVY = ('00', '02', '16', '21', '23', '24'), ('torch', 'matplotlib')
-LOADS = re.compile(r'(^|\.)(import_module|__import__|need)$') # Functions that import by name
-
-
-def modules(package:Path)->dict[str, Path]:
-    "Dotted name → file, for each module of a package that comes from a notebook"
-    files = (p for p in sorted(package.rglob('*.py')) if p.name[0] != '_')
-    return {'.'.join(p.relative_to(package.parent).with_suffix('').parts): p for p in files}
 
 
 def lessons(nbs:Path, package:str)->dict[str, Path]:
@@ -36,35 +29,6 @@ def lessons(nbs:Path, package:str)->dict[str, Path]:
 def place(nbs:Path, book:Path)->tuple[int, ...]:
     "Number of the part and of the lesson: (5, 2) for nbs/05_vision/02_classics.ipynb"
     return tuple(int(re.match(r'\d+', part)[0]) for part in book.relative_to(nbs).parts)
-
-
-def named(node:ast.AST, module:str, known:set[str])->list[str]:
-    "The modules that one statement or call names, in full"
-    if isinstance(node, ast.Import): return [alias.name for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        parts = module.split('.')[:-node.level] if node.level else []
-        base = '.'.join(parts + ([node.module] if node.module else []))
-        return [whole(base, alias.name, known) for alias in node.names]
-    by_name = isinstance(node, ast.Call) and LOADS.search(ast.unparse(node.func))
-    if by_name and node.args and isinstance(node.args[0], ast.Constant):
-        return [str(node.args[0].value)]
-    return []
-
-
-def whole(base:str, name:str, known:set[str])->str:
-    "`base.name` where that is a module or a package, else `base`"
-    path = f'{base}.{name}'
-    return path if any(k == path or k.startswith(f'{path}.') for k in known) else base
-
-
-def imported(path:Path, module:str, known:set[str])->Iterator[tuple[int, str]]:
-    "Line and name of each module of its own package that a file imports, in functions too"
-    top = module.split('.')[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        for name in dict.fromkeys(named(node, module, known)):
-            if not name.startswith(f'{top}.'): continue
-            module_of = (k for k in known if name == k or name.startswith(f'{k}.'))
-            yield node.lineno, next(module_of, name)
 
 
 def package_faults(package:Path, known:set[str])->Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cells import NBS, ROOT, module_name, notebooks
 from environments import Failed, run
+from imports import tests_of
 
 
 def lesson_named(
@@ -33,13 +34,14 @@ def check(book:Path):
     if part != 'cli':
         run('nbdev-test', str(book.relative_to(ROOT)), '--n-workers', '0',
             DLCOURSE_SIZE='smoke')
-    tests = [p for p in [ROOT/'tests'/part/f'test_{lesson}.py'] if p.exists()]
-    words = ['-n', '0', *map(str, tests)]
     if '#| exercise' in book.read_text(encoding='utf-8'):
         gate = 'tests/classroom/test_gate.py'
         run('pytest', '-n', '0', gate, '-k', f'{part}.{lesson}.', MPLBACKEND='Agg')
-    if tests: run('pytest', *words, MPLBACKEND='Agg')
-    else: print(f"there is no tests/{part}/test_{lesson}.py")
+    tests = tests_of(ROOT/'dlcourse', ROOT/'tests')[f'dlcourse.{part}.{lesson}']
+    names = [str(path.relative_to(ROOT)) for path in tests]
+    print(f"tests of {part}.{lesson}: {', '.join(names)}; `make test` runs the slow ones too",
+          flush=True)
+    run('pytest', '-n', '0', '-m', 'not slow', *names, MPLBACKEND='Agg')
 
 
 def main(argv:list[str]|None=None)->int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from cells import notebooks, read_cells
+from imports import modules
 
 LONGEST = 300   # Lines of a module
 LARGER = {      # Modules that may be longer, 400 at most, each with its reason; three at most
@@ -76,14 +77,9 @@ def leads_somewhere(book:Path, target:str)->bool:
     return not fragment or there.suffix != '.ipynb' or anchor(fragment) in anchors(there)
 
 
-def modules(package:Path)->list[Path]:
-    "The generated modules"
-    return sorted(p for p in package.rglob('*.py') if p.name[0] != '_')
-
-
 def size_faults(package:Path)->Iterator[str]:
     "Modules that are too long"
-    for path in modules(package):
+    for path in modules(package).values():
         lines = len(path.read_text(encoding='utf-8').splitlines())
         name = '.'.join(path.relative_to(package).with_suffix('').parts)
         most = 400 if name in LARGER else LONGEST
@@ -102,7 +98,7 @@ def public_names(path:Path)->list[str]:
 def name_faults(package:Path)->Iterator[str]:
     "Public names that stand in two modules; commands may be called what they call"
     owners = defaultdict(list)
-    for path in modules(package):
+    for path in modules(package).values():
         name = '.'.join(path.relative_to(package).with_suffix('').parts)
         if not name.startswith('cli.'):
             for public in public_names(path): owners[public].append(name)
@@ -112,7 +108,7 @@ def name_faults(package:Path)->Iterator[str]:
 
 def private_faults(package:Path)->Iterator[str]:
     "Private names that are imported from another module"
-    for path in modules(package):
+    for path in modules(package).values():
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if not isinstance(node, ast.ImportFrom): continue
             if not (node.level or node.module.startswith('dlcourse')): continue
@@ -139,7 +135,7 @@ def shape(token:tokenize.TokenInfo)->str:
 def repetition_faults(package:Path)->Iterator[str]:
     "Runs of lines of one shape that stand in two places"
     places, told = defaultdict(list), set()
-    for path in modules(package):
+    for path in modules(package).values():
         lines = shapes(path)
         for i in range(len(lines) - REPEATED + 1):
             run = tuple(text for _, text in lines[i:i+REPEATED])

@@ -166,6 +166,7 @@ class Page:
 def stands(folder): return next(s for s in progress(folder).exercises if s.exercise.endswith(NAME))
 
 
+@pytest.mark.slow
 def test_a_learner_solves_an_exercise(folder, server, browser):
     exercise = find_exercise(NAME)
     page = Page(browser, folder, page_of('transformers.attention', folder), server)

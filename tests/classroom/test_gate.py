@@ -14,6 +14,7 @@ EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 SECONDS = 15. # Of the processor; most need less than one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', EXERCISES)
 def test_exercise(name, record_property):
     exercise = EXERCISES[name]
@@ -28,6 +29,7 @@ def test_exercise(name, record_property):
     assert not found, '\n' + '\n'.join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', lesson_paths(), ids=lambda p: f'{p.parent.name}/{p.stem}')
 def test_learners_page_gives_nothing_away(path):
     lesson = read_lesson(path)

@@ -30,6 +30,7 @@ def python(folder, code):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
     pytest.importorskip('torch')
     from dlcourse.classroom.package import check_package
@@ -61,6 +62,7 @@ def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
                                               'transformers.attention.attend')
 
 
+@pytest.mark.slow
 def test_a_package_that_is_behind_or_broken_says_so(attention):
     pytest.importorskip('torch')
     from dlcourse.classroom.package import check_package

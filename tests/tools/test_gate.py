@@ -7,6 +7,7 @@ from pathlib import Path
 import check
 import environments
 import gate
+import imports
 import pytest
 from made_up import FIRST, TITLE, code, md, write
 
@@ -131,3 +132,41 @@ def test_what_a_check_asks_for_its_programs_understand(monkeypatch):
                                              'pytest']
     tried = subprocess.run([*asked[2], '--help'], capture_output=True, text=True)
     assert tried.returncode == 0, tried.stderr
+
+
+def found_for(module): # Relative to `tests/`
+    found = imports.tests_of(ROOT/'dlcourse', ROOT/'tests')
+    return [p.relative_to(ROOT/'tests').as_posix() for p in found[f'dlcourse.{module}']]
+
+
+@pytest.mark.parametrize('module, files', [
+    ('core.pages', ['core/test_pages.py']),
+    ('fairness.counting', ['fairness/test_audit_of_tables.py', 'fairness/test_counting.py']),
+    ('fairness.law_tables', ['fairness/test_local_law.py']), # No file of its own
+    ('audit.sections', ['audit/test_report.py']),            # No test imports it, but a module
+])
+def test_a_module_finds_its_tests_by_name_and_by_import(module, files):
+    assert found_for(module) == files
+
+
+def test_every_module_has_tests_and_every_test_of_a_part_has_a_module():
+    found = imports.tests_of(ROOT/'dlcourse', ROOT/'tests')
+    assert found.keys() == imports.modules(ROOT/'dlcourse').keys()
+    assert [name for name, files in found.items() if not files] == []
+    parts = {name.split('.')[1] for name in found}
+    there = {p for part in parts for p in (ROOT/'tests'/part).glob('test_*.py')}
+    assert there == {path for files in found.values() for path in files}
+
+
+def test_modules_that_only_import_each_other_have_no_tests(tmp_path):
+    package, tests = tmp_path/'dlcourse', tmp_path/'tests'
+    for name, source in {'one': 'from .two import f', 'two': 'from . import one',
+                         'three': 'from .one import g'}.items():
+        (package/'a').mkdir(parents=True, exist_ok=True)
+        (package/'a'/f'{name}.py').write_text(source)
+    assert set(map(tuple, imports.tests_of(package, tests).values())) == {()}
+    (tests/'a').mkdir(parents=True)
+    (tests/'a'/'test_three.py').touch()
+    found = imports.tests_of(package, tests)
+    assert {name: [p.name for p in files] for name, files in found.items()} == {
+        f'dlcourse.a.{name}': ['test_three.py'] for name in ('one', 'two', 'three')}

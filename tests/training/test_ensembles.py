@@ -157,6 +157,7 @@ def test_any_loss_by_vmap(loss, shared):
 def on_this_page(): return nn.Linear(6, 3)
 
 
+@pytest.mark.slow
 def test_processes_equal_a_loop_also_for_what_cannot_be_imported():
     x, y = data()
     def loss(outputs, target): return F.cross_entropy(outputs, target)

@@ -235,6 +235,7 @@ t.shared_run('two')
 '''
 
 
+@pytest.mark.slow
 def test_two_processes_under_torchrun_train_as_one_does(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'two.py').write_text(TWO.format(path=[str(here), str(here.parent)]))

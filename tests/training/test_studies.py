@@ -94,6 +94,7 @@ def test_killed_search_is_taken_up_with_the_same_trial(tmp_path, monkeypatch):
     assert not [p for p in tmp_path.glob('*.lock') if not p.name.endswith(kept)]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_trials_of_one(tmp_path, monkeypatch):
     for name, value in environment(tmp_path, .3).items(): monkeypatch.setenv(name, value)
     found = tune(slow_hill, SPACE, tmp_path/'s.db', 5, processes=2, sampler='random')
@@ -101,6 +102,7 @@ def test_two_processes_make_the_trials_of_one(tmp_path, monkeypatch):
     assert chosen(found) == chosen(tune(hill, SPACE, tmp_path/'t.db', 5, sampler='random'))
 
 
+@pytest.mark.slow
 def test_processes_take_an_objective_of_a_page_and_hand_its_error_back(tmp_path):
     found = tune(lambda config, seed: config['a'] + seed, SPACE, tmp_path/'s.db', 3, processes=2,
                  sampler='random')
