@@ -6,13 +6,12 @@
 __all__ = ['finite_differences', 'Tensor', 'as_tensor', 'topological_order', 'draw_graph', 'unbroadcast']
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #65021ad2
-from itertools import count
-
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.errors import InputError, need
-from ..core.figures import COLORS, spread
+from ..core.diagrams import Diagram, layer_places
+from ..core.errors import InputError
+from ..core.figures import darker
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #3fc4af2a
 def finite_differences(
@@ -94,63 +93,30 @@ def topological_order(
     return order
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #2ee3e3b0
-def _places(root):
-    "Tensor → column and row: left of all that is made from it, and between its parents"
-    order, leaf = topological_order(root), count()
-    column, row = {root: 0}, {}
-    for t in reversed(order):
-        for p in t.parents: column[p] = min(column.get(p, 0), column[t] - 1)
-    for t in order:
-        parents = [row[p] for p in t.parents]
-        row[t] = np.mean(parents) if parents else next(leaf)
-    for c in set(column.values()):
-        peers = [t for t in order if column[t] == c]
-        row |= zip(peers, spread([row[t] for t in peers], 1), strict=True)
-    return {t: (column[t], row[t]) for t in order}
-
 def _said(a):
     "A number, or the shape of an array"
     return f'{a.item():.4g}'.replace('-', '−') if a.size == 1 else ' × '.join(map(str, a.shape))
 
-def _draw_box(ax, x, y, t):
-    "What a tensor is called and how it was made, its value, and its gradient"
-    from matplotlib.patches import FancyBboxPatch
-    look = dict(fc='white' if t.parents else '#eef3fc', ec='#555555', lw=1)
-    style = 'round,pad=.02,rounding_size=.08'
-    ax.add_patch(FancyBboxPatch((x - .28, y - .3), .56, .6, boxstyle=style, **look))
-    title = ' = '.join(filter(None, (t.name, t.op)))
-    words = [(title, 'black', 'bold')] if title else []
-    words.append((_said(t.data), 'black', 'normal'))
-    if t.grad is not None: words.append((_said(t.grad), COLORS[2], 'normal'))
-    for k, (text, color, weight) in enumerate(words):
-        ax.text(x, y + .19*((len(words) - 1)/2 - k), text, color=color, weight=weight, size=10,
-                ha='center', va='center')
-
-def _draw_arrows(ax, t, places):
-    "One from each parent; where a parent was used twice they part"
-    x, y = places[t]
-    for k, p in enumerate(t.parents):
-        twins = [i for i, q in enumerate(t.parents) if q is p]
-        bend = .35*(twins.index(k) - (len(twins) - 1)/2)
-        start, end = (places[p][0] + .31, places[p][1] + .1*bend), (x - .31, y + .1*bend)
-        look = dict(arrowstyle='->', color='#555555', connectionstyle=f'arc3,rad={-bend}')
-        ax.annotate('', end, start, arrowprops=look)
-
 def draw_graph(
     root, # The result; everything it was made from is drawn to its left
-):        # A matplotlib figure, to hand to `show`
+)->Diagram:
     "A picture of a small computation: the value of each tensor and its gradient, if it has one"
-    places = _places(root)
-    columns, rows = zip(*places.values(), strict=True)
-    width, height = 1 - min(columns), 1 + max(rows) - min(rows)
-    plt = need('matplotlib.pyplot', 'lab')
-    fig, ax = plt.subplots(figsize=(1.75*width, .95*height + .2))
+    order, drawing = topological_order(root), Diagram()
+    edges = [(p, t) for t in order for p in t.parents]
+    places = layer_places(order, edges, 1.7) if edges else {root: (0., 0.)}
+    spots = {}
     for t, (x, y) in places.items():
-        _draw_box(ax, x, y, t)
-        _draw_arrows(ax, t, places)
-    ax.set(xlim=(.6 - width, .4), ylim=(min(rows) - .42, max(rows) + .42))
-    ax.axis('off')
-    return fig
+        title = ' = '.join(filter(None, (t.name, t.op)))
+        words = '\n'.join(filter(None, (title, _said(t.data))))
+        spots[t] = drawing.box(words, at=(x, 1.6*y), color=4 if t.parents else 0)
+        below = spots[t].box[1] - .12
+        if t.grad is not None: drawing.text(x, below, _said(t.grad), color=darker(2), size=9)
+    for t in order:
+        for k, p in enumerate(t.parents): # Where a parent was used twice the arrows part
+            twins = [i for i, q in enumerate(t.parents) if q is p]
+            bend = .35*(twins.index(k) - (len(twins) - 1)/2)
+            drawing.arrow(spots[p], spots[t], bend=bend)
+    return drawing
 
 # %% ../../nbs/01_foundations/02_autograd.ipynb #d0f66415
 @patch
