@@ -17,7 +17,9 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text, is_missing, some, to_frame, to_lists
 from ..core.settings import settings
 from .counts import Counts
-from .grouping import SENSITIVE, Grouping, check_values, plan_grouping, too_many
+from dlcourse.fairness.grouping import (
+    SENSITIVE, Grouping, check_threshold, check_values, plan_grouping, too_many,
+)
 
 # %% ../../nbs/16_fairness/03_counting.ipynb #7eedd6be
 ONE_VS_REST = ("With three classes or more, compare one with the rest: name it in `positive`, "
@@ -257,6 +259,7 @@ def count_groups(
 )->Tally:                      # The counts, and what was missing
     "Count who had which label and which prediction; raises `InputError` where a question is open"
     s = settings(missing=missing, max_groups=max_groups)
+    check_threshold(threshold)
     attributes, positive = tuple(sensitive_features), tuple(map(str, positive))
     roles = dict(y_true=y_true, y_pred=y_pred, score=score, sample_weight=sample_weight,
                  cluster=cluster)

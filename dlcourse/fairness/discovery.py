@@ -18,6 +18,7 @@ from ..core.frames import opened_table, to_polars
 from ..core.settings import settings
 from ..evaluation.intervals import clopper_pearson, mover_difference
 from .counting import classes
+from .grouping import check_threshold
 from .groups import METRICS
 from .subgroups import conditions, peel, plain_values
 
@@ -202,6 +203,7 @@ def discover(
     positive, min_count = tuple(map(str, positive)), settings(min_count=min_count).min_count
     _check_columns(sensitive_features, y_pred, y_true, metric)
     _check_numbers(tolerance, level, depth, bands)
+    check_threshold(threshold)
     attributes = tuple(sensitive_features)
     columns = [*attributes, y_pred] if y_true is None else [*attributes, y_pred, y_true]
     with opened_table(frame, columns) as table: table = to_polars(table.select(*columns))

@@ -182,7 +182,7 @@ def local_law_144(
         elif kind == 'groups':
             tallies = {g: tally(positive=(g,)) for g in _values(frame, groups, 50)}
         else:
-            raw = tally(threshold=-np.inf).counts.groups
+            raw = tally(threshold=0).counts.groups # Only who is there
             median = _median(frame, score,
                              {} if unknown_in_median else _known(raw, mapping, (sex, race)))
             tallies = {None: tally(threshold=float(np.nextafter(median, np.inf)))}

@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from ..core.pages import escape, html_list, html_table, number
+from ..core.settings import settings
 from ..evaluation.intervals import clopper_pearson, mover_ratio, wilson
 from .groups import METRICS
 from .printed import comparators, follows, possible_counts, rounding_interval
@@ -266,7 +267,7 @@ def audit_published(
     "Recompute a published table, and say which of its figures do not follow from its counts"
     asked = dict(group=group, n=n, selected=selected, rate=rate, ratio=ratio, table=table,
                  tp=tp, fp=fp, fn=fn, tn=tn)
-    found = read_printed(data, asked, totals, encoding)
+    found, level = read_printed(data, asked, totals, encoding), settings(level=level).level
     figures, divisors, problems, all_rows = [], {}, [], []
     for name in dict.fromkeys(r.table for r in found.rows):
         checked = [_possible(r) for r in found.rows if r.table == name]

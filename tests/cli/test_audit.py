@@ -84,6 +84,8 @@ def test_exit_codes(loans, tmp_path):
     (('--prediction', 'approved', '--sensitive', 'sex', '--policy', 'none.toml'),
      "`none.toml` cannot be read"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--html', '/proc/r.html'), "/proc"),
+    (('--score', 'approved', '--sensitive', 'sex', '--threshold', 'nan'),
+     "`threshold` must be a finite number, such as 0.5; got nan"),
     (('--prediction', 'approved'), "Missing option '--sensitive'"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--min-count', 'ten'), "--min-count")])
 def test_errors_are_one_sentence_and_exit_2(loans, tmp_path, words, says):

@@ -221,6 +221,10 @@ def test_bad_clusters():
     (dict(w=[-1, 1]*300), dict(sample_weight='w'), "`w` must hold weights of 0 or more; 300 rows"),
     ({}, dict(depth=0), "`depth` must be a whole number of 1 or more; got 0"),
     ({}, dict(depth=True), "`depth` must be a whole number"),
+    ({}, dict(threshold=float('nan')), "`threshold` must be a finite number, such as 0.5; got nan"),
+    ({}, dict(threshold=float('-inf')), "`threshold` must be a finite number"),
+    ({}, dict(threshold='0.5'), "`threshold` must be a finite number, such as 0.5; got '0.5'"),
+    ({}, dict(threshold=True), "`threshold` must be a finite number"),
 ])
 def test_what_has_to_be_said_first(change, more, says):
     with pytest.raises(InputError, match=says): asked(people() | change, **more)

@@ -102,6 +102,7 @@ def test_plot():
     (dict(sensitive_features=['sex']), "`sex` is not a column of this table"),
     (dict(sensitive_features=['id']), "`id` has 5,000 different values; put them into bands"),
     (dict(y_pred='id', threshold=.5), "`id` must hold numbers where there is a `threshold`"),
+    (dict(threshold=float('nan')), "`threshold` must be a finite number, such as 0.5; got nan"),
     (dict(y_pred='word'), "`word` holds words"),
     (dict(frame=[1, 2]),
      "`frame` must be a table .pandas, polars, pyarrow, DuckDB, a dict of columns.; got list"),

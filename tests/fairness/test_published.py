@@ -208,3 +208,10 @@ def test_an_honest_table_is_never_accused_and_its_comparator_is_found(groups, ba
                   rate=[f'{float(100*r):.1f}%' for r in rates],
                   ratio=[f'{float(r/best):.2f}' for r in rates])
     assert audit_published(honest).verdict == 'consistent'
+
+
+@pytest.mark.parametrize('level', [float('nan'), 2, 0])
+def test_a_level_that_means_nothing(level):
+    table = dict(group=['A', 'B'], n=[20, 20], selected=[10, 8], rate=['50%', '40%'])
+    with pytest.raises(InputError, match="`level` must be a number between 0.5 and 1"):
+        audit_published(table, level=level)
