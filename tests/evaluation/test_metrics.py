@@ -85,6 +85,47 @@ def test_undefined_is_nan_and_says_why(value, why):
     (lambda: ours.accuracy([1, 2], [1]), r'got shapes \(2,\) and \(1,\)'),
     (lambda: ours.roc_auc([0, 1], [np.nan, 1]), 'must not be NaN'),
     (lambda: ours.log_loss([0, 1], [.5, 1.5]), '`p` must be probabilities'),
-    (lambda: ours.brier([0, 2], [.5, .5]), '`y_true` must number the classes from 0 to 1')])
+    (lambda: ours.brier([0, 2], [.5, .5]), '`y_true` must number the classes from 0 to 1'),
+    (lambda: ours.accuracy([None, 1], [None, 1]), 'must not be NaN or None'),
+    (lambda: ours.accuracy(['a', 'b'], [0, 1]), 'must call the classes alike'),
+    (lambda: ours.recall(['yes', 'no'], ['yes', 'no']), '`positive` must be a class, such as yes'),
+    (lambda: ours.r2(['a', 'b'], ['a', 'b']), 'must be numbers; got a and a'),
+    (lambda: ours.log_loss([0, 1], [[.5, .5], [1., np.nan]]), '`p` must be probabilities')])
 def test_what_cannot_be_judged_is_refused(call, says):
     with pytest.raises(InputError, match=says): call()
+
+
+NAMED = {f.__name__: f for f in (
+    ours.accuracy, ours.balanced_accuracy, ours.confusion_matrix, ours.precision, ours.recall,
+    ours.f1, ours.roc_auc, ours.average_precision, ours.calibration_error, ours.log_loss,
+    ours.brier, ours.mean_absolute_error, ours.root_mean_squared_error, ours.r2)}
+
+
+@pytest.mark.parametrize('name', NAMED)
+def test_a_column_is_never_compared_with_a_row(name):
+    y, other = np.array([1, 0, 1]), np.array([1., 0., 1.])
+    for a, b in ((y[:, None], other), (y, other[:, None]), (y[None], other[None])):
+        with pytest.raises(InputError): NAMED[name](a, b)
+
+
+@pytest.mark.parametrize('name', ['roc_auc', 'average_precision', 'calibration_error'])
+@pytest.mark.parametrize('labels', [[1, 2, 2], [-1, 1, 1], ['0', '1', '1'], ['no', 'yes', 'yes']])
+def test_scores_are_of_labels_0_and_1(name, labels):
+    with pytest.raises(InputError, match='`y_true` must be 1 or True'):
+        NAMED[name](labels, [.1, .2, .3])
+    assert NAMED[name]([False, True, True], [.1, .2, .3]) == NAMED[name]([0, 1, 1], [.1, .2, .3])
+
+
+def test_small_whole_numbers_do_not_wrap_around():
+    y, said = np.uint8([0, 10]), np.uint8([1, 3])
+    for f, peer in ((ours.mean_absolute_error, theirs.mean_absolute_error),
+                    (ours.root_mean_squared_error, theirs.root_mean_squared_error),
+                    (ours.r2, theirs.r2_score)):
+        assert f(y, said) == pytest.approx(peer(y.astype(float), said.astype(float)))
+    y = np.array([1, 0, 1, 0])
+    score = [9, 2, 0, 1]
+    assert ours.average_precision(y, np.uint8(score)) == ours.average_precision(y, score)
+
+
+def test_equal_rows_have_no_share_explained_whatever_the_rounding():
+    assert isinstance(ours.r2([.1]*3, [.1, .2, .3]), Undefined)
