@@ -8,7 +8,7 @@ __all__ = ['WEIGHT_FILES', 'load_weights', 'WeightsReport', 'fit_weights']
 # %% ../../nbs/00_core/16_pretrained.ipynb #254ab600
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .cards import Card
@@ -47,7 +47,7 @@ def _read(path):
         fault = (str(e) or type(e).__name__).splitlines()[0]
         raise InputError(f"`{name}` holds no weights that can be read as data: {fault}") from None
     tensors = isinstance(found, Mapping) and all(map(torch.is_tensor, found.values()))
-    if tensors: return dict(found)
+    if tensors and all(isinstance(key, str) for key in found): return dict(found)
     raise InputError(f"`{name}` must hold a dict of tensors; it holds something else, "
                      f"a {type(found).__name__}")
 
@@ -59,20 +59,22 @@ class WeightsReport:
     missing:tuple[str, ...]    # Names in the module that got none
     unexpected:tuple[str, ...] # Names of the weights, after renaming, that the module has not
     shapes:dict                # Name → shape of the weights, shape in the module, where they differ
+    # Name → type of the weights, type in the module, where one holds what the other cannot
+    types:dict = field(default_factory=dict)
 
     @property
     def whole(self)->bool:
         "Did everything fit?"
-        return not (self.missing or self.unexpected or self.shapes)
+        return not (self.missing or self.unexpected or self.shapes or self.types)
 
     def __str__(self):
-        n = len(self.fitted) + len(self.missing) + len(self.shapes)
+        n = sum(map(len, (self.fitted, self.missing, self.shapes, self.types)))
         lines = [f"{len(self.fitted)} of {n} tensors of the module fit"]
         if self.missing: lines.append(f"missing: {_few(self.missing)}")
         if self.unexpected: lines.append(f"unexpected: {_few(self.unexpected)}")
-        if self.shapes:
-            odd = [f"{name} is {their}, wanted {our}" for name, (their, our) in self.shapes.items()]
-            lines.append(f"of another shape: {_few(odd)}")
+        for what, of in dict(shape=self.shapes, type=self.types).items():
+            odd = [f"{name} is {their}, wanted {our}" for name, (their, our) in of.items()]
+            if odd: lines.append(f"of another {what}: {_few(odd)}")
         return '; '.join(lines)
 
 def _few(items, most=4):
@@ -86,6 +88,8 @@ def _renamed(weights, rename):
     out = {}
     for name, value in weights.items():
         new = _new_name(name, rename)
+        if not isinstance(new, str | None):
+            raise InputError(f"`rename` must give a text, or None, for each name; {name} → {new!r}")
         if new in out: raise InputError(f"`rename` gives the name {new} twice, also to {name}")
         if new: out[new] = value
     return out
@@ -93,9 +97,29 @@ def _renamed(weights, rename):
 def _new_name(name, rename):
     if callable(rename): return rename(name)
     for pattern, replacement in rename.items():
-        if replacement is not None: name = re.sub(pattern, replacement, name)
-        elif re.search(pattern, name): return None
+        try:
+            if replacement is not None: name = re.sub(pattern, replacement, name)
+            elif re.search(pattern, name): return None
+        except (re.error, TypeError) as e:
+            raise InputError(f"`rename` must map regular expressions to texts or None; it has "
+                             f"{pattern!r}: {replacement!r}, of which re says: {e}") from None
     return name
+
+def _check_weights(model, weights, rename):
+    "Raise `InputError` for what is no module, no dict of tensors or no way to rename"
+    torch = need('torch', 'torch')
+    if not isinstance(model, torch.nn.Module):
+        raise InputError(f"`model` must be a torch module, got {type(model).__name__}")
+    if not isinstance(weights, Mapping):
+        raise InputError(f"`weights` must be a dict of tensors, got {type(weights).__name__}")
+    if not (rename is None or callable(rename) or isinstance(rename, Mapping)):
+        raise InputError(f"`rename` must be a dict or a function, got {type(rename).__name__}")
+    for name, value in weights.items():
+        if not isinstance(name, str):
+            raise InputError(f"`weights` must map names to tensors; {name!r} is no name")
+        if torch.is_tensor(value): continue
+        raise InputError(f"`weights` must map names to tensors; under {name} stands a "
+                         f"{type(value).__name__}")
 
 # %% ../../nbs/00_core/16_pretrained.ipynb #3d2e8712
 def fit_weights(
@@ -106,14 +130,18 @@ def fit_weights(
     partial:bool=False,                # Load what fits, where not everything does?
 )->WeightsReport:                      # What fitted, and what did not
     "Load weights, whole or not at all unless `partial`; raises `InputError` with what does not fit"
+    _check_weights(model, weights, rename)
     ours, theirs = model.state_dict(), _renamed(weights, rename or {})
     common = [name for name in ours if name in theirs]
     pairs = {name: (tuple(theirs[name].shape), tuple(ours[name].shape)) for name in common}
     shapes = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    fitted = tuple(name for name in common if name not in shapes)
+    kinds = {n: (theirs[n].dtype, ours[n].dtype) for n in common if n not in shapes}
+    can_cast = need('torch', 'torch').can_cast
+    types = {name: pair for name, pair in kinds.items() if not can_cast(*pair)}
+    fitted = tuple(name for name in kinds if name not in types)
     missing = tuple(name for name in ours if name not in theirs)
     unexpected = tuple(name for name in theirs if name not in ours)
-    report = WeightsReport(fitted, missing, unexpected, shapes)
+    report = WeightsReport(fitted, missing, unexpected, shapes, types)
     if not report.whole and not partial:
         raise InputError(f"these weights are not those of {type(model).__name__}: {report}. "
                          "Map the names by `rename`, or load what fits with `partial=True`")

@@ -7,7 +7,6 @@ __all__ = ['Runs', 'over_seeds', 'told', 'interquartile_mean', 'bootstrap_runs',
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #025ed443
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from math import floor, log10
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from fastcore.basics import patch
 
 from ..core.errors import InputError, need
 from ..core.figures import COLORS, band, label_lines
-from ..core.pages import html_table
+from ..core.pages import html_table, mean_and_spread
 from ..core.random import random_state
 from .comparison import Comparison, compare
 from .intervals import mean_interval
@@ -150,14 +149,15 @@ def told(
     values, # A number for each seed
 )->str:     # Such as `0.928 ± 0.005 (0.914 to 0.935)`
     "Mean, half of its 95 % interval, and the range, with the digits that the interval leaves"
-    values = np.asarray(values, float)
-    if len(values) == 1: return f'{values[0]:.4g}'
-    mean, low, high = values.mean(), values.min(), values.max()
-    half = mean - mean_interval(values)[0]
-    equal = np.allclose(values, mean, rtol=1e-12, atol=0) # But for rounding
-    if equal or not half > 0: return f'{mean:.4g}'
-    places = min(max(1 - floor(log10(half)), 0), 6)
-    return f'{mean:.{places}f} ± {half:.{places}f} ({low:.{places}f} to {high:.{places}f})'
+    values = np.atleast_1d(np.asarray(values, float))
+    if not values.size: raise InputError("`values` must hold a number for each seed; got none")
+    unit = 2.**int(np.frexp(np.abs(values).max())[1] - 1) # Sums of huge numbers stay numbers
+    scaled = values/unit
+    mean = float(scaled.mean())
+    close = not np.isfinite(mean) or np.allclose(scaled, mean, rtol=1e-12, atol=0) # Rounding
+    if close: return f'{unit*mean:.4g}'
+    half = mean - float(mean_interval(scaled)[0])
+    return mean_and_spread(unit*mean, unit*half, values.min(), values.max())
 
 def _label(way): return ', '.join(map(str, way)) if isinstance(way, tuple) else str(way)
 

@@ -1,5 +1,6 @@
 "Pages: numbers as they are read, text that does nothing"
 import re
+from fractions import Fraction
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.pages import (
     escape,
     html_list,
     html_table,
+    mean_and_spread,
     number,
     p_value,
     percent,
@@ -31,6 +34,38 @@ from dlcourse.core.pages import (
     *((f(x), '–') for f in (percent, points, number, p_value) for x in (None, float('nan'))),
 ])
 def test_numbers_read_as_they_should(got, want): assert got == want
+
+
+@pytest.mark.parametrize('got, want', [
+    (number(4.2e-6), '4.2e-06'), (number(-.0004), '-0.0004'), (number(.0006), '0.001'),
+    (number(.004, 2), '0.004'), (number(0.), '0.000'), (number(-0.), '0.000'),
+    (number(1e300), '1.000e+300'), (number(1e300, whole=True), '1.000e+300'),
+    (number(10**400), '1.000e+400'), (number(10**15 - 1), '999,999,999,999,999'),
+    (number(float('inf')), 'inf'), (number(Fraction(1, 3)), '0.333'),
+    (percent(-1e-10), '0.0 %'), (points(-1e-10), '0.0 points'), (percent(1e300), '1.0e+302 %'),
+    (percent(10**400), 'inf %'), (p_value(1 + 1e-12), '1.000')])
+def test_tiny_and_huge_numbers_stay_readable(got, want): assert got == want
+
+
+@pytest.mark.parametrize('f', [percent, points, number, p_value])
+@pytest.mark.parametrize('odd', ['0.5', 1j, [1.], np.ones(2), {}])
+def test_what_is_no_number_is_refused(f, odd):
+    with pytest.raises(InputError, match='a number was expected, got'): f(odd)
+
+
+@pytest.mark.parametrize('p', [-.1, 1.1, float('inf')])
+def test_a_p_value_is_from_0_to_1(p):
+    with pytest.raises(InputError, match='`p` must be from 0 to 1, got'): p_value(p)
+
+
+@pytest.mark.parametrize('numbers, want', [
+    ((.9294, .0056, .9251, .9331), '0.9294 ± 0.0056 (0.9251 to 0.9331)'),
+    ((2.1e-9, .3e-9, 1.9e-9, 2.4e-9), '2.10 ± 0.30 (1.90 to 2.40) × 1e-9'),
+    ((1.5e300, 2e299, 1e300, 2e300), '1.50 ± 0.20 (1.00 to 2.00) × 1e300'),
+    ((.5, 3e-8, .5, .5), '0.500000 ± 3e-08 (0.500000 to 0.500000)'),
+    ((123456., 0., 1., 2.), '123456.000000 ± 0 (1.000000 to 2.000000)')])
+def test_a_spread_has_the_digits_that_its_uncertainty_leaves(numbers, want):
+    assert mean_and_spread(*numbers) == want
 
 
 @given(st.floats(0, 1))

@@ -73,8 +73,9 @@ def test_a_file_cut_short_says_so(tmp_path):
         (tmp_path/name).write_bytes((tmp_path/name).read_bytes()[:-50])
         assert refused(load_weights, tmp_path/name).startswith(f'`{name}` {NO_DATA}')
 
-@pytest.mark.parametrize('what', [3, [torch.ones(2)], {'a': {'b': torch.ones(2)}}],
-                         ids=['number', 'list', 'nested'])
+@pytest.mark.parametrize('what', [
+    3, [torch.ones(2)], {'a': {'b': torch.ones(2)}}, {1: torch.ones(2)}],
+    ids=['number', 'list', 'nested', 'unnamed'])
 def test_what_is_no_dict_of_tensors_is_refused(tmp_path, what):
     torch.save(what, tmp_path/'w.pth')
     says = '`w.pth` must hold a dict of tensors; it holds something else, a '
@@ -111,6 +112,33 @@ def test_a_function_renames_as_well():
         place, _, rest = name.rpartition('.')
         return f'{back[place]}.{rest}'
     assert fit_weights(net(), published(step=torch.ones(1)), rename).whole
+
+def test_weights_of_a_type_that_the_module_cannot_hold_do_not_fit():
+    weights = net().state_dict() | {'0.weight': torch.ones(3, 4)*1j, '2.bias': torch.ones(2).byte()}
+    says = '8 of 9 tensors of the module fit; of another type: 0.weight is torch.complex64, wanted '
+    assert says in refused(fit_weights, net(), weights)
+    model = net()
+    before, report = state(model), fit_weights(model, weights, partial=True)
+    assert report.types == {'0.weight': (torch.complex64, torch.float32)} and not report.whole
+    assert torch.equal(model[0].weight, before['0.weight']) and model[2].bias.tolist() == [1, 1]
+
+@pytest.mark.parametrize('weights, rename, says', [
+    ({3: torch.ones(2)}, None, '`weights` must map names to tensors; 3 is no name'),
+    ({'a': {'b': torch.ones(2)}}, None, 'names to tensors; under a stands a dict'),
+    ([torch.ones(2)], None, '`weights` must be a dict of tensors, got list'),
+    ({'a': torch.ones(2)}, [('a', 'b')], '`rename` must be a dict or a function, got list'),
+    ({'a': torch.ones(2)}, {'(': 'b'}, "it has '(': 'b', of which re says: missing ), untermin"),
+    ({'a': torch.ones(2)}, {'a': r'\1'}, 'of which re says: invalid group reference 1'),
+    ({'a': torch.ones(2)}, {'a': 3}, "it has 'a': 3, of which re says: "),
+    ({'a': torch.ones(2)}, {3: 'a'}, "it has 3: 'a', of which re says: "),
+    ({'a': torch.ones(2)}, lambda name: 3, 'a text, or None, for each name; a → 3'),
+])
+def test_what_is_no_weights_or_no_renaming_is_refused(weights, rename, says):
+    assert says in refused(fit_weights, net(), weights, rename)
+
+def test_a_model_is_a_module():
+    says = '`model` must be a torch module, got dict'
+    assert says in refused(fit_weights, {}, {'a': torch.ones(2)})
 
 def test_patterns_apply_one_after_the_other_and_none_leaves_out():
     rename = {'^module.': '', **RENAME, 'step': None}

@@ -82,6 +82,11 @@ def test_told_with_the_digits_that_the_interval_leaves():
     assert told([.92812, .93312, .92512, .93112]) == '0.9294 ± 0.0056 (0.9251 to 0.9331)'
     assert told([1234., 1300.]) == '1267 ± 419 (1234 to 1300)'
     assert told([.25, .25]) == '0.25' and told([.123456]) == '0.1235'
+    assert told([1e-9, 2e-9, 4e-9]) == '2.3 ± 3.8 (1.0 to 4.0) × 1e-9'
+    assert told([1e307, 1.5e307]) == '1.2 ± 3.2 (1.0 to 1.5) × 1e307'
+    assert 'inf (1.000000 to 1.500000) × 1e308' in told([1e308, 1.5e308])
+    assert (told([1.5e308]*2), told([np.inf, 1.]), told([0., 0.])) == ('1.5e+308', 'inf', '0')
+    with pytest.raises(InputError, match='`values` must hold a number for each seed'): told([])
 
 
 def test_shown_as_text_and_as_a_table_that_escapes():
