@@ -51,6 +51,9 @@ class Cell:
         return self.code and any(d in EXPORTING for d in self.directives)
 
     @property
+    def metadata(self) -> dict: return self.raw.get('metadata') or {}
+
+    @property
     def outputs(self) -> list[dict]: return self.raw.get('outputs', [])
 
     def tree(self) -> ast.Module:

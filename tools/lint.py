@@ -56,7 +56,7 @@ def directive_faults(cell:Cell)->Iterator[str]:
             yield f"`#| {name}` on line {i+1} is never read: a directive stands above all code"
         elif name in EXPORTING and argument:
             yield f"`#| {name} {argument}`: a notebook exports to its own module only"
-    if 'nbdev' in cell.raw['metadata']:
+    if 'nbdev' in cell.metadata:
         yield "directives in the metadata are seen by nobody; write them into the cell"
 
 
@@ -102,7 +102,7 @@ def height_faults(cell:Cell)->Iterator[str]:
 
 def output_faults(cell:Cell)->Iterator[str]:
     for output in cell.outputs:
-        if output['output_type'] == 'error':
+        if output.get('output_type') == 'error':
             yield f"the output is an error: {output.get('ename')}"
         for text in texts(output):
             if m := MACHINE.search(text):
@@ -113,7 +113,7 @@ def output_faults(cell:Cell)->Iterator[str]:
                 yield f"the {mime} takes {size/1000:.0f} KB; {LARGEST//1000} is the most"
             if mime == 'image/png' and not alt:
                 yield "the image has no alternative text; show it with `show(fig, alt=…)`"
-    if cell.outputs and cell.raw['metadata'].get('source_hash') != source_hash(cell.source):
+    if cell.outputs and cell.metadata.get('source_hash') != source_hash(cell.source):
         yield "the outputs are older than the source; run `make pages`"
 
 
@@ -166,6 +166,8 @@ def notebook_faults(cells:list[Cell])->Iterator[tuple[int, str]]:
         if not (cid := cell.raw.get('id')): yield i, "the cell has no id"
         elif ids.setdefault(cid, i) != i:
             yield i, f"the id {cid} is that of cell {ids[cid]} already"
+        if not isinstance(cell.raw.get('metadata'), dict):
+            yield i, "the cell has no `metadata`; a notebook wants them, if empty"
         if not cell.exported: continue
         try: names = top_names(cell.tree())
         except SyntaxError: continue

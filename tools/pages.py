@@ -41,8 +41,8 @@ def stale(
     nb:dict, # A notebook
 )->bool:     # Must it be executed again?
     "Is there a code cell that changed since its outputs were made?"
-    code = (c for c in nb['cells'] if c['cell_type'] == 'code')
-    return any(c['metadata'].get('source_hash') != source_hash(''.join(c['source'])) for c in code)
+    code = (Cell('code', ''.join(c['source']), c) for c in nb['cells'] if c['cell_type'] == 'code')
+    return any(cell.metadata.get('source_hash') != source_hash(cell.source) for cell in code)
 
 
 def skipped(

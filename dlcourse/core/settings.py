@@ -131,11 +131,16 @@ def read_settings_file(
     "What one `settings.ini` says, in our sections; raises `InputError` on what cannot be"
     ini = configparser.ConfigParser(
         interpolation=None, inline_comment_prefixes=(';',), default_section='(none)')
-    try: ini.read_string(path.read_text(encoding='utf-8'))
-    except (configparser.Error, UnicodeDecodeError) as e:
-        raise InputError(f"`{path}` cannot be read: {str(e).splitlines()[0]}") from None
-    found = {}
+    try: ini.read_string(path.read_text(encoding='utf-8-sig'), path.name)
+    except UnicodeDecodeError:
+        raise InputError(f"`{path}` is not encoded as UTF-8; save it as UTF-8") from None
+    except (configparser.Error, OSError) as e:
+        raise InputError(f"`{path}` cannot be read: {' '.join(str(e).split())}") from None
+    found, ours = {}, {f.metadata['section'] for f in fields(Settings)}
     for section in ini.sections():
+        name = section.strip().lower()
+        if name in ours and name != section:
+            raise InputError(f"`[{section}]` in {path} must be written [{name}]")
         known = {_key(f): f for f in fields(Settings) if f.metadata['section'] == section}
         if not known: continue
         for key, text in ini[section].items():

@@ -164,7 +164,13 @@ def fit_at_once(
         raise InputError("`mask` must give all members equally many rows where a model has batch "
                          "norm, which would see the fillers; or use how='loop'")
     way = partial(Layers if by_hand else Mapped, model, job.tensors, job.loss)
-    return state, train_all(state, way, job.seeds, job.own, job.config, at_once)
+    try: return state, train_all(state, way, job.seeds, job.own, job.config, at_once)
+    except RuntimeError as e:
+        if by_hand: raise
+        seconds_of_step(fit_apart, job.first(), 1) # A fault of the model itself is raised here
+        fault = str(e).splitlines()[0].split('. ')[0].strip('.')
+        raise InputError(f"`how='vmap'` cannot be for this model: {fault}; use 'loop', "
+                         "or 'auto'") from None
 
 WAYS = {'stacked': partial(fit_at_once, by_hand=True), 'vmap': partial(fit_at_once, by_hand=False),
         'loop': fit_apart, 'processes': fit_apart}
@@ -227,8 +233,12 @@ class Members:
     )->Float[Tensor, "members rows *rest"]:
         "What each member says, in evaluation mode"
         where = next(iter(self.state.values())).device
-        parts = zip(*(t.to(where).split(batch_size) for t in inputs), strict=True)
-        return torch.cat([outputs_of_all(self.model, self.state, *part) for part in parts], 1)
+        parts = list(zip(*(t.to(where).split(batch_size) for t in inputs), strict=True))
+        try:
+            return torch.cat([outputs_of_all(self.model, self.state, *part) for part in parts], 1)
+        except RuntimeError: # What `vmap` has no rule for, such as a GRU, or a fault of the input
+            singles = map(self.member, range(len(self)))
+            return torch.stack([torch.cat([one(*part) for part in parts]) for one in singles])
 
     def member(self, k:int)->nn.Module: # A copy, in evaluation mode
         "One member as a model of its own"

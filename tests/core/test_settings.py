@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
-from dlcourse.core.settings import Page, device, known_variables, page, settings, settings_file
+from dlcourse.core.settings import (
+    Page,
+    device,
+    known_variables,
+    page,
+    read_settings_file,
+    settings,
+    settings_file,
+)
 
 
 def ini(folder, text):
@@ -63,6 +71,9 @@ def test_the_shipped_file_changes_nothing():
     ('[audit]\nmissing = ignore', "`missing` must be error, unknown or drop; got 'ignore'"),
     ('[audit]\nlevel = 95', "`level` must be a number between 0.5 and 1"),
     ('[audit]\nmax_difference = 2', "`max_difference` must be a number from 0 to 1"),
+    ('[Course]\nseed = 3', "must be written [course]"),
+    ('[ audit ]\nlevel = .9', "must be written [audit]"),
+    ('[course]\nseed', "cannot be read: Source contains parsing errors: 'settings.ini' [line 2]"),
     ('no section', "cannot be read"),
 ])
 def test_errors_of_the_file(tmp_path, text, says):
@@ -143,3 +154,12 @@ def test_device_without_torch():
             "try: device()\nexcept ValueError as e: print(e)")
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True).stdout
     assert "pip install 'dlcourse[torch]'" in out
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_must_be_utf_8(tmp_path):
+    path = tmp_path/'settings.ini'
+    path.write_text('\ufeff[course]\nseed = 3', encoding='utf-8')
+    assert read_settings_file(path) == {'seed': 3}
+    path.write_text('[course]\nseed = 3', encoding='utf-16')
+    with pytest.raises(InputError, match='is not encoded as UTF-8; save it as UTF-8'):
+        read_settings_file(path)

@@ -106,6 +106,8 @@ ERROR = dict(output_type='error', ename='KeyError', evalue='', traceback=[])
     ([md('# Another')], 2, 'one title'),
     ([md('x', id='cell1')], 2, 'the id cell1 is that of cell 1 already'),
     ([md('x', id='')], 2, 'has no id'),
+    ([{**code('1'), 'metadata': None}], 2, 'the cell has no `metadata`'),
+    ([{k: v for k, v in md('x').items() if k != 'metadata'}], 2, 'the cell has no `metadata`'),
     ([code('1', text('1'), fingerprint=STALE)], 2, 'older than the source'),
     ([code('1', ERROR)], 2, 'is an error: KeyError'),
     ([code('1', text('saved to /tmp/tmpab12/x.csv'))], 2,

@@ -286,6 +286,32 @@ def test_auto_goes_round_what_vmap_cannot_do():
     assert members.seconds['vmap'] == math.inf and members.how in ('loop', 'processes')
 
 
+class Reads(nn.Module):
+    "A recurrent network, for which `vmap` has no rule"
+    def __init__(self):
+        super().__init__()
+        self.read, self.out = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+    def forward(self, x): return self.out(self.read(x)[0][:, -1])
+
+
+def test_what_vmap_cannot_do_is_said_and_asked_one_by_one():
+    x, y = torch.randn(16, 5, 3), torch.arange(16) % 2
+    how = dict(seeds=2, epochs=1, batch_size=8, device='cpu')
+    says = "`how='vmap'` cannot be for this model: .*gru.*; use 'loop', or 'auto'"
+    with pytest.raises(InputError, match=says):
+        fit_many(Reads, (x, y), F.cross_entropy, how='vmap', **how)
+    members = fit_many(Reads, (x, y), F.cross_entropy, how='loop', **how)
+    alone = torch.stack([members.member(k)(x) for k in range(2)])
+    assert torch.equal(members.predict(x, batch_size=16), alone)
+    assert torch.allclose(members.predict(x, batch_size=5), alone, atol=1e-6)
+
+
+def test_a_fault_of_the_model_itself_is_not_called_one_of_vmap():
+    with pytest.raises(RuntimeError, match='mat1 and mat2 shapes'):
+        fit_many(partial(nn.Linear, 9, 2), (torch.randn(16, 3), torch.arange(16) % 2),
+                 F.cross_entropy, how='vmap', seeds=2, epochs=1, device='cpu')
+
+
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 2**31))
 @hyp_settings(max_examples=25, deadline=None)
 def test_masked_losses(members, rows, seed):
