@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['row_strides', 'broadcast_shape', 'broadcast_strides', 'windows', 'read_pattern', 'einsum', 'ulp', 'two_sum',
-           'compensated_sum', 'Moments', 'moments', 'stochastic_round']
+           'compensated_sum', 'pairwise_sum', 'Moments', 'moments', 'stochastic_round']
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #265b2f58
 import math
@@ -29,7 +29,7 @@ def row_strides(
 def broadcast_shape(
     *shapes:tuple[int, ...], # As many as will meet
 )->tuple[int, ...]:          # The shape of what comes out
-    "The shape that tensors broadcast to; raises `InputError` where they cannot"
+    "The shape that all of them broadcast to, `()` of none; `InputError` where they cannot"
     result = []
     for back, column in enumerate(zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1), 1):
         lengths = {n for n in column if n != 1}
@@ -100,7 +100,9 @@ def einsum(
     pattern:str,      # Such as `'ij,jk->ik'`: a letter for each axis
     *tensors:Tensor,  # As many as the pattern has before its arrow
 )->Tensor:            # With the axes that stand behind the arrow
-    "Multiply tensors along axes of one name, and sum over every name that the result leaves out"
+    """Multiply tensors along axes of one name, and sum over every name that the result leaves out
+
+    Raises `InputError` where letters and shapes do not fit, as `read_pattern` finds."""
     axes, out = read_pattern(pattern, *(x.shape for x in tensors))
     names = [*out, *sorted({*''.join(axes)} - {*out})]
     product = 1
@@ -131,10 +133,20 @@ def two_sum(
 def compensated_sum(
     x:Float[Tensor, "n ..."],  # Terms along the first axis
 )->Float[Tensor, "..."]:       # In the format of `x`
-    "Sum over the first axis, what each addition drops being added to the next term (Kahan 1965)"
+    "Sum over the first axis; what an addition drops goes into the next term (Kahan, Møller 1965)"
     total = dropped = torch.zeros_like(x[0])
     for term in x: total, dropped = two_sum(total, term + dropped)
     return total
+
+# %% ../../nbs/01_foundations/01_tensors.ipynb #b724354e
+def pairwise_sum(
+    x:Float[Tensor, "n ..."],  # Terms along the first axis; without any, the sum is 0
+)->Float[Tensor, "..."]:       # In the format of `x`
+    "Sum over the first axis in rounds: each adds up pairs, in one call, and halves what is left"
+    while len(x) > 1:
+        half = len(x)//2
+        x = torch.cat([x[:half] + x[half:2*half], x[2*half:]])
+    return x[0] if len(x) else x.new_zeros(x.shape[1:])
 
 # %% ../../nbs/01_foundations/01_tensors.ipynb #cc5bfd51
 @dataclass(frozen=True, kw_only=True)
