@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'MISSING', 'WITHHOLDING', 'cells', 'Metric', 'rate_values', 'Rate', 'group_name', 'cluster_covariance',
-           'clustered', 'rates', 'Disparity', 'disparities', 'equalized_odds_gap']
+           'clustered', 'rates', 'Disparity', 'disparities', 'equalized_odds_gap', 'survives_sampling']
 
 # %% ../../nbs/16_fairness/04_groups.ipynb #74de459e
 from collections.abc import Iterable
@@ -57,7 +57,7 @@ METRICS = {m.name: m for m in (
 def rate_values(
     table:np.ndarray, # Counts or weights, [group, label 0/1/unknown, prediction 0/1]
     metric:Metric,    # Which cells above the line, which below
-)->np.ndarray:        # The rate of each group, NaN where it is a rate of nobody
+)->np.ndarray:        # The rate of each group; NaN, without a warning, where it is one of nobody
     "A rate of each group, from its cells"
     with np.errstate(invalid='ignore'):
         return table[:, metric.counted].sum(1)/table[:, metric.among].sum(1)
@@ -119,7 +119,7 @@ def cluster_covariance(
     cluster:np.ndarray, # The cluster of each row, 0, 1, 2 … without gaps
     group:np.ndarray,   # The group of each row, 0, 1, 2 …
     groups:int,         # How many groups there are
-)->np.ndarray:          # [group, group]
+)->np.ndarray:          # [group, group]; 0 for a group without rows
     "Covariance of the groups' rates when clusters are drawn, not rows (Liang & Zeger 1986)"
     from scipy.sparse import csr_array
     total = csr_array((pull, (cluster, group)), shape=(len(pull), groups))
@@ -297,3 +297,10 @@ def equalized_odds_gap(
     gaps = {d.metric: d.value for d in own}
     both = [gaps.get('true_positive_rate'), gaps.get('false_positive_rate')]
     return None if None in both else max(both)
+
+# %% ../../nbs/16_fairness/04_groups.ipynb #85f91de0
+def survives_sampling(
+    metric:Metric, # Which cells above the line, which below
+)->bool:           # Does its value stay, whatever the share of each label in the table?
+    "Does a rate survive a cohort into which too many or too few of one label came?"
+    return bool(metric.among.any(1).sum() == 1)
