@@ -75,8 +75,7 @@ class Rate:
     numerator:float|None = None   # What was counted (or summed), weighted
     denominator:float|None = None # Among how many, weighted
     n:int                     # Rows of the group
-    effective:float|None = None   # Size of the denominator after weighting (Kish 1965) and
-                                  # clustering; its rows where there is neither
+    effective:float|None = None   # Size of the denominator after weighting and clustering
     clusters:int|None = None  # Clusters behind the denominator, where rows come in clusters
     status:str                # 'ok', 'withheld' or 'undefined'
     reason:str|None = None    # Why it is not 'ok'
@@ -98,9 +97,7 @@ def group_name(
 
 def _or_none(x): return None if x != x else float(x)
 
-def _plain(x):
-    "A whole number as an int, so that counts read as counts"
-    return int(x) if float(x).is_integer() else float(x)
+def _plain(x): return int(x) if float(x).is_integer() else float(x) # Counts read as counts
 
 def _over(top, low):
     "`top / low`, NaN where there is nothing to divide by"
@@ -130,8 +127,7 @@ def clustered(
     counts:Counts,     # Counts with clusters
     metric:str,        # A name from `METRICS`, or `mean_prediction`
     level:float=.95,   # At which the size will be used: few clusters cost more at a high one
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Effective size [group], correlation of the rates
-                                              # [group, group], clusters [group]
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Effective sizes, correlation of rates, clusters
     "What clustered rows are worth, by the cluster-robust variance of a rate"
     if counts.clusters is None:
         raise InputError("`counts` must have clusters; count with `cluster`, the column that says "
@@ -238,12 +234,10 @@ class Disparity:
     kind:str                   # 'difference' or 'ratio'
     groups:tuple[str, ...]     # The groups with the lowest and the highest rate
     comparator:str|None        # The group the other is measured against: the highest
-    value:float|None           # Highest less lowest, or lowest over highest: as it came, biased
-                               # towards a gap; `None` where undefined
+    value:float|None           # Highest less lowest, or lowest over highest: biased towards a gap
     low:float|None = None      # Limits of the largest gap, valid although the data chose the groups
     high:float|None = None
-    between:float|None = None  # Standard deviation between the groups' true rates, the chance in
-                               # them taken off; differences only
+    between:float|None = None  # Standard deviation of the true rates, without chance; differences
     p_value:float|None = None  # Of a test that all rates are equal
     detectable:float|None = None # The smallest gap these sizes show in four of five samples
     tolerance:float|None = None# What the policy allows
