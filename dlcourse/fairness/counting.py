@@ -18,9 +18,7 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text, is_missing, some, to_frame, to_lists
 from ..core.settings import settings
 from .counts import Counts
-from dlcourse.fairness.grouping import (
-    SENSITIVE, Grouping, check_threshold, check_values, plan_grouping, too_many,
-)
+from .grouping import SENSITIVE, Grouping, check_values, plan_grouping, too_many
 
 # %% ../../nbs/16_fairness/03_counting.ipynb #7eedd6be
 ONE_VS_REST = ("With three classes or more, compare one with the rest: name it in `positive`, "
@@ -83,8 +81,7 @@ def uneven_loss(
 )->list[str]:      # A warning, or none
     "Say so where the groups of an attribute lost different shares of their rows"
     from scipy.special import chdtrc
-    groups = sorted(lost | kept)
-    table = np.array([[lost[g], kept[g]] for g in groups], float)
+    table = np.array([[lost[g], kept[g]] for g in sorted(lost | kept)], float)
     if len(table) < 2 or not table.sum(0).all(): return []
     expected = table.sum(1, keepdims=True)*table.sum(0)/table.sum()
     p = chdtrc(len(table) - 1, ((table - expected)**2/expected).sum())
@@ -99,10 +96,9 @@ def uneven_loss(
 def _lost(before, after):
     "Rows lost and rows kept of each group"
     lost, kept = Counter(), Counter()
-    for v, n in before.items():
-        if v is None: continue
+    for v in [v for v in before if v is not None]:
         kept[as_text(v)] += after[v]
-        lost[as_text(v)] += n - after[v]
+        lost[as_text(v)] += before[v] - after[v]
     return +lost, +kept
 
 # %% ../../nbs/16_fairness/03_counting.ipynb #53879559
@@ -133,8 +129,7 @@ class Tally:
         known = set().union(*cubes)
         for a in attributes:
             if a in known: continue
-            there = ', '.join(sorted(known))
-            raise InputError(f"`{a}` is none of the attributes counted: {there}")
+            raise InputError(f"`{a}` is none of the attributes counted: {', '.join(sorted(known))}")
         having = [c for names, c in cubes.items() if set(attributes) <= set(names)]
         if not having:
             most = max(map(len, cubes))
@@ -268,11 +263,9 @@ def count_groups(
 )->Tally:                      # The counts, and what was missing
     "Count who had which label and which prediction; raises `InputError` where a question is open"
     s = settings(missing=missing, max_groups=max_groups)
-    check_threshold(threshold)
     attributes, positive = tuple(sensitive_features), tuple(map(str, positive))
-    roles = dict(y_true=y_true, y_pred=y_pred, score=score, sample_weight=sample_weight,
-                 cluster=cluster)
-    roles = _roles(attributes, roles, depth)
+    roles = _roles(attributes, dict(y_true=y_true, y_pred=y_pred, score=score,
+                                    sample_weight=sample_weight, cluster=cluster), depth)
     frame = to_frame(frame, roles)
     _glance(frame, roles, threshold, s.max_groups, positive)
     asked = plan_grouping(frame, roles, threshold=threshold, null=tuple(null), depth=depth)

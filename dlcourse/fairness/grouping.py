@@ -244,6 +244,7 @@ def plan_grouping(
     depth:int=3,               # Cross at most so many attributes
 )->Grouping:
     "Say what will be asked of a frame; raises `InputError` where a column cannot be"
+    check_threshold(threshold)
     narrow, keys, sums = _narrow(frame, roles, threshold)
     of = [r for r in keys if r.startswith(SENSITIVE)]
     blocks = [of]
