@@ -182,3 +182,39 @@ def test_a_graph_names_its_nodes_once_and_makes_them_of_one_size():
     assert 'text' in [t.get_text() for t in d.ax.texts]
     at = d.graph([('a', 'b')], layout={'a': (0, 0), 'b': (2, 1)})
     assert (at['b'].x, at['b'].y) == (2, 1)
+
+
+@pytest.mark.parametrize('draw, says', [
+    (lambda d: d.box(3), '`text` must be a text, got 3'),
+    (lambda d: d.box('a', color=9), "`color` must be from 0 to 5, or a colour such as 'teal'"),
+    (lambda d: d.box('a', color='blau'), "got 'blau'"),
+    (lambda d: d.box('a', at=(1, 2, 3)), r'`at` must be two numbers, .* got \(1, 2, 3\)'),
+    (lambda d: d.box('a', at=(np.nan, 0)), '`at` must be two numbers'),
+    (lambda d: d.box('a', below='b'), "a spot is what `box` or `matrix` gave; got 'b'"),
+    (lambda d: d.arrow(d.box('a'), 'b'), "a spot is what `box` or `matrix` gave; got 'b'"),
+    (lambda d: d.arrow(d.box('a'), d.box('b'), 3), '`text` must be a text, got 3'),
+    (lambda d: d.outline(), 'a spot is what `box` or `matrix` gave; got None'),
+    (lambda d: d.chain(), '0 boxes take as many `colors` and fewer `labels`'),
+    (lambda d: d.chain('a', 'b', labels='xyz'), '2 boxes take .* got 2 and 3'),
+    (lambda d: d.chain('a', 'b', colors=(1,)), '2 boxes take .* got 1 and 0'),
+    *((lambda d, odd=odd: d.matrix(odd), '`values` must be a matrix of numbers or words')
+      for odd in ([], [[1, 2], [3]], np.zeros((2, 2, 2)), [[1j]], [[{}]])),
+    (lambda d: d.matrix([[1., 2.]], fmt='d'), "`fmt` must be a number's, such as '.2f'; got 'd'"),
+    (lambda d: d.matrix([[1, 2]], mask=[[True]]), r'`mask`: \(1, 1\), not \(1, 2\)'),
+    (lambda d: d.matrix([[1, 2]], rows=('a', 'b')), '`rows` are 2 names for 1 rows'),
+    (lambda d: d.matrix([[1, 2]]).cell(0, 2), '`cell` 0, 2 is not in 1 × 2'),
+    (lambda d: d.matrix([[1, 2]]).cell(0, 1, columns=2), '`cell` 0, 1 is not in 1 × 2'),
+    *((lambda d, odd=odd: d.tree(odd), 'a `tree` is a text, or')
+      for odd in (None, 3, ('a', ['b']), ('a', {'x': 'b'}, 1), ('a', {'x': 3}))),
+    *((lambda d, odd=odd: d.graph(odd), '`edges` must be')
+      for odd in ([], [('a',)], [(1, 2)], [('a', 'b', 'c', 'd')])),
+    (lambda d: d.graph([('a', 'b')], layout='tree'), "`layout` must be layers, circle .* 'tree'"),
+    (lambda d: d.graph([('a', 'b')], layout={'a': (0, 0)}), '`layout` must be layers, circle'),
+    (lambda d: d.show('Nothing'), 'the drawing is empty; put a box into it first'),
+])
+def test_what_cannot_be_drawn_is_refused_in_words(draw, says):
+    with pytest.raises(InputError, match=says): draw(Diagram())
+
+
+def test_a_chain_may_be_a_single_box():
+    assert len(Diagram().chain('a')) == 1

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dlcourse.core.errors import InputError
 from dlcourse.core.figures import (
     COLORS,
     band,
@@ -133,3 +134,54 @@ def test_a_mark_says_what_it_means():
     mark(ax, 'here', x=2)
     assert [t.get_text() for t in ax.texts] == ['chance', 'here'] and len(ax.lines) == 2
     plt.close(fig)
+
+
+@pytest.fixture
+def ax():
+    fig, ax = plt.subplots()
+    yield ax
+    plt.close(fig)
+
+
+@pytest.mark.parametrize('n', [0, -1, (0, 2), (1, 2, 3), (2,), '3', 2.5, [1, 2], None, True])
+def test_panels_are_counted_in_whole_numbers(n):
+    with pytest.raises(InputError, match='`n` must be a whole number from 1, or'): panels(n)
+
+
+def test_no_title_is_lost():
+    with pytest.raises(InputError, match='`titles` are 3, for 2 panels'): panels(2, titles='abc')
+
+
+@pytest.mark.parametrize('values', [
+    [], [[]], np.zeros((2, 2, 2)), [['a']], [[1], [1, 2]], [[1j]]])
+def test_only_a_matrix_is_drawn_as_one(ax, values):
+    with pytest.raises(InputError, match='`values` must be a matrix of numbers'): heat(ax, values)
+    with pytest.raises(InputError, match='`values` must be a matrix'): band(ax, [1], values)
+
+
+@pytest.mark.parametrize('how, says', [
+    (dict(fmt='zz'), "`fmt` must be a number's, such as '.2f'; got 'zz'"),
+    (dict(rows='ab'), '`rows` are 2 names for 1 rows'),
+    (dict(columns='abc'), '`columns` are 3 names for 2 columns'),
+    (dict(center='0'), "`center` must be a number, or None; got '0'"),
+    (dict(center=np.nan), '`center` must be a number, or None; got nan')])
+def test_what_a_matrix_is_drawn_with_is_checked(ax, how, says):
+    with pytest.raises(InputError, match=says): heat(ax, [[1, 2]], **how)
+
+
+@pytest.mark.parametrize('values', [[1, 2], [[np.nan, None]], [[np.inf, 1]]])
+def test_a_row_and_numbers_that_are_not_there_are_drawn_around_a_center(ax, values):
+    low, high = heat(ax, values, center=0).get_clim()
+    assert -low == high > 0
+
+
+def test_bands_and_marks_that_cannot_be_drawn_are_refused(ax):
+    with pytest.raises(InputError, match='`runs` have 3 steps, and `x` has 2'):
+        band(ax, [1, 2], [[1, 2, 3]])
+    for how in ({}, dict(x=1, y=2)):
+        with pytest.raises(InputError, match='give one of `x` and `y`'): mark(ax, 'a', **how)
+
+
+@pytest.mark.parametrize('alt', [None, ' ', 3])
+def test_a_picture_without_words_is_not_shown(alt):
+    with pytest.raises(InputError, match='`alt` must say what the figure shows'): show(None, alt)
