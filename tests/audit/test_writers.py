@@ -3,12 +3,12 @@ import io
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from markup import Markup
 from rich.console import Console
 
 from dlcourse.audit.report import audit as run_audit
@@ -19,18 +19,6 @@ from dlcourse.fairness.groups import METRICS, disparities, rates
 from dlcourse.fairness.policy import Policy
 
 HOSTILE = '<script>alert(1)</script>'
-
-
-class Page(HTMLParser):
-    "Just enough of a browser: which elements, which attributes, which text"
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.text = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs): self.elements.append((tag, dict(attrs)))
-    def handle_data(self, data): self.text.append(data)
-    def all(self, *tags): return [a for t, a in self.elements if t in tags]
 
 
 def by_hand(table, sensitive):
@@ -49,8 +37,8 @@ def by_hand(table, sensitive):
 
 
 def test_every_audit_is_a_page_a_table_and_lines(every):
-    Page(every.to_html())
-    Page(every._repr_html_())
+    Markup(every.to_html())
+    Markup(every._repr_html_())
     console = Console(width=100, file=io.StringIO())
     console.print(every)
     assert f'Verdict: {every.verdict}' in console.file.getvalue()
@@ -58,7 +46,7 @@ def test_every_audit_is_a_page_a_table_and_lines(every):
 
 def test_the_page_is_one_file(audited):
     html = audited('a policy').to_html()
-    page = Page(html)
+    page = Markup(html)
     assert len(html.encode()) < 1_000_000 and html.startswith('<!doctype html>')
     loading = page.all('script', 'img', 'iframe', 'object', 'embed')
     assert not loading, "nothing that loads or runs"
@@ -70,7 +58,7 @@ def test_the_page_is_one_file(audited):
 
 def test_the_page_can_be_read_by_everyone(audited):
     html = audited('plain').to_html()
-    page = Page(html)
+    page = Markup(html)
     assert page.all('html')[0]['lang'] == 'en' and len(page.all('h1')) == 1 and page.all('main')
     levels = [int(t[1]) for t, _ in page.elements if re.fullmatch('h[1-6]', t)]
     assert (np.diff(levels) <= 1).all(), "no heading level is skipped"
@@ -89,7 +77,7 @@ def test_hostile_names_are_shown_and_not_run():
     t = {HOSTILE: ['<b>x</b>', '"><img src=x onerror=alert(1)>', "' onload='x"]*60, 'p': [0, 1]*90,
          '{{ 7*7 }}': ['a', 'b', '\x1b[31mred\x00']*60}
     found = run_audit(t, y_pred='p', sensitive_features=[HOSTILE, '{{ 7*7 }}'], title=HOSTILE)
-    page = Page(found.to_html() + found._repr_html_())
+    page = Markup(found.to_html() + found._repr_html_())
     assert HOSTILE in ''.join(page.text) and not page.all('script', 'img', 'iframe')
     assert not any(k.startswith('on') for _, a in page.elements for k in a)
     assert '{{ 7*7 }}' in ''.join(page.text)
