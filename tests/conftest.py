@@ -1,10 +1,15 @@
 "Shared by all tests: no setting of the machine leaks in, and real data are used where they are"
 import os
 
+import hypothesis
 import pytest
 from gate_plugin import pytest_terminal_summary  # noqa: F401
 
 os.environ['MPLBACKEND'] = 'Agg'
+# No verdict from a clock: a busy machine may take its time over an example
+hypothesis.settings.register_profile('unhurried', deadline=None,
+                                     suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile('unhurried')
 
 
 @pytest.fixture(autouse=True)

@@ -244,7 +244,7 @@ class Diagram:
         "A tree of questions and answers"
         def split(part):
             if isinstance(part, str): return part, {}
-            if isinstance(part, tuple) and [*map(type, part)] == [str, dict]: return part
+            if isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], dict): return part
             raise InputError(f"a `tree` is a text, or (text, {{answer: tree, …}}); got {part!r}")
         def widths(part):
             text, below = split(part)
@@ -272,7 +272,7 @@ class Diagram:
         colors:dict|None=None,       # Name → colour
     )->dict[str, Spot]:              # Name → spot
         "A graph of named nodes"
-        if not edges or not all(len(e) in (2, 3) and {*map(type, e)} == {str} for e in edges):
+        if not edges or {*map(len, edges)} - {2, 3}:
             raise InputError(f"`edges` must be (from, to) or (from, to, text) each; got {edges!r}")
         names = list(dict.fromkeys(name for edge in edges for name in edge[:2]))
         if layout not in ('layers', 'circle') and not {*names} <= {*layout}:

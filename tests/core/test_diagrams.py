@@ -207,7 +207,9 @@ def test_a_graph_names_its_nodes_once_and_makes_them_of_one_size():
     *((lambda d, odd=odd: d.tree(odd), 'a `tree` is a text, or')
       for odd in (None, 3, ('a', ['b']), ('a', {'x': 'b'}, 1), ('a', {'x': 3}))),
     *((lambda d, odd=odd: d.graph(odd), '`edges` must be')
-      for odd in ([], [('a',)], [(1, 2)], [('a', 'b', 'c', 'd')])),
+      for odd in ([], [('a',)], [('a', 'b', 'c', 'd')])),
+    (lambda d: d.graph([(1, 2)]), '`text` must be a text, got 1'),
+    (lambda d: d.tree((3, {})), '`text` must be a text, got 3'),
     (lambda d: d.graph([('a', 'b')], layout='tree'), "`layout` must be layers, circle .* 'tree'"),
     (lambda d: d.graph([('a', 'b')], layout={'a': (0, 0)}), '`layout` must be layers, circle'),
     (lambda d: d.show('Nothing'), 'the drawing is empty; put a box into it first'),

@@ -14,7 +14,7 @@ import sys, time
 from dlcourse.core.locks import locked
 with locked(sys.argv[1]):
     print('held', flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
