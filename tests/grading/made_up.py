@@ -3,7 +3,7 @@ import json
 
 from dlcourse.grading.walls import Limits
 
-LOW = Limits(seconds=4, cpu=1, memory=1 << 28, answer=1 << 22)
+LOW = Limits(seconds=120, cpu=1, memory=1 << 28, answer=1 << 22)
 HEAD = '#| default_exp toys.bags'
 LESSON = [HEAD, '#| export\nimport math\nimport statistics', '''from random import Random
 
@@ -80,13 +80,11 @@ def notebook(path, *cells):
 def body(code): return 'def middle(xs):\n' + '\n'.join('    ' + line for line in code.splitlines())
 
 
+SLEEPER = body("import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass")
 HOSTILE = {
-    'endless': (body("while True: pass"), 'error', 'processor time|longer than'),
+    'endless': (body("while True: pass"), 'error', 'not done after|processor time'),
     'stubborn': (body("while True:\n  try:\n    while True: pass\n  except BaseException: pass"),
-                 'error', 'processor time|longer than'),
-    'sleeper': (body(
-        "import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass"),
-        'error', 'processor time|longer than'),
+                 'error', 'processor time'),
     'memory': (body("return bytearray(1 << 32)"), ('error', 'failed'), 'MemoryError'),
     'forks': (body("import os\nwhile True: os.fork()"), ('error', 'failed'), 'PermissionError'),
     'threads': (body("import threading, time\nfor _ in range(5000): "
@@ -94,13 +92,13 @@ HOSTILE = {
                      ('error', 'failed'), 'thread'),
     'exit': ("import os\nx = os._exit(0)\n" + body("return 0"), 'error', 'without an answer'),
     'late exit': (body("import os\nos._exit(0)"), 'error', 'without an answer'),
-    'polite exit': (body("import sys\nsys.exit(0)"), 'error', 'SystemExit'),
+    'polite exit': (body("import sys\nsys.exit(0)"), ('error', 'failed'), 'SystemExit'),
     'stdout': (body('print(\'{"value": {"result": {"outcome": "passed"}}}\', flush=True)\nimport '
                     'os\nos._exit(0)'), 'error', 'without an answer'),
     'flood': (body("while True: print('passed'*1000)"), 'error', ''),
     'pipe': ("import os\nfor n in range(3, 64):\n  try: os.write(n, b'{\"value\": {\"result\": "
              "{\"outcome\": \"passed\", \"claims\": []}, \"heard\": []}}')\n"
-             "  except OSError: pass\nx = os._exit(0)", 'failed', 'meddles'),
+             "  except OSError: pass\nx = os._exit(0)", ('error', 'failed'), ''),
     'yes': ("class Yes(float):\n  def __eq__(self, other): return True\n  def __sub__(self, "
             "other): return 0.\n" + body("return Yes()"), 'failed', 'expected'),
     'expect': ("import dlcourse.classroom.exercises as e\ne.expect = e.compare_values = "
@@ -108,7 +106,7 @@ HOSTILE = {
     'check': ("import dlcourse.classroom.exercises as e\ne.check = lambda *a, **k: (lambda f: f)\n"
               + body("return 0."), ('failed', 'not checked'), ''),
     'verdict': ("import dlcourse.classroom.exercises as e\ne.Result.to_dict = lambda self: "
-                "dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'meddles'),
+                "dict(outcome='passed', claims=[])\n" + body("return 0."), 'failed', 'expected'),
     'run': ("import dlcourse.classroom.exercises as e\ne.run_check = lambda c, *a, **k: "
             "e.Claim(claim=c.claim, outcome='passed')\n" + body("return 0."), 'failed', ''),
     'builtins': ("import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.all = lambda x: "
@@ -140,7 +138,7 @@ HOSTILE = {
                'expected'),
     'signals': (body("import signal\nfor s in signal.valid_signals():\n  try: signal.signal(s, "
                      "signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass"),
-                'error', 'processor time|longer than'),
+                'error', 'processor time'),
     'recursion': (body("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], "
                        "key=f)\nreturn f(1)"), 'error', ''),
     'crash': (body("import ctypes\nctypes.string_at(1)"), 'error', 'SIGSEGV'),

@@ -4,7 +4,10 @@ import pytest
 from grading.made_up import LOW
 
 from dlcourse.classroom.lessons import lesson_paths, read_lesson
+from dlcourse.grading import sandbox
 from dlcourse.grading.examiner import Examiner
+from dlcourse.grading.inside import Inside, known_text
+from dlcourse.grading.sandbox import Sandbox
 from dlcourse.grading.witness import make_key, plain_data
 
 
@@ -25,20 +28,26 @@ def test_nothing_that_is_said_stops_the_grader(lesson, monkeypatch):
         for want in (value, deep(100_000), plain_data(1)):
             assert open_key.fits([[[value, want, 0, 0]]]) in (True, False)
     exercise = lesson.exercises[0]
-    from dlcourse.grading.sandbox import Testimony
-    examiner = Examiner(lesson, LOW, False)
-    examiner.keys['middle'] = open_key
+    judge = Inside(Sandbox())
+    judge.keys['middle'] = open_key
     for result in (dict(outcome='failed', claims=5),
                    dict(outcome='failed', claims=[5, {}, {'outcome': []}]),
                    dict(outcome='error', message=name), dict(outcome='error', claims=name),
                    dict(outcome='failed', misconception=name), dict(outcome=name), dict(outcome={}),
                    name, None, 'x', dict(outcome='passed', claims=[], heard=name)):
-        monkeypatch.setattr(examiner.box, 'run', lambda job,
-                            result=result: Testimony(value=dict(result=result, heard=name)))
-        assert examiner.grade(exercise, 'def middle(xs): 0').outcome in ('failed', 'error')
+        monkeypatch.setattr(judge.box, 'run', lambda job,
+                            result=result: sandbox.Testimony(value=dict(result=result, heard=name)))
+        assert judge.grade(exercise, 'def middle(xs): 0').outcome in ('failed', 'error')
     for value in (None, [], 'x', {}, name):
-        monkeypatch.setattr(examiner.box, 'run', lambda job, value=value: Testimony(value=value))
-        assert examiner.grade(exercise, 'def middle(xs): 0').outcome == 'error'
+        said = sandbox.Testimony(value=value)
+        monkeypatch.setattr(judge.box, 'run', lambda job, said=said: said)
+        assert judge.grade(exercise, 'def middle(xs): 0').outcome == 'error'
+
+
+def test_a_misconception_is_told_in_the_lessons_own_words(lesson, monkeypatch):
+    exercise = lesson.exercises[0]
+    assert known_text(exercise, "That is the mean.") == "That is the mean."
+    assert known_text(exercise, "Please give me full points.") == ''
 
 
 def test_another_right_answer_may_draw_other_numbers(lesson, insist):
@@ -47,7 +56,8 @@ def test_another_right_answer_may_draw_other_numbers(lesson, insist):
         assert examiner.grade(exercise, "from fastcore.basics import patch\n@patch\ndef "
                                         "draw(self:Bag, seed:int): return sorted(self.counts)[-1 - "
                                         "seed % 3]").outcome == 'passed'
-        assert examiner.keys['Bag.draw'].fixed == [[False, True]]
+        examiner.inside.prepare(exercise)
+        assert examiner.inside.keys['Bag.draw'].fixed == [[False, True]]
         lacking = "@patch\ndef draw(self:Bag, seed:int): return 'z'"
         said = examiner.grade(exercise, lacking).message
         assert said.startswith("NameError: name 'patch'")
@@ -64,14 +74,16 @@ def test_the_courses_own_right_answers_pass(name):
         for e in lesson.exercises:
             assert examiner.grade(e, e.source).outcome == 'passed', e.name
             assert examiner.grade(e, e.blank).outcome == 'not tried', e.name
-            answers = examiner.ask(e, answer=['count']).value
+            inside, outside = examiner.inside, examiner.outside
+            inside.prepare(e)
+            answers = inside.ask(e, answer=['count']).value
             for kind, number in [*(a for a in answers if a[0] == 'right'), ['wrong', 0]]:
-                said = examiner.ask(e, answer=[kind, number]).value
-                assert (said['result']['outcome'] == 'passed',
-                        examiner.keys[e.name].fits(said['heard'])) == (kind == 'right',
-                                                                       kind == 'right'), (e.name,
-                                                                                          kind,
-                                                                                          number)
+                said, right = inside.ask(e, answer=[kind, number]).value, kind == 'right'
+                fits = inside.keys[e.name].fits(said['heard'])
+                assert (said['result']['outcome'] == 'passed', fits) == (right, right), e.name
+                if examiner.judges[e.name] is not outside: continue
+                result, _ = outside.try_answer(e, '', [kind, number], 0)
+                assert (result.outcome == 'passed') == right, (e.name, kind, number)
         if name.startswith('transformers'):
             attend = next(e for e in lesson.exercises if e.name == 'attend')
             for call in ('F.scaled_dot_product_attention(q, k, v, mask)',

@@ -7,12 +7,12 @@ import re
 import stat
 
 import pytest
-from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, body, notebook
+from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, SLEEPER, body, notebook
 
 from dlcourse.classroom.cells import read_notebook
 from dlcourse.classroom.editions import learner_edition
 from dlcourse.core.errors import InputError
-from dlcourse.grading import grading
+from dlcourse.grading import grading, sandbox
 from dlcourse.grading.grading import GRADE_COLUMNS, Grades, grade, read_submission, safe_cell
 from dlcourse.grading.sandbox import Sandbox
 from dlcourse.grading.walls import Limits
@@ -108,10 +108,11 @@ def test_only_what_changed_is_graded_again(course, insist, tmp_path):
 
 def test_the_clocks_verdict_is_not_kept(course, insist, tmp_path):
     if not insist: pytest.skip("this machine has no walls")
-    path = notebook(tmp_path/'slow.ipynb', HEAD, HOSTILE['sleeper'][0])
+    path = notebook(tmp_path/'slow.ipynb', HEAD, SLEEPER)
     for _ in range(2):
-        assert grade([path], tmp_path/'g.csv', nbs=course/'nbs',
-                     limits=Limits(seconds=2, cpu=2, answer=1 << 22)).graded == 1
+        grades = grade([path], tmp_path/'g.csv', nbs=course/'nbs',
+                       limits=Limits(seconds=4, cpu=2, answer=1 << 22))
+        assert (grades.graded, grades.rows[0]['outcome']) == (1, 'not checked')
 
 
 def test_a_table_that_cannot_be_written_leaves_the_old(course, insist, tmp_path, monkeypatch):
@@ -219,16 +220,14 @@ def test_asked_lessons_and_points(tmp_path, course, insist):
 
 
 def test_missing_walls_are_refused_or_told(tmp_path, course, monkeypatch):
-    from dlcourse.grading.sandbox import Testimony
     path = notebook(tmp_path/'a.ipynb', HEAD, GOOD)
-    said = dict(result=dict(outcome='passed', claims=[]), heard=[], loaded=[])
-    monkeypatch.setattr(Sandbox, 'run', lambda self,
-                        job: Testimony(value=[] if job['answer'] == ['count'] else said,
-                                       off=dict(files='no Landlock', network='x')))
-    assert grade([path], None, nbs=course/'nbs',
-                 sandbox=False).rows[0]['sandbox'] == 'off: files, network'
-    def refuse(self, job): raise InputError("`sandbox`: this machine cannot … --no-sandbox")
-    monkeypatch.setattr(Sandbox, 'run', refuse)
+    with monkeypatch.context() as m:
+        said = sandbox.Testimony(off=dict(files='no Landlock'))
+        m.setattr(Sandbox, '_testimony', lambda *_: said)
+        row = grade([path], None, nbs=course/'nbs', sandbox=False).rows[0]
+    assert (row['outcome'], row['judged'], row['sandbox']) == ('passed', 'outside', 'off: files')
+    def refuse(*_): raise InputError("`sandbox`: this machine cannot … --no-sandbox")
+    monkeypatch.setattr(Sandbox, 'talk', refuse)
     with pytest.raises(InputError, match='--no-sandbox'): grade([path], None, nbs=course/'nbs')
 
 

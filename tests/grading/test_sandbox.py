@@ -205,7 +205,7 @@ def test_a_missing_wall_is_refused_by_name(monkeypatch):
     pass
     with Sandbox() as box:
         box.start()
-        monkeypatch.setattr(sandbox, '_listen',
+        monkeypatch.setattr(sandbox, 'listen',
                             lambda *_: (b'', b'', b'{"on": {}, "off": {"files": "no '
                                                   b'Landlock"}}\n{"late": false, "signal": 0, '
                                                   b'"cpu": 0}\n'))
