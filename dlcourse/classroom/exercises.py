@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LONGEST_START', 'BLANK', 'attempted', 'check', 'wrong', 'right', 'equivalent', 'quiz', 'ask', 'run', 'read_first',
-           'set_on_stage', 'judged', 'passes', 'known_answers', 'behaviour', 'patience', 'misconception', 'check_cell',
-           'defines_now']
+           'set_on_stage', 'check_stage', 'passes', 'known_answers', 'behaviour', 'patience', 'misconception',
+           'check_cell', 'defines_now']
 
 # %% ../../nbs/23_classroom/10_exercises.ipynb #83de01b3
 import ast
@@ -110,7 +110,7 @@ def run(
     found = read_first(exercise, candidate) if isinstance(candidate, str) else None
     if found is None:
         stage = set_on_stage(exercise, candidate)
-        found = stage if isinstance(stage, dict) else judged(stage, seconds, seed)
+        found = stage if isinstance(stage, dict) else check_stage(stage, seconds, seed)
         if explain and found['outcome'] in ('failed', 'error') and 'claims' in found:
             found['misconception'] = misconception(exercise, candidate)
     spent = round(time.perf_counter() - start, 4)
@@ -157,7 +157,7 @@ def set_on_stage(
         said = filter(None, [error_line(e), own_lines(e, exercise.name)])
         return dict(outcome='error', message='\n'.join(said))
 
-def judged(
+def check_stage(
     stage:Stage,             # With a candidate on it
     seconds:float|None=None, # Time limit of each check; its own when not given
     seed:int=0,              # Random state that each check starts from
