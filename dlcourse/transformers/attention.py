@@ -19,7 +19,7 @@ from ..core.errors import InputError
 
 # %% ../../nbs/07_transformers/02_attention.ipynb #e106d815
 def causal_mask(
-    n:int, # Length of the sequence
+    n:int, # Length of the sequence, which may be 0
 )->Bool[Tensor, "n n"]: # `True` at `[i,j]` where position `i` may look at position `j`
     "Who may look at whom when nobody may look ahead"
     return torch.ones(n, n, dtype=torch.bool).tril()
@@ -79,7 +79,7 @@ def rotate(
     cos, sin = angles.cos(), angles.sin()
     return rearrange([a*cos - b*sin, a*sin + b*cos], 'two ... pairs -> ... (pairs two)').to(x.dtype)
 
-# %% ../../nbs/07_transformers/02_attention.ipynb #98c0bdbc
+# %% ../../nbs/07_transformers/02_attention.ipynb #5b1e04c7
 def repeat_heads(
     x:Float[Tensor, "batch kv_heads seq dim"], # Keys or values
     times:int,                                 # How many query heads share one of them
@@ -87,6 +87,7 @@ def repeat_heads(
     "Hand every shared head to its group of query heads (Ainslie et al. 2023)"
     return repeat(x, 'b h n d -> b (h times) n d', times=times)
 
+# %% ../../nbs/07_transformers/02_attention.ipynb #98c0bdbc
 def visible(
     q:Float[Tensor, "batch heads query dim"],      # Those who ask
     k:Float[Tensor, "batch kv_heads key dim"],     # Those who answer
