@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from cells import NBS, ROOT, module_name, notebooks
+from cells import NBS, ROOT, module_name, notebooks, read_cells
 from environments import Failed, run
 from imports import tests_of
 
@@ -34,7 +34,7 @@ def check(book:Path):
     if part != 'cli':
         run('nbdev-test', str(book.relative_to(ROOT)), '--n-workers', '0',
             DLCOURSE_SIZE='smoke')
-    if '#| exercise' in book.read_text(encoding='utf-8'):
+    if any('exercise' in cell.directives for cell in read_cells(book)):
         gate = 'tests/classroom/test_gate.py'
         run('pytest', '-n', '0', gate, '-k', f'{part}.{lesson}.', MPLBACKEND='Agg')
     tests = tests_of(ROOT/'dlcourse', ROOT/'tests')[f'dlcourse.{part}.{lesson}']

@@ -130,6 +130,9 @@ def test_what_a_check_asks_for_its_programs_understand(monkeypatch):
     check.check(check.lesson_named('evaluation.intervals'))
     assert [words[0] for words in asked] == ['nbdev-export', 'python', 'nbdev-test', 'pytest',
                                              'pytest']
+    asked_of_exercises = [words for words in asked if 'tests/classroom/test_gate.py' in words]
+    check.check(check.lesson_named('classroom.cells')) # Its text says `#| exercise`, and has none
+    assert len(asked_of_exercises) == 1 and len(asked) == 5 + 4
     tried = subprocess.run([*asked[2], '--help'], capture_output=True, text=True)
     assert tried.returncode == 0, tried.stderr
 
