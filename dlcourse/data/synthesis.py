@@ -66,18 +66,20 @@ def draws(
 )->dict[str, np.ndarray]:   # What is drawn → `n` uniform numbers, none of them 0 or 1
     "The chance in every person's life; the first people are the same whatever `n` is"
     if n < 1: raise InputError(f"`n` must be 1 or more people, got {n}")
-    u = np.random.Generator(np.random.PCG64(seed)).random((n, len(DRAWS)))
+    bits = np.random.PCG64(seed).random_raw(n*len(DRAWS)) >> 11 # 53 of 64
+    u = bits.reshape(n, -1)*2.**-53
     return dict(zip(DRAWS, np.maximum(u, 2**-54).T, strict=True))
 
 # %% ../../nbs/04_data/06_synthesis.ipynb #adb5896d
 def pick(
-    u:np.ndarray,              # Uniform numbers
-    shares:Mapping[str, float],# Category → its share
+    u:np.ndarray,              # Uniform numbers, from 0 to below 1
+    shares:Mapping[str, float],# Category → its share; together 1, but for rounding
 )->np.ndarray:                 # A category for each number
-    "Turn uniform numbers into categories"
+    "Turn uniform numbers into categories: the first whose cumulated share lies above"
     ends = np.cumsum(list(shares.values()))
     return np.array(list(shares))[(u[:, None] >= ends[:-1]).sum(1)]
 
+# %% ../../nbs/04_data/06_synthesis.ipynb #cdacb1fa
 def by(
     groups:np.ndarray,  # The group of each person
     values:Mapping,     # Group → a constant, or one value per person
@@ -92,7 +94,7 @@ def repays(
     u:np.ndarray,         # Uniform: what life adds
     base_rate:np.ndarray, # Probability that such a person repays, over all `z`
     sigma:float=.6,       # How much life adds
-)->np.ndarray:            # 1 who would repay, else 0
+)->np.ndarray:            # 1 who would repay, else 0; whole numbers
     "Who repays: P(repaid) is `base_rate` exactly"
     c = np.sqrt(1 + sigma**2)*ndtri(base_rate)
     return (z + sigma*ndtri(u) > -c).astype(int)
@@ -101,11 +103,12 @@ def repays(
 def signal(
     z:np.ndarray,  # What is measured, standard normal
     u:np.ndarray,  # Uniform: the noise
-    r:float=.6,    # Correlation of the signal with `z`
+    r:float=.6,    # Correlation of the signal with `z`, from −1 to 1
 )->np.ndarray:     # Standard normal
     "A noisy reading of `z`"
     return r*z + np.sqrt(1 - r**2)*ndtri(u)
 
+# %% ../../nbs/04_data/06_synthesis.ipynb #a6ea69b9
 def papers(
     z:np.ndarray,             # Creditworthiness
     u:dict[str, np.ndarray],  # Uniform numbers by name
@@ -192,9 +195,9 @@ def effect(
     one:str,                  # To this
     other:str,                # And to this instead
     *,
-    hold:tuple[str, ...]=(),  # Columns kept as they are, which closes the paths through them
+    hold:tuple[str, ...]=(),  # Columns kept as they are in the world where nothing is set
     n:int=12_000,             # How many people
-    seed:int=0,               # Which people
+    seed:int=0,               # Which people; the same under both
     truth:LendingTruth=LENDING, # How the groups differ
 )->float:                     # Mean of `column` under the one, less the mean under the other
     "Average effect of setting an attribute to one value instead of another, for everybody"
