@@ -17,9 +17,9 @@ from ..core.errors import InputError
 
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #73775802
 def sgd_update(
-    p:Float[Tensor, "*shape"],    # A parameter; it is changed in place
-    grad:Float[Tensor, "*shape"], # Its gradient
-    state:dict,                   # Of this parameter, empty before the first step
+    p:Float[Tensor, "*shape"],    # A parameter; it is changed in place, in its own memory
+    grad:Float[Tensor, "*shape"], # Its gradient; it stays as it is
+    state:dict,                   # Of this parameter; the velocity is its `momentum_buffer`
     *,
     lr:float,                     # Learning rate
     momentum:float=0.,            # Share of the velocity that survives a step
@@ -47,7 +47,7 @@ def buffer(
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #0254ce07
 def rmsprop_update(
     p:Float[Tensor, "*shape"],    # A parameter; it is changed in place
-    grad:Float[Tensor, "*shape"], # Its gradient
+    grad:Float[Tensor, "*shape"], # Its gradient; it stays as it is
     state:dict,                   # `square_avg`; where needed `grad_avg`, `momentum_buffer`
     *,
     lr:float=.01,                 # Learning rate
@@ -68,8 +68,9 @@ def rmsprop_update(
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #97237bbd
 def adam_update(
     p:Float[Tensor, "*shape"],    # A parameter; it is changed in place
-    grad:Float[Tensor, "*shape"], # Its gradient
-    state:dict,                   # `step`, `exp_avg`, `exp_avg_sq`, and `max_exp_avg_sq`
+    grad:Float[Tensor, "*shape"], # Its gradient; it stays as it is
+    # `step`, which may be torch's tensor, `exp_avg`, `exp_avg_sq`, and `max_exp_avg_sq`
+    state:dict,
     *,
     lr:float=1e-3,                # Learning rate
     betas:tuple[float, float]=(.9, .999), # Shares of average gradient and square that survive
@@ -207,9 +208,9 @@ class AdamW(Adam): # Loshchilov & Hutter 2019
 
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #2bfa08ca
 def orthogonalize(
-    matrix:Float[Tensor, "rows columns"], # A matrix $USV^T$
+    matrix:Float[Tensor, "rows columns"], # A matrix $USV^T$; it stays as it is
     *,
-    steps:int=5,                          # How often the polynomial is applied
+    steps:int=5,                          # How often the polynomial is applied; 0 only divides
     coefficients:tuple[float, float, float]=(3.4445, -4.7750, 2.0315), # Jordan et al. 2024
     eps:float=1e-7,                       # Smallest norm to divide by
 )->Float[Tensor, "rows columns"]:         # About $UV^T$: singular values near 1
@@ -290,9 +291,9 @@ class MuonAdamW(Optimizer):
 # %% ../../nbs/01_foundations/05_optimizers.ipynb #236e2f7d
 def hidden_matrices(
     model:nn.Module, # Any network
-)->tuple[list[nn.Parameter], list[nn.Parameter]]: # For Muon, and for AdamW
+)->tuple[list[nn.Parameter], list[nn.Parameter]]: # For Muon, and for AdamW; frozen ones: neither
     "The weights of all linear layers but the last, and everything else that is trained"
     linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)][:-1]
-    matrices = {id(p) for p in linear if p.requires_grad}
+    matrices = {id(p) for p in linear}
     trained = [p for p in model.parameters() if p.requires_grad]
     return [p for p in trained if id(p) in matrices], [p for p in trained if id(p) not in matrices]
