@@ -52,8 +52,8 @@ class Subgroup:
                 f"({self.low:+.1%} to {self.high:+.1%}), q = {self.q:.2g}")
 
 def _subgroup(order, f, text, level):
-    "A finding with limits wide enough for having been selected (Benjamini & Yekutieli 2005)"
-    confidence = 1 - level*f['findings']/f['tests']
+    "A finding with limits that hold for whichever of all the tests is printed (Bonferroni)"
+    confidence = 1 - level/f['tests']
     rate, rest = f['k']/f['n'], f['k_rest']/f['n_rest']
     own = clopper_pearson(f['k'], f['n'], confidence)
     low, high = mover_difference(rate, rest, own,

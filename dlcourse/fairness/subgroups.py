@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST', 'plain_values', 'conditions', 'margin_p_value', 'grow', 'pack_bits', 'count_conjunctions', 'large_enough',
-           'peel']
+           'peel', 'could_confirm']
 
 # %% ../../nbs/16_fairness/10_subgroups.ipynb #77ea268f
 from collections.abc import Iterable
@@ -217,3 +217,15 @@ def _twins(best, alike, holds, left):
     def same(c): return np.array_equal(left & holds[list(c)].all(0), people)
     twins = [c for c in alike if c != best and not set(c) > set(best) and same(c)]
     return [c for c in twins if not any(set(t) < set(c) for t in twins)]
+
+# %% ../../nbs/16_fairness/10_subgroups.ipynb #b67dfae7
+def could_confirm(
+    n_in:int,            # People of the group in the fresh rows
+    k_rest:int,          # How often it happened in the rest
+    n_rest:int,          # Of how many
+    tolerance:float=.05, # A gap up to here is tolerated
+    level:float=.05,     # The p-value that would have counted
+)->bool:                 # Would some result of the group have been a finding?
+    "Could this study have found anything at all?"
+    every = np.arange(n_in + 1)
+    return bool((margin_p_value(every, n_in, k_rest, n_rest, tolerance) <= level).any())
