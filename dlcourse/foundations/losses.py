@@ -71,7 +71,9 @@ def huber(
     delta:float=1.,                     # Where the parabola ends and the straight line begins
     reduction:str='mean',               # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Half a small error's square, `delta` times a large one less half of `delta` (Huber 1964)"
+    """Half a small error's square, `delta` times a large one less half of `delta` (Huber 1964)
+
+    Raises `InputError` unless both have one shape."""
     same_shape(prediction=prediction, target=target)
     positive(delta=delta)
     error = (prediction - target).abs()
@@ -121,21 +123,23 @@ def cross_entropy(
     "Minus the log-probability of the right class; with smoothing, a little of all the others' too"
     logp = log_softmax(logits)
     right, counts = picked(logp, target, weight, ignore_index)
-    spread = (logp if weight is None else logp*weight).mean(-1)*(target != ignore_index)
-    return reduced(-(1 - label_smoothing)*counts*right - label_smoothing*spread, reduction, counts)
+    losses = -(1 - label_smoothing)*counts*right
+    if label_smoothing: # Without it a class that is ruled out, at -inf, would make 0·inf
+        spread = (logp if weight is None else logp*weight).mean(-1)
+        losses = losses - label_smoothing*spread*(target != ignore_index)
+    return reduced(losses, reduction, counts)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #220092af
 def binary_cross_entropy(
     logits:Float[Tensor, "*shape"],   # Any numbers; positive means yes
     target:Float[Tensor, "*shape"],   # 1 for yes, 0 for no, or anything between
     *,
-    pos_weight:float|Tensor=1.,       # What a yes counts
-    reduction:str='mean',             # 'mean', 'sum' or 'none'
+    pos_weight:float|Tensor=1.,       # What a yes counts; a number, or one for each column
+    reduction:str='mean',             # 'mean' (over all entries), 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Cross-entropy of yes and no, from the logit and not from the probability"
+    "Cross-entropy of yes and no from a logit; `InputError` unless both have one shape"
     same_shape(logits=logits, target=target)
-    # = log(1 + exp(logits)), minus the log-probability of no
-    no = logits.clamp(min=0) + (-logits.abs()).exp().log1p()
+    no = torch.logaddexp(logits, torch.zeros_like(logits)) # log(1 + exp(logits))
     return reduced((1 - target)*no + pos_weight*target*(no - logits), reduction)
 
 # %% ../../nbs/01_foundations/04_losses.ipynb #734337dd
@@ -210,7 +214,9 @@ def info_nce(
     symmetric:bool=False,               # Also the other way round, as CLIP does?
     reduction:str='mean',               # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Which of all these is mine? Cross-entropy over cosine similarities (van den Oord et al. 2018)"
+    """Which of all these is mine? Cross-entropy over cosines (van den Oord et al. 2018)
+
+    A vector of length 0 has the cosine 0 with all. `InputError` unless both have one shape."""
     same_shape(queries=queries, keys=keys)
     positive(temperature=temperature)
     q, k = (x/x.norm(dim=-1, keepdim=True).clamp(min=1e-12) for x in (queries, keys))

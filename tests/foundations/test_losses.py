@@ -103,6 +103,22 @@ def test_binary_is_torchs(reduction):
                  x, y, pos_weight=torch.tensor(w, dtype=x.dtype), reduction=reduction), x)
 
 
+def test_binary_has_torchs_slope_at_zero_too():
+    logits = torch.tensor([0., 0., 0., -0.], dtype=torch.float64)
+    target = torch.tensor([0., 1., .25, 1.], dtype=torch.float64)
+    both(lambda z: ours.binary_cross_entropy(z, target, reduction='sum'),
+         lambda z: F.binary_cross_entropy_with_logits(z, target, reduction='sum'), logits)
+
+
+def test_a_class_that_is_ruled_out_leaves_the_others_finite():
+    z = torch.tensor([[0., -torch.inf, 1.], [2., -torch.inf, 1.]], requires_grad=True)
+    loss = ours.cross_entropy(z, torch.tensor([0, 2]))
+    torch.testing.assert_close(loss, F.cross_entropy(z, torch.tensor([0, 2])))
+    loss.backward()
+    assert z.grad.isfinite().all()
+    assert ours.cross_entropy(z, torch.tensor([0, 2]), label_smoothing=.1) == torch.inf
+
+
 @pytest.mark.parametrize('ours_, torchs', [('mean', 'batchmean'), ('sum', 'sum')])
 def test_kl_is_torchs_with_the_arguments_the_other_way_round(ours_, torchs):
     logp, logq = F.log_softmax(numbers(5, 4), -1), F.log_softmax(numbers(5, 4, seed=1), -1)
