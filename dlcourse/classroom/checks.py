@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from .cells import MARK
+from .conduct import freeze
 from .trials import Forbidden, OutOfTime, error_line, has_gpu, time_limit
-from .values import Mismatch, compare_values, freeze, short
+from .values import Mismatch, compare_values, short
 from ..core.pages import escape, html_table
 from ..core.random import random_state
 
@@ -41,12 +42,14 @@ def expect(
     want,               # What was expected
     atol:float=0.,      # How far a number may be off
     rtol:float=0.,      # How far it may be off relative to what was expected
+    *,
+    exactly:bool=False, # To the last bit, and of the same type and dtype
 ):
-    "Raise `Mismatch` unless type, shape and value are those expected; `nan` equals `nan`"
+    "Raise `Mismatch` unless kind, shape and value are those expected; `nan` equals `nan`"
     now.asserted += 1
     if now.witness is not None: now.witness.compares(got, want, atol, rtol)
     if now.trace is not None: now.trace.append(freeze(got))
-    else: compare_values(got, want, atol, rtol)
+    else: compare_values(got, want, atol, rtol, exactly=exactly)
 
 def expect_error(
     kind:type,      # The error expected

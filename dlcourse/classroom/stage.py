@@ -15,10 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .checks import LATE, Check, Claim, is_mark, now, own_lines, run_check
+from dlcourse.classroom.conduct import (
+    changeable,
+    freeze,
+    has_changed,
+    recorded,
+    state_of,
+)
 from .lessons import Exercise
 from .script import Answer, Script, candidate_code, check_code, compiled
 from .trials import error_line, forbidden, time_limit
-from .values import compare_values, freeze
+from .values import compare_values
 
 # %% ../../nbs/23_classroom/09_stage.ipynb #f3df5694
 JUDGES = [globals(), run_check.__globals__, compare_values.__globals__, time_limit.__globals__]
@@ -76,6 +83,8 @@ class Stage:
         self.reference = None          # What the exercise's cell defined
         self.broken = None             # What went wrong in the cells below the exercise
         self.tampered:set[str] = set() # What the candidate changed and must not
+        self.touched:set = set()       # Places of the arguments that calls have changed
+        self.calls:list|None = None    # Where a list, the calls of plain data are kept here
         self.inside, self.last = False, ()
         with self.entered(): self._set(candidate, answers)
 
@@ -156,18 +165,29 @@ class Stage:
         @functools.wraps(f)
         def candidate(*args, **kwargs):
             if self.inside: return f(*args, **kwargs) # It calls itself
-            self.inside = True
+            self.inside, look = True, self._look(args, kwargs)
             try:
                 with forbidden(self.exercise.without, self.space): value = f(*args, **kwargs)
             except BaseException as e:
                 if now.trace is not None: now.trace.append(('raised', type(e).__name__))
                 raise
             finally: self.inside = False
+            self._look_again(look)
             self.last = (value,)
             if now.trace is not None: now.trace.append(freeze(value))
             return value
         candidate._watched_for = f
         return candidate
+
+    def _look(self, args, kwargs):
+        "What a call may change, and how it stands before"
+        if self.calls is not None: self.calls.append(recorded(args, kwargs))
+        places = [*enumerate(args), *kwargs.items()]
+        return [(place, x, state_of(x)) for place, value in places for x in changeable(value)]
+
+    def _look_again(self, look):
+        changed = (place for place, x, before in look if has_changed(before, state_of(x)))
+        self.touched.update(changed)
 
     def try_check(self,
         check:Check, # One of the script's

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import cloudpickle
 import numpy as np
 
-from ..classroom.changes import changeable, has_changed, is_generator, state_of
+from ..classroom.conduct import changeable, has_changed, is_generator, state_of
 from ..classroom.checks import own_lines
 from ..classroom.trials import time_limit
 from ..core.random import loaded_torch, random_states, set_random_states

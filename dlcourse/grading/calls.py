@@ -12,7 +12,7 @@ import types
 
 import numpy as np
 
-from ..classroom.changes import changeable, is_generator
+from ..classroom.conduct import changeable, is_generator
 from ..classroom.trials import Forbidden, OutOfTime
 from ..core import errors
 from ..core.random import loaded_torch, random_states, set_random_states

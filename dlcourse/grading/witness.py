@@ -19,7 +19,7 @@ from ..classroom.checks import now
 from ..classroom.exercises import known_answers, run
 from ..classroom.lessons import Exercise
 from ..classroom.script import Answer
-from ..classroom.values import as_numpy, near
+from ..classroom.values import as_numpy, as_wanted, near, rounding
 from ..core.random import loaded_torch
 
 # %% ../../nbs/24_grading/04_witness.ipynb #598fb41d
@@ -110,6 +110,8 @@ def _number(x):
     return np.array(complex(*map(float.fromhex, x)) if isinstance(x, list) else float(int(x, 16)))
 
 def _all_near(got, want, atol, rtol):
+    least = rounding(want.dtype, want)
+    atol, rtol = max(atol, least[0]), max(rtol, least[1])
     return got.shape == want.shape and bool(np.all(near(got, want, atol, rtol)))
 
 # %% ../../nbs/24_grading/04_witness.ipynb #caf53c8b
@@ -118,6 +120,7 @@ class _Witness:
     def __init__(self): self.heard = [] # For each check its comparisons: got, want, atol, rtol
     def begins(self): self.heard.append([])
     def compares(self, got, want, atol, rtol):
+        got = as_wanted(got, want)
         self.heard[-1].append([_written(got), _written(want), float(atol), float(rtol)])
 
 def _written(x):
