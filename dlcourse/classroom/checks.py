@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['now', 'LATE', 'NO_GPU', 'SIGNS', 'IN_WORDS', 'Now', 'is_mark', 'expect', 'expect_error', 'Check', 'Claim',
-           'run_check', 'own_lines', 'Quiz', 'Result', 'verdict']
+           'run_check', 'too_late', 'own_lines', 'Quiz', 'Result', 'verdict']
 
 # %% ../../nbs/23_classroom/07_checks.ipynb #54048f41
 import inspect
@@ -15,7 +15,14 @@ from dataclasses import dataclass, fields, replace
 
 from .cells import MARK
 from .conduct import freeze
-from .trials import Forbidden, OutOfTime, error_line, has_gpu, time_limit
+from dlcourse.classroom.trials import (
+    PATIENCE,
+    Forbidden,
+    OutOfTime,
+    error_line,
+    has_gpu,
+    time_limit,
+)
 from .values import Mismatch, compare_values, short
 from ..core.pages import escape, html_table
 from ..core.random import random_state
@@ -129,9 +136,7 @@ def run_check(
         warnings.simplefilter('ignore')
         try:
             with time_limit(limit): check.f(*candidates)
-        except OutOfTime:
-            message = f"{LATE} {limit:g} s: is there a loop that does not end?"
-            found = dict(outcome='error', message=message)
+        except OutOfTime as late: found = too_late(late, limit)
         except KeyboardInterrupt: raise
         except BaseException as e: found = _told_of(e, own_lines(e, name), last())
         else:
@@ -139,6 +144,18 @@ def run_check(
                 outcome='not checked', message="nothing was compared")
     hint = check.hint if found['outcome'] in ('failed', 'error') else ''
     return Claim(claim=check.claim, hint=hint, **found)
+
+def too_late(
+    late:OutOfTime, # That stopped it
+    limit:float,    # Seconds that it had
+)->dict:            # Outcome and message
+    "What is said of an answer that was stopped; of one that only waited, nothing against it"
+    if not late.clock:
+        message = f"{LATE} {limit:g} s: is there a loop that does not end?"
+        return dict(outcome='error', message=message)
+    message = (f"{LATE} {limit*PATIENCE:g} s by the clock, with little work done: "
+               "it waits for something, or this machine is busy")
+    return dict(outcome='not checked', message=message)
 
 NO_GPU = "needs a GPU, and there is none"
 

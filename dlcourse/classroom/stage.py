@@ -6,9 +6,11 @@
 __all__ = ['JUDGES', 'WORKS', 'FAIR', 'Missing', 'Stage']
 
 # %% ../../nbs/23_classroom/09_stage.ipynb #ce768eca
+import ast
 import builtins
 import functools
 import inspect
+import re
 import sys
 import types
 from contextlib import contextmanager
@@ -23,7 +25,15 @@ from dlcourse.classroom.conduct import (
     state_of,
 )
 from .lessons import Exercise
-from .script import Answer, Script, candidate_code, check_code, compiled
+from dlcourse.classroom.script import (
+    Answer,
+    Script,
+    candidate_code,
+    check_code,
+    compiled,
+    imported_name,
+    lesson_imports,
+)
 from .trials import error_line, forbidden, time_limit
 from .values import compare_values
 
@@ -110,10 +120,20 @@ class Stage:
         self.before, self.after = e.cells[:place], e.cells[place+1:]
         for cell in self.before: exec(compiled(cell.source, f'<{e.module}>'), self.space)
         if source is None: exec(compiled(e.source, f'<reference {e.name}>'), self.space)
-        else: exec(candidate_code(source, e.name), self.space)
+        else:
+            self._import_for(source)
+            exec(candidate_code(source, e.name), self.space)
         self.reference = self.space.get(e.name)
         self._watch()
         self._cells_after()
+
+    def _import_for(self, source):
+        "What the lesson's page imports and a learner's cell uses is at hand, as on the page"
+        used = set(re.findall(r'[A-Za-z_]\w*', source)) - self.space.keys()
+        for node in lesson_imports(self.exercise):
+            node.names = [a for a in node.names if imported_name(a) in used]
+            tree = ast.fix_missing_locations(ast.Module([node], []))
+            if node.names: exec(compile(tree, '<imports>', 'exec', dont_inherit=True), self.space)
 
     def _cells_after(self):
         "Run the exported cells below; where one fails with the candidate, the checks still run"

@@ -9,7 +9,8 @@ __all__ = ['finite_differences', 'Tensor', 'as_tensor', 'topological_order', 'dr
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.diagrams import Diagram, layer_places
+from ..core.diagrams import Diagram
+from ..core.figures import layer_places
 from ..core.errors import InputError
 from ..core.figures import darker
 

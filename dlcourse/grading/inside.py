@@ -9,7 +9,7 @@ __all__ = ['MEDDLED', 'Inside', 'about', 'known_text', 'without_answers']
 from dataclasses import asdict, replace
 
 from ..classroom.checks import LATE
-from ..classroom.exercises import known_answers
+from ..classroom.mistakes import known_answers
 from ..classroom.lessons import Exercise
 from dlcourse.grading.marks import (
     OUTCOMES,

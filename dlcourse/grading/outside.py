@@ -11,13 +11,8 @@ import sys
 from dataclasses import asdict, replace
 
 from ..classroom.checks import LATE, Result
-from dlcourse.classroom.exercises import (
-    check_stage,
-    known_answers,
-    misconception,
-    read_first,
-    set_on_stage,
-)
+from ..classroom.exercises import check_stage, read_first, set_on_stage
+from ..classroom.mistakes import known_answers, misconception
 from ..classroom.lessons import Exercise
 from ..classroom.script import Answer
 from ..classroom.stage import Stage

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..classroom.cells import Cell
 from ..classroom.checks import now
-from ..classroom.exercises import known_answers, run
+from ..classroom.exercises import run
+from ..classroom.mistakes import known_answers
 from ..classroom.lessons import Exercise
 from ..classroom.script import Answer
 from ..classroom.values import as_numpy, as_wanted, near, rounding

@@ -1,5 +1,6 @@
 "What is wrong with the checks of an exercise: the gate that every one has to pass"
-from dlcourse.classroom.exercises import known_answers, patience, run
+from dlcourse.classroom.exercises import run
+from dlcourse.classroom.mistakes import known_answers, patience
 from dlcourse.classroom.mutants import kills
 
 KILLED = .95

@@ -8,8 +8,9 @@ from classroom.made_up import HEAD, MASK, MASK_CHECK, PAGE, VALUE
 
 from dlcourse.classroom import exercises
 from dlcourse.classroom.checks import expect
-from dlcourse.classroom.exercises import check, check_cell, known_answers, passes, run
+from dlcourse.classroom.exercises import check, check_cell, passes, run
 from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.mistakes import known_answers
 from dlcourse.core.errors import InputError
 
 

@@ -7,8 +7,9 @@ from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
 
 from dlcourse.classroom.cells import read_notebook
 from dlcourse.classroom.editions import leaks, learner_edition
-from dlcourse.classroom.exercises import patience, run
+from dlcourse.classroom.exercises import run
 from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
+from dlcourse.classroom.mistakes import patience
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 SECONDS = 15. # Of the processor; most need less than one

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from dlcourse.core import diagrams
-from dlcourse.core.diagrams import Diagram, Spot, joined, layer_places
+from dlcourse.core.diagrams import Diagram, Spot, joined
 from dlcourse.core.errors import InputError
-from dlcourse.core.figures import COLORS, darker, ink_on, text_size, tint
+from dlcourse.core.figures import COLORS, darker, ink_on, layer_places, text_size, tint
 
 
 @pytest.fixture
