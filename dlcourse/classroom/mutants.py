@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'ARITHMETIC', 'TURNABLE', 'SWAPS', 'TRANSPOSES', 'MODULES', 'PLAIN', 'SPOILERS', 'other_operators',
-           'other_numbers', 'other_names', 'other_calls', 'other_structure', 'Mutant', 'mutants', 'Kills', 'kills']
+           'other_numbers', 'other_names', 'other_calls', 'other_structure', 'Mutant', 'mutants', 'misconducts',
+           'Kills', 'kills']
 
 # %% ../../nbs/23_classroom/18_mutants.ipynb #89e2faef
 import ast
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from .cells import find_def
 from .exercises import passes
 from .mistakes import known_answers, patience
+from .probes import ANYWHERE, FLOWS, PRECISE, standard
 from .lessons import Exercise
 
 # %% ../../nbs/23_classroom/18_mutants.ipynb #90883f0c
@@ -74,7 +76,7 @@ TRANSPOSES = ('T', 'mT', 'H', 'mH')
 MODULES = set('torch np F nn math random einops os re itertools functools sys stats'.split())
 PLAIN = set( # Calls that are no step of the computation
     'range enumerate zip isinstance super list tuple set dict len type getattr hasattr map filter '
-    'iter next id'.split())
+    'iter next id float'.split()) # A float is any number that is one, as `expect` has it
 
 def other_names(
     node:ast.AST, # Of a syntax tree
@@ -225,6 +227,44 @@ def _text(node):
     text = ' '.join(ast.unparse(ast.fix_missing_locations(node)).split())
     return f'`{text}`' if len(text) <= 60 else f'`{text[:58]} …`'
 
+# %% ../../nbs/23_classroom/18_mutants.ipynb #2c4c9b8a
+def misconducts(
+    exercise:Exercise, # Any
+)->list[Mutant]:
+    "Programs that give the reference's values and conduct themselves badly"
+    known = standard(exercise)
+    claims = {probe.claim for probe in known.probes} if known else set()
+    if not claims: return []
+    floats = _floating(find_def(exercise.source, exercise.name))
+    every = 'tuple(map(change, out)) if isinstance(out, (tuple, list)) else change(out)'
+    ways = [(FLOWS, 'detached', f'def change(x): return x.detach()\nreturn {every}'),
+            (PRECISE, 'cast', f'def change(x): return x.half().float()\nreturn {every}')]
+    for name in floats[:1]:
+        ways.append((ANYWHERE, 'rows only', f'{name}.view(-1)\nreturn out'))
+        ways.append((FLOWS, 'overwritten', f'{name}.data.mul_(2)\nreturn out'))
+    return [Mutant(f'the whole, {word}', _followed(exercise, code))
+            for claim, word, code in ways if claim in claims]
+
+def _floating(definition):
+    "The arguments that are tensors of floats"
+    every = [*definition.args.posonlyargs, *definition.args.args]
+    marked = [a for a in every if a.annotation is not None]
+    return [a.arg for a in marked if ast.unparse(a.annotation).startswith('Float')]
+
+def _followed(exercise, code):
+    "The reference under another name, and one of its name that calls it and goes on"
+    tree = ast.parse(exercise.source)
+    own = _definition(tree, exercise.source, exercise.name)
+    taken = own.args
+    names = [a.arg for a in [*taken.posonlyargs, *taken.args]]
+    if taken.vararg: names.append(f'*{taken.vararg.arg}')
+    names += [f'{a.arg}={a.arg}' for a in taken.kwonlyargs]
+    lines = [f"out = _{own.name}({', '.join(names)})", *code.splitlines()]
+    body = ''.join(f'\n    {line}' for line in lines)
+    after = f'\ndef {own.name}({ast.unparse(taken)}):{body}'
+    own.name = f'_{own.name}'
+    return ast.unparse(tree) + after
+
 # %% ../../nbs/23_classroom/18_mutants.ipynb #e74d418e
 @dataclass(frozen=True)
 class Kills:
@@ -243,6 +283,7 @@ def kills(
     "Run the checks on every mutant"
     _, listed = known_answers(exercise)
     every, limit = mutants(exercise.source, exercise.name), patience(exercise)
+    every += misconducts(exercise)
     alive = [m.description for m in every if passes(exercise, m.source, limit)]
     same = tuple(d for d in alive if d in listed)
     return Kills(
