@@ -51,7 +51,7 @@ def paired_rates(
 
 # %% ../../nbs/02_evaluation/04_comparison.ipynb #30bbc55c
 def sign_flip(
-    differences,       # One for each pair: seeds, folds, people
+    differences,       # One for each pair; none, or a table, is refused with an `InputError`
     draws:int=10_000,  # How many random flips, where there are more than 16 pairs
     seed:int=0,        # Of those flips
 )->float:              # p value, two-sided; exact up to 16 pairs
@@ -103,7 +103,7 @@ class Comparison:
     def __repr__(self):
         over = f"{self.seeds} runs" + (f" × {self.examples} examples" if self.examples else '')
         more = f"; needed: {self.needed}" if self.needed else ''
-        interval = f"{self.level:.0%} from {self.low:+.4f} to {self.high:+.4f}"
+        interval = f"{100*self.level:g} % from {self.low:+.4f} to {self.high:+.4f}"
         return f"{self.estimate:+.4f} ({interval}), p = {self.p:.2g}, {over}, {self.method}{more}"
 
 # %% ../../nbs/02_evaluation/04_comparison.ipynb #2f8f6044
@@ -118,6 +118,9 @@ class _Chance:
 
 def _two_way(d, groups):
     seeds, examples = d.shape
+    if groups is not None and len(groups) != examples:
+        raise InputError(f"`groups` must have a value for each of the {examples} examples; "
+                         f"got {len(groups)}")
     unit = np.arange(examples) if groups is None else np.unique(groups, return_inverse=True)[1]
     units = unit.max() + 1
     if units < 2:
@@ -195,7 +198,7 @@ def holm(
 
 # %% ../../nbs/02_evaluation/04_comparison.ipynb #7db471ee
 def benjamini_hochberg(
-    p:np.ndarray, # A p value for each test, in any order
+    p:np.ndarray, # A p value for each test, in any order; it stays as it is
 )->np.ndarray:    # The smallest false discovery rate at which each is found, in the same order
     "Adjusted p values (Benjamini & Hochberg 1995)"
     order = np.argsort(p)[::-1]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['coverage', 'normal_reach', 'wilson', 'clopper_pearson', 'mover_difference', 'newcombe_difference', 'mover_ratio',
-           'student', 'mean_interval', 'placements', 'placement_error', 'auc_interval']
+           'student', 'mean_interval', 'told', 'runs_for', 'placements', 'placement_error', 'auc_interval']
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #f023ffe3
 from statistics import NormalDist
@@ -12,6 +12,7 @@ from statistics import NormalDist
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.pages import mean_and_spread
 from .metrics import Undefined, roc_auc, scored_rows
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #4181c8e4
@@ -142,6 +143,34 @@ def mean_interval(
         raise InputError("`values` must hold two runs or more to show a spread; "
                          f"got shape {v.shape}")
     return student(v.mean(), v.std(ddof=1)*np.sqrt(1/len(v) + overlap), len(v) - 1, level)[:2]
+
+# %% ../../nbs/02_evaluation/03_intervals.ipynb #697328c4
+def told(
+    values, # A number for each seed
+)->str:     # Such as `0.928 ± 0.005 (0.914 to 0.935)`
+    "Mean, half of its 95 % interval, and the range, with the digits that the interval leaves"
+    values = np.atleast_1d(np.asarray(values, float))
+    if not values.size: raise InputError("`values` must hold a number for each seed; got none")
+    unit = 2.**int(np.frexp(np.abs(values).max())[1] - 1) # Sums of huge numbers stay numbers
+    scaled = values/unit
+    mean = float(scaled.mean())
+    close = not np.isfinite(mean) or np.allclose(scaled, mean, rtol=1e-12, atol=0) # Rounding
+    if close: return f'{unit*mean:.4g}'
+    half = mean - float(mean_interval(scaled)[0])
+    return mean_and_spread(unit*mean, unit*half, values.min(), values.max())
+
+# %% ../../nbs/02_evaluation/03_intervals.ipynb #47befbed
+def runs_for(
+    values,           # Numbers of a few pilot runs, two or more
+    half:float,       # How far the interval may reach to each side; above 0, else an `InputError`
+    level:float=.95,  # Of the interval
+)->int:               # 2 or more
+    "The least number of runs whose Student's interval is as narrow, if they scatter as these do"
+    from scipy.special import stdtrit
+    n, spread = np.arange(2, 10_000), np.std(values, ddof=1)
+    narrow = stdtrit(n - 1, (1 + level)/2)*spread/np.sqrt(n) <= half
+    if half > 0 and narrow.any(): return int(n[narrow.argmax()])
+    raise InputError(f"`half` must be above 0, and within reach of 9,999 runs; got {half}")
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #8eb5cf7d
 def placements(

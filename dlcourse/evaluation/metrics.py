@@ -11,14 +11,10 @@ __all__ = ['scored_rows', 'Undefined', 'confusion_matrix', 'accuracy', 'balanced
 import numpy as np
 
 from ..core.errors import InputError
+from .splits import lacks_values
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #462dd9e0
 def _is_text(v): return isinstance(v[0], str)
-
-def _missing(v):
-    "Is a value NaN, None or pandas' NA?"
-    if v.dtype.kind != 'O': return v.dtype.kind in 'fcmM' and np.isnan(v).any()
-    return any(x is None or type(x).__name__ == 'NAType' or x != x for x in v)
 
 def _rows(y_true, other):
     "Both as arrays with a value for each row, none of them missing"
@@ -26,7 +22,7 @@ def _rows(y_true, other):
     if y_true.ndim != 1 or not len(y_true) or y_true.shape != other.shape:
         raise InputError("`y_true` and the predictions must have a value for each row; "
                          f"got shapes {y_true.shape} and {other.shape}")
-    if _missing(y_true) or _missing(other):
+    if lacks_values(y_true) or lacks_values(other):
         raise InputError("`y_true` and the predictions must not be NaN or None; "
                          "drop such rows and say so")
     return y_true, other

@@ -4,15 +4,13 @@
 
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'FitConfig', 'check_whole_numbers', 'check_numbers', 'as_numbers', 'check_switches', 'check_optimizer',
-           'History', 'Callback', 'AtEpochs', 'EarlyStopping', 'finish_the_step']
+           'History', 'Callback', 'AtEpochs', 'EarlyStopping', 'patience_needed']
 
 # %% ../../nbs/03_training/04_callbacks.ipynb #784871e8
 import math
-import signal
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -237,10 +235,14 @@ class EarlyStopping(Callback):
     def __init__(self,
         metric:str='valid_loss', # A column of the history
         patience:int=5,          # Epochs without a new best that are one too many
-        mode:str='min',          # 'min' or 'max': which is better?
+        # 'min' or 'max': which is better? May be left out for a loss or an error, by its name
+        mode:str|None=None,
         min_delta:float=0.,      # Improve by more than this, or it does not count
     ):
-        if mode not in ('min', 'max'): raise InputError(f"`mode` must be min or max, got {mode!r}")
+        if mode is None and metric.endswith(('loss', 'error')): mode = 'min'
+        if mode not in ('min', 'max'):
+            raise InputError(f"`mode` must be min or max, whichever is better of `{metric}`; "
+                             f"got {mode!r}")
         if type(patience) is not int or patience < 1:
             raise InputError(f"`patience` must be a whole number from 1, got {patience!r}")
         if not as_numbers(min_delta) >= 0:
@@ -265,7 +267,7 @@ class EarlyStopping(Callback):
 @patch
 def on_epoch(
     self:EarlyStopping,
-    run, # Has `epoch`, from 1, `history`, `model` and `stop`
+    run, # Has `epoch`, from 1, `history` (a `History`), `model` and `stop`
 ):
     "Remember the best epoch and its weights; after `patience` epochs without a better, stop"
     value = run.history[self.metric][-1]
@@ -274,23 +276,20 @@ def on_epoch(
         self.best, self.best_epoch = value, run.epoch
         self.weights = {name: t.clone() for name, t in run.model.state_dict().items()}
     elif run.epoch - self.best_epoch >= self.patience:
-        run.stop = (f"no better `{self.metric}` for {self.patience} epochs, "
-                    f"best in epoch {self.best_epoch}")
+        found = f"best in epoch {self.best_epoch}" if self.best_epoch else "never a number"
+        run.stop = f"no better `{self.metric}` for {self.patience} epochs, {found}"
 
-# %% ../../nbs/03_training/04_callbacks.ipynb #1e55fe82
-@contextmanager
-def finish_the_step(
-    run, # Its `stop` is set
-):
-    "Ctrl-C ends the run after its step; where signals are not ours, nothing changes"
-    before = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if not (run.place.alone and main and callable(before)):
-        yield
-        return
-    def stop(*_):
-        run.stop = 'interrupted'
-        signal.signal(signal.SIGINT, before)
-    signal.signal(signal.SIGINT, stop)
-    try: yield
-    finally: signal.signal(signal.SIGINT, before)
+# %% ../../nbs/03_training/04_callbacks.ipynb #a2b7ea2d
+def patience_needed(
+    values,         # A score for each epoch; nan is never better
+    mode:str='min', # 'min' or 'max': which is better?
+)->int:             # 1 or more; an `InputError` where no score is a number
+    "The least patience that would have reached the best epoch of all, the first one of equals"
+    sign = 1 if mode == 'min' else -1
+    best, bests = math.inf, []
+    for epoch, value in enumerate(values, 1):
+        if sign*value < best:
+            best = sign*value
+            bests.append(epoch)
+    if not bests: raise InputError("`values` must hold a number; got none but nan")
+    return max(after - before for before, after in pairwise([0, *bests]))

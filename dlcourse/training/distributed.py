@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['Place', 'my_place', 'share_of', 'add_up_gradients', 'all_gather_states', 'own_states', 'Precision',
-           'beyond_a_plain_step']
+           'beyond_a_plain_step', 'finish_the_step']
 
 # %% ../../nbs/03_training/03_distributed.ipynb #3e7ab0e7
 import atexit
 import os
+import signal
+import threading
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -169,3 +171,21 @@ def beyond_a_plain_step(
         if not place.alone: add_up_gradients(parameters)
         precision.unscale(optimizer)
     return {'backward': backward, 'settle': settle, 'step': precision.step}
+
+# %% ../../nbs/03_training/03_distributed.ipynb #dbe9759b
+@contextmanager
+def finish_the_step(
+    run, # Its `stop` is set
+):
+    "Ctrl-C ends the run after its step; where signals are not ours, nothing changes"
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not (run.place.alone and main and callable(before)):
+        yield
+        return
+    def stop(*_):
+        run.stop = 'interrupted'
+        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, stop)
+    try: yield
+    finally: signal.signal(signal.SIGINT, before)

@@ -22,11 +22,11 @@ from ..core.errors import InputError
 from ..core.random import random_states, set_random_states
 from ..foundations.schedules import clip_grad_norm_
 from .batches import Batches, backward_whole, evaluate, moved
-from .callbacks import AtEpochs, Callback, FitConfig, History, finish_the_step
+from .callbacks import AtEpochs, Callback, FitConfig, History
 from .checkpoints import (
     check_same_run, described, digest, load_state, refusal, save_state)
 from .distributed import (
-    Precision, all_gather_states, beyond_a_plain_step, my_place, own_states)
+    Precision, all_gather_states, beyond_a_plain_step, finish_the_step, my_place, own_states)
 
 # %% ../../nbs/03_training/05_loop.ipynb #871d4406
 def train_step(

@@ -108,7 +108,7 @@ def test_compare_takes_the_test_that_fits():
     assert by_runs.needed['seeds'] == needed(np.std([.2, 0, .05], ddof=1), .05)
     by_both = compare(np.stack([a, b]), np.stack([b, b]), least=.1)
     assert set(by_both.needed) == {'seeds', 'examples'}
-    assert repr(compare([.9, .8], [.7, .7])).startswith('+0.1500 (95% from ')
+    assert repr(compare([.9, .8], [.7, .7])).startswith('+0.1500 (95 % from ')
     same = compare(np.ones((3, 5)), np.ones((3, 5)))
     assert (same.low, same.high, same.p) == (0, 0, 1)
 

@@ -11,9 +11,9 @@ from scipy import stats
 
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.comparison import compare
-from dlcourse.evaluation.intervals import mean_interval
+from dlcourse.evaluation.intervals import mean_interval, told
 from dlcourse.evaluation.metrics import Undefined
-from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds, told
+from dlcourse.evaluation.runs import Runs, bootstrap_runs, interquartile_mean, over_seeds
 
 matplotlib.use('Agg')
 
@@ -150,9 +150,24 @@ def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
 
 
 @pytest.mark.parametrize('call, says', [
-    (lambda: over_seeds(square, 0), '`seeds` must be one or more'),
+    (lambda: over_seeds(square, 0), '`seeds` must be how many, one or more'),
+    (lambda: over_seeds(square, None), '`seeds` must be how many, .* got None'),
+    (lambda: over_seeds(square, True), '`seeds` must be how many, .* got True'),
+    (lambda: over_seeds(square, 'abc'), '`seeds` must be how many, .* got abc'),
+    (lambda: over_seeds(square, [0, .5]), r'whole numbers that differ, .* got \[0, 0.5\]'),
+    (lambda: over_seeds(square, [1, 1, 2]), r'the same run twice is one run; got \[1, 1, 2\]'),
+    (lambda: Runs.of({'a': [1, 2]}, [3, 3]), '`seeds` must be how many'),
+    (lambda: over_seeds(3), "'runs' must be a function of a seed; got 3"),
+    (lambda: over_seeds(lambda seed: None), 'must be a number, .* got NoneType'),
+    (lambda: over_seeds(lambda seed: '3'), 'got str'),
+    (lambda: over_seeds(lambda seed: [[1], [1, 2]]), 'got list, '),
+    (lambda: over_seeds(lambda seed: {'x': 1} if seed else {'y': 1}),
+     r"runs of 'runs' must give the same measures; got \['y'\] and \['x'\]"),
+    (lambda: over_seeds(lambda seed: {'x': 1} if seed else 1), 'must give the same measures'),
+    (lambda: over_seeds(lambda seed: {}), '`ways` must name a way and a measure'),
+    (lambda: over_seeds(square, keep=True), 'must give a pair'),
     (lambda: over_seeds({}), '`ways` must name a way'),
-    (lambda: over_seeds(lambda seed: [0]*seed), r'each of the 3 seeds; got shapes \[\(0,'),
+    (lambda: over_seeds(lambda seed: [0]*seed), r'each of the 3 seeds; got list, \(0,\) in all'),
     (lambda: over_seeds(lambda seed: [[0]]), 'must be a number, or a curve'),
     (lambda: over_seeds({'a': lambda seed: {'x': 1}, 'b': square}), r"'b' has \['value'\]"),
     (lambda: Runs.of({'a': [1, 2], 'b': [1]}), "`value` of 'b' must be a number"),

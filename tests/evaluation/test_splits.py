@@ -1,4 +1,6 @@
 "Splits that keep their promises"
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from dlcourse.evaluation.splits import (
 )
 
 
+@pytest.mark.filterwarnings('ignore:.y. has classes without a row')
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10**6), st.integers(6, 200), st.integers(3, 40), st.integers(1, 4))
 def test_no_group_stands_in_two_parts(seed, n, people, classes):
@@ -118,3 +121,24 @@ def test_nested_scores_only_rows_that_had_no_say():
     (lambda: Split(train=np.arange(3), valid=np.array([2]), test=np.array([3])), 'share no row')])
 def test_what_cannot_be_split_is_refused(call, says):
     with pytest.raises(InputError, match=says): call()
+
+
+@pytest.mark.parametrize('how', [
+    dict(time=np.array(['2020-01-01']*19 + ['NaT'], 'datetime64[D]')),
+    dict(time=np.r_[np.arange(19.), np.nan]), dict(groups=np.array([*'ab'*9, 'c', None])),
+    dict(y=[0]*19 + [np.nan])])
+def test_a_row_that_lacks_what_decides_its_part_is_refused(how):
+    name, = how
+    for f in (split, folds):
+        with pytest.raises(InputError, match=f'`{name}` must not be missing'): f(20, **how)
+
+
+def test_a_class_that_a_part_lacks_is_told():
+    with pytest.warns(UserWarning, match='`y` has classes without a row: 1 in valid; 1 in test'):
+        split(20, y=[1] + [0]*19, seed=0)
+    with pytest.warns(UserWarning, match='0 in train; 1 in test'):
+        split(20, y=[1]*15 + [0]*5, time=np.arange(20))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        split(20, y=[0, 1]*10)
+        split(20, y=[0, 1]*10, valid=0.)

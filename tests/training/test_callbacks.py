@@ -108,8 +108,11 @@ def test_what_early_stopping_remembers_goes_through_a_checkpoint():
 
 
 def test_what_early_stopping_refuses():
-    with pytest.raises(InputError, match="`mode` must be min or max, got 'lower'"):
+    with pytest.raises(InputError, match="`mode` must be min or max, .* got 'lower'"):
         EarlyStopping(mode='lower')
+    with pytest.raises(InputError, match='whichever is better of `valid_accuracy`; got None'):
+        EarlyStopping('valid_accuracy')
+    assert EarlyStopping('valid_error').mode == EarlyStopping().mode == 'min'
     for odd in (0, '5', 2.5, True):
         with pytest.raises(InputError, match='`patience` must be a whole number from 1, got'):
             EarlyStopping(patience=odd)
