@@ -16,6 +16,7 @@ from dlcourse.fairness.causes import (
     implied_fpr,
     path_effect,
     proxies,
+    spoilers,
 )
 
 
@@ -134,3 +135,14 @@ def test_import_is_light():
             "'sklearn') if m in sys.modules])")
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           check=True).stdout.strip() == '[]'
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)).filter(lambda e: e[0] < e[1]),
+                max_size=12))
+def test_spoilers_by_every_way(arrows):
+    def ways(start, end):
+        if start == end: return [[end]]
+        return [[start, *rest] for a, b in set(arrows) if a == start for rest in ways(b, end)]
+    want = {v for v in range(6) if v not in (0, 3) and ways(0, v) and ways(v, 3)
+            and any(3 not in way for way in ways(v, 5)) and v != 5}
+    assert spoilers(arrows, 0, 3, 5) == want

@@ -8,7 +8,7 @@ from fairlearn.metrics import MetricFrame
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.classes import audit_classes, count_classes
+from dlcourse.fairness.classes import adds_up, audit_classes, count_classes
 from dlcourse.fairness.groups import METRICS, rate_values
 
 
@@ -122,3 +122,17 @@ def test_files_give_what_frames_give(tmp_path):
         for k in ('group', 'y_true', 'y_pred', 'n'):
             np.testing.assert_array_equal(getattr(found, k), getattr(want, k))
         np.testing.assert_allclose(found.weight, want.weight, rtol=1e-12)
+
+
+def test_folds_of_all_classes_add_up():
+    rng = np.random.default_rng(0)
+    table = dict(y=[None if v == 4 else int(v) for v in rng.integers(0, 5, 300)],
+                 p=rng.integers(0, 4, 300), g=rng.choice(['a', 'b'], 300))
+    counts = count_classes(table, y_pred='p', y_true='y', sensitive_features='g',
+                           missing='unknown')
+    folds = np.stack([counts.one_vs_rest(c).n for c in counts.classes])
+    assert adds_up(folds)
+    for place in [(0, 0, 0, 0), (1, 1, 1, 0), (2, 0, 2, 1)]:
+        folds[place] += 1
+        assert not adds_up(folds)
+        folds[place] -= 1

@@ -1,6 +1,7 @@
 "The four-fifths rule with the exact test, the one person and the strata beside it"
 import json
 import math
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +17,7 @@ from dlcourse.fairness.counts import Counts
 from dlcourse.fairness.four_fifths import four_fifths
 from dlcourse.fairness.impact import (
     behind,
+    below_line,
     breslow_day,
     choice_test,
     mantel_haenszel,
@@ -185,3 +187,13 @@ def test_the_line_is_that_of_the_dated_file():
     assert found.profile is profile('four-fifths') and profile('four-fifths').values['ratio'] == .8
     assert not found.rows[1].below
     assert four_fifths(made({'a': (50, 50), 'b': (61, 39)}), favorable=1).rows[1].below
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(60, 90)), min_size=2, max_size=5),
+       st.sampled_from([Fraction(4, 5), Fraction(1, 2), Fraction(9, 10)]))
+def test_below_the_line_in_whole_numbers(groups, line):
+    k, n = np.array(groups).T
+    rates = [Fraction(int(a), int(b)) for a, b in groups]
+    want = [r < line*max(rates) for r in rates]
+    assert below_line(k, n, line).tolist() == want
+    assert below_line(np.stack([k, k]), n, line).tolist() == [want]*2

@@ -1,10 +1,18 @@
 "Lists by group: against every place by itself, over engines, and at the edges"
+from itertools import permutations
+
 import numpy as np
 import pytest
 from engines import ENGINES, in_engine, in_files
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.ranking import audit_ranking, query_sums, resample_queries, tied_exposure
+from dlcourse.fairness.ranking import (
+    audit_ranking,
+    query_sums,
+    resample_queries,
+    tied_exposure,
+    top_chance,
+)
 
 
 def people(n=1_500, seed=0):
@@ -100,3 +108,12 @@ def test_files_give_what_frames_give(tmp_path):
     for path in in_files(t, tmp_path):
         found = audit_ranking(path, **ASKED).get('exposure_ratio', 'Male')
         assert found.value == pytest.approx(want, abs=1e-12)
+
+
+@pytest.mark.parametrize('k', range(1, 7))
+def test_chance_of_the_top_over_every_order(k):
+    score = np.array([3, 2, 2, 1, 1])
+    above, tied = ((f(score[None], score[:, None])).sum(1) for f in (np.greater, np.equal))
+    orders = [p for p in permutations(range(5)) if (np.diff(score[list(p)]) <= 0).all()]
+    want = [np.mean([p.index(i) < k for p in orders]) for i in range(5)]
+    assert np.allclose(top_chance(above, tied, k), want)

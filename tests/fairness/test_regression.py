@@ -9,7 +9,13 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.regression import audit_regression, mean_limits, r_squared, rmse_limits
+from dlcourse.fairness.regression import (
+    audit_regression,
+    mean_limits,
+    move_sums,
+    r_squared,
+    rmse_limits,
+)
 
 
 def people(n=1_500, seed=0):
@@ -108,3 +114,11 @@ def test_files_give_what_frames_give(tmp_path):
         for x, y in zip(audit_regression(path, **ASKED).values, want.values, strict=True):
             assert (x.group, x.metric, x.n) == (y.group, y.metric, y.n)
             assert x.value == pytest.approx(y.value, abs=1e-9)
+
+
+def test_sums_counted_from_another_zero():
+    x = np.random.default_rng(0).normal(3, 2, (50, 4))
+    n, total, square = np.full(4, 50), x.sum(0), (x*x).sum(0)
+    for by in (-3.5, 0., 2., 40.):
+        moved = move_sums(n, total, square, by)
+        assert np.allclose(moved, ((x - by).sum(0), ((x - by)**2).sum(0)))
