@@ -16,6 +16,7 @@ from dlcourse.foundations.autograd import (
     as_tensor,
     draw_graph,
     finite_differences,
+    gradient_gap,
     topological_order,
 )
 
@@ -152,6 +153,15 @@ def test_tensors_keep_float64_and_show_themselves():
     t = Tensor([1, 2])
     assert as_tensor(t) is t
     assert (repr(t), repr(t + 1)) == ('Tensor([1. 2.])', "Tensor([2. 3.], op='+')")
+
+
+def test_the_gap_of_a_wrong_rule_is_its_error():
+    x, y = np.array([.5, -1., 2.]), np.array([[1.], [3.]])
+    def bent(t): return Tensor(np.exp(t.data), (t,), lambda grad: (2*grad*np.exp(t.data),), 'exp')
+    assert gradient_gap(lambda a, b: (a*b).exp().sum(), x, y) < 1e-4
+    np.testing.assert_allclose(gradient_gap(lambda a: bent(a).sum(), x), np.exp(2.), rtol=1e-6)
+    assert gradient_gap(lambda a, b: a.sum(), x, y) < 1e-6
+    assert gradient_gap(lambda a, b: a.sum() + Tensor(b.data.sum()), x, y) > .9
 
 
 def test_drawing_shows_every_tensor_once():

@@ -24,6 +24,7 @@ from dlcourse.foundations.neurons import (
     oriented_gradients,
     projections,
     symmetry,
+    xor_network,
     zones,
 )
 
@@ -181,3 +182,10 @@ def test_between_share_is_that_of_the_analysis_of_variance(seed):
     means = np.stack([x[y == c].mean(0) for c in y])
     want = ((means - x.mean(0))**2).sum()/((x - x.mean(0))**2).sum()
     assert between_share(torch.tensor(x), torch.tensor(y)) == pytest.approx(want, abs=1e-12)
+
+
+def test_xor_by_hand_is_right_at_each_corner():
+    corners = torch.tensor([[0., 0.], [0., 1.], [1., 0.], [1., 1.]])
+    net = xor_network()
+    assert net(corners).ravel().tolist() == [-.5, .5, .5, -.5]
+    assert [p.requires_grad for p in net.parameters()] == [True]*4

@@ -19,6 +19,7 @@ from dlcourse.foundations.tensors import (
     compensated_sum,
     einsum,
     moments,
+    pairwise_sum,
     read_pattern,
     row_strides,
     stochastic_round,
@@ -230,3 +231,14 @@ def test_stochastic_rounding_leaves_alone_what_needs_none():
     says = (r"`x` must be float32, for its bits are used; got torch.float64; "
             r"convert with `x.float\(\)`")
     with pytest.raises(InputError, match=says): stochastic_round(x.double())
+@pytest.mark.parametrize('n', [0, 1, 2, 5, 64, 1001])
+def test_sums_in_pairs_are_right_to_the_last_digits(n):
+    x = torch.randn(n, 3, generator=torch.Generator().manual_seed(n))
+    if n: same_as_torch(pairwise_sum, lambda x: x.sum(0), x.double(), atol=1e-12)
+    truth = [math.fsum(column) for column in x.T.tolist()]
+    size = [math.fsum(map(abs, column)) for column in x.T.tolist()]
+    off = [abs(a - b) for a, b in zip(pairwise_sum(x).tolist(), truth, strict=True)]
+    assert all(o <= 12*2**-24*s for o, s in zip(off, size, strict=True))
+    assert pairwise_sum(torch.ones(4096).bfloat16()) == 4096
+
+
