@@ -24,7 +24,7 @@ from dlcourse.classroom.trials import (
     time_limit,
 )
 from .values import Mismatch, compare_values, short
-from ..core.pages import escape, html_table
+from ..core.pages import html_table, marked
 from ..core.random import random_state
 
 # %% ../../nbs/23_classroom/07_checks.ipynb #9936473d
@@ -212,12 +212,12 @@ class Quiz:
         return '\n'.join([self.question, *(f"  {x}) {answer}" for x, (answer, *_) in options)])
 
     def _repr_html_(self):
-        return f'<p>{escape(self.question)}</p>' + ''.join(_folded(*a) for a in self.answers)
+        return f'<p>{marked(self.question)}</p>' + ''.join(_folded(*a) for a in self.answers)
 
 def _folded(answer, right, why):
     "An answer that opens to say whether it is right, and why"
     says = f'{"Right" if right else "No"}. {why}'
-    return f'<details><summary>{escape(answer)}</summary>{escape(says)}</details>'
+    return f'<details><summary>{marked(answer)}</summary>{marked(says)}</details>'
 
 # %% ../../nbs/23_classroom/07_checks.ipynb #1101e32e
 SIGNS = {'passed': '✓', 'failed': '✗', 'error': '✗', 'not tried': '–', 'not checked': '?'}
@@ -253,7 +253,9 @@ class Result:
             for word, text in self._told(claim): lines += _beside(word, text)
         return '\n'.join(lines + [f"  → {text}" for text in self._below()])
 
-    def _below(self): return filter(None, (self.misconception, self.message, self.note))
+    def _below(self):
+        notes = self.note.splitlines() # One for each thing that was done
+        return filter(None, (self.misconception, self.message, *notes))
 
     def _shortened(self):
         "The claims, an error that comes again told once"
@@ -266,20 +268,18 @@ class Result:
     def _told(self, claim):
         "Word and text for what a claim that does not hold has to say"
         if claim.outcome == 'passed': return []
-        silent = self.misconception or claim.outcome == 'not tried'
         pairs = [('expected', claim.expected), ('came', claim.came), ('', claim.message)]
-        pairs.append(('hint', '' if silent else claim.hint))
         return [(word, text) for word, text in pairs if text]
 
     def _repr_html_(self):
         def row(claim):
             holds = f'{SIGNS[claim.outcome]} {IN_WORDS.get(claim.outcome, claim.outcome)}'
             came = '\n'.join(f'{word} {text}'.strip() for word, text in self._told(claim))
-            return holds, claim.claim, came
-        columns = dict.fromkeys(('state', 'claim', 'what came'), 'text')
+            return holds, marked(claim.claim), came
+        columns = {'state': 'text', 'claim': 'html', 'what came': 'text'}
         rows = map(row, self._shortened()) if self.claims else ()
         table = html_table(columns, rows, f'{self.exercise}: {self.outcome}')
-        below = ''.join(f'<p>{escape(text)}</p>' for text in self._below())
+        below = ''.join(f'<p>{marked(text)}</p>' for text in self._below())
         opening = 'class="dlcourse-result" role="status" style="white-space:pre-line"'
         return f'<div {opening} data-outcome="{self.outcome}">{table}{below}</div>'
 

@@ -54,7 +54,7 @@ def start(
     json:bool=False, # Print JSON
     **options,
 ):
-    from dlcourse.classroom.layout import start
+    from dlcourse.classroom.start import start
     done = start(**options)
     show(done, json)
     if json or not done.first: return
@@ -79,7 +79,7 @@ def check(
     """Check the answer in the saved page, claim by claim.
     Exit code: 0 passed, 1 not passed, 2 could not be checked."""
     from dlcourse.classroom.package import check_package
-    from dlcourse.classroom.progress import check_saved
+    from dlcourse.classroom.help import check_saved
     if package == bool(exercise):
         raise InputError(
             "`check` needs the name of an exercise or --package, and not both; "
@@ -101,7 +101,7 @@ def hint(
     json:bool=False, # Print JSON
     **options,
 ):
-    from dlcourse.classroom.progress import hint
+    from dlcourse.classroom.help import hint
     show(hint(**options), json)
 
 @command(learn_app, of='solution', names=EXERCISE)
@@ -110,7 +110,7 @@ def solution(
     json:bool=False, # Print JSON
     **options,
 ):
-    from dlcourse.classroom.progress import solution
+    from dlcourse.classroom.help import solution
     show(solution(**options), json)
 
 @command(learn_app, of='reset', names=EXERCISE)
@@ -119,7 +119,7 @@ def reset(
     json:bool=False, # Print JSON
     **options,
 ):
-    from dlcourse.classroom.progress import reset
+    from dlcourse.classroom.help import reset
     show(reset(**options), json)
 
 @command(learn_app, of='progress')
@@ -160,7 +160,7 @@ def lab(
 
 def _where_one_stopped(folder):
     "A workspace, and the page of the next exercise in it"
-    from dlcourse.classroom.layout import outdated, start
+    from dlcourse.classroom.start import outdated, start
     from dlcourse.classroom.progress import progress
     from dlcourse.classroom.workspace import FOLDER, find_workspace, pages
     root = find_workspace(folder or '.') or find_workspace(folder or FOLDER)

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['DASH', 'is_absent', 'mean_and_spread', 'percent', 'points', 'number', 'p_value', 'escape', 'printable', 'shorten',
-           'html_table', 'html_list']
+           'marked', 'html_table', 'html_list']
 
 # %% ../../nbs/00_core/10_pages.ipynb #56e2b6fa
 import html
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from math import floor, inf, isfinite, log10
@@ -114,6 +115,21 @@ def shorten(
     "As much of a text as fits on a line"
     line = ' '.join(str(text)[:8*length].split())
     return line if len(line) <= length else line[:length - 2].rstrip() + ' …'
+
+# %% ../../nbs/00_core/10_pages.ipynb #3641908f
+_INNER = r'[^*\s](?:[^*\n]*[^*\s])?'
+_MARKED = re.compile(
+    r'(?P<formula>\$[^$\n]+\$)|`(?P<code>[^`\n]+)`'
+    rf'|\*\*(?P<strong>{_INNER})\*\*|(?<![\w*])\*(?P<em>{_INNER})\*(?![\w*])')
+
+def marked(
+    text, # Anything, with Markdown's `code`, *emphasis*, **strong** and $formulas$
+)->str:   # HTML
+    "A sentence with its marks shown; everything else in it is escaped"
+    def shown(match):
+        kind = match.lastgroup
+        return match[0] if kind == 'formula' else f'<{kind}>{match[kind]}</{kind}>'
+    return _MARKED.sub(shown, escape(text))
 
 # %% ../../nbs/00_core/10_pages.ipynb #f5d2a379
 _SHOWN = {'text': escape, 'html': str, 'count': number, 'number': number, 'percent': percent}

@@ -5,8 +5,8 @@ import pytest
 from classroom.folders import cell, course
 from classroom.made_up import PAGE, book
 
-from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import read_lesson
+from dlcourse.classroom.start import start
 
 
 @pytest.fixture

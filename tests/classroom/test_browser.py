@@ -11,9 +11,9 @@ import urllib.request
 
 import pytest
 
-from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import progress
+from dlcourse.classroom.start import start
 from dlcourse.classroom.workspace import page_of
 
 NAME = 'causal_mask'
@@ -194,7 +194,8 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
 
     page.save()
     code = (
-        'from dlcourse.classroom.progress import check_saved, progress\n'
+        'from dlcourse.classroom.help import check_saved\n'
+        'from dlcourse.classroom.progress import progress\n'
         f'print(progress())\nprint(check_saved("{NAME}").outcome)')
     env = os.environ | dict(PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
     shown = subprocess.run([sys.executable, '-c', code], cwd=folder, env=env, capture_output=True,

@@ -6,7 +6,7 @@ import pytest
 from classroom.made_up import MASK, PAGE, SOFTMAX, book
 
 from dlcourse.classroom.cells import blank
-from dlcourse.classroom.editions import answers, leaks, learner_edition
+from dlcourse.classroom.editions import IMPORTED, answers, leaks, learner_edition
 from dlcourse.classroom.exercises import ask
 from dlcourse.classroom.lessons import lesson_of
 from dlcourse.core.errors import InputError
@@ -21,12 +21,11 @@ def test_learners_page():
     assert not any(word in source for source in sources
                    for word in ('wrong(', 'right(', '#| hint', 'tril', '@check',
                                 'the past is below'))
-    imports = ['from dlcourse.classroom.exercises import check', 'import matplotlib.pyplot as plt']
-    assert sources[3].splitlines() == imports
+    assert sources[4].splitlines() == [IMPORTED, 'import matplotlib.pyplot as plt']
     assert sources[-1] == '#| quiz sums\nquiz("sums")'
-    assert sources[4] == blank(MASK, 'causal_mask')
-    assert sources[4].startswith('#| export\n#| exercise causal_mask')
-    assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']}
+    assert sources[5] == blank(MASK, 'causal_mask')
+    assert sources[5].startswith('#| export\n#| exercise causal_mask')
+    assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']} | {'guide'}
     assert nb == book(*PAGE, '#| target\nplot()',
                       '#| quiz sums\nquiz("?", right={"a": "b"})')
     assert [''.join(c['source'])
@@ -34,8 +33,6 @@ def test_learners_page():
     assert {e.name: leaks(page, e) for e in lesson_of(nb, 'x').exercises} == {'causal_mask': [],
                                                                               'Value.__add__': [],
                                                                               'softmax': []}
-    assert 'from dlcourse.classroom.progress import check' in ''.join(learner_edition(nb,
-                                                                                      'dlcourse.classroom.progress')['cells'][3]['source'])
 
 
 def test_leaks_are_found_in_cells_and_in_outputs():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from classroom.folders import ANSWER, cell, course, write_answer
 
-from dlcourse.classroom.layout import start
+from dlcourse.classroom.start import start
 from dlcourse.core.errors import InputError
 
 

@@ -11,10 +11,9 @@ from classroom.attempts import MASK, at_once, attempt, many, one_hint, stands
 
 from dlcourse.classroom import record as records
 from dlcourse.classroom.checks import Result
-from dlcourse.classroom.exercises import attempted
-from dlcourse.classroom.progress import check_saved, hint, progress, reset, solution
+from dlcourse.classroom.help import check_saved, hint, reset, solution
+from dlcourse.classroom.progress import progress
 from dlcourse.classroom.record import event, record, record_attempt
-from dlcourse.classroom.workspace import page_of
 from dlcourse.core.errors import InputError
 from dlcourse.core.locks import locked
 
@@ -65,15 +64,6 @@ def test_nothing_is_recorded_outside_a_workspace(tmp_path):
     for f in (hint, solution, reset, check_saved):
         with pytest.raises(InputError, match="is no workspace"): f('causal_mask')
     with pytest.raises(InputError, match="is no workspace"): progress()
-
-
-def test_a_check_on_a_page_is_heard_of_and_only_once(folder, monkeypatch):
-    import importlib
-    importlib.reload(records)
-    assert [f.__name__ for f in attempted].count('record_attempt') == 1
-    monkeypatch.chdir(page_of(LESSON, folder).parent)
-    for f in attempted: f(MASK, 'mine', Result(exercise=MASK.id, outcome='failed'))
-    assert stands(folder).attempts == 1
 
 
 def test_what_cannot_be_recorded_stops_nothing(folder, lines, capsys):
@@ -180,7 +170,7 @@ def test_a_damaged_database_of_an_older_course_is_set_aside(folder, lines, capsy
 
 
 def test_it_loads_nothing_heavy():
-    code = ('import sys; from dlcourse.classroom import progress, layout, package\n'
+    code = ('import sys; from dlcourse.classroom import page, start, package\n'
             'print([m for m in ("torch", "matplotlib", "rich", "nbdev", "IPython") if m in '
             'sys.modules])')
     env = dict(PYTHONPATH=':'.join(filter(None, sys.path)), PATH='')

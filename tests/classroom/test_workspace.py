@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from classroom.folders import ANSWER, LESSON, PLACE, cell, change, course, write_answer
 
-from dlcourse.classroom.layout import start
 from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.start import start
 from dlcourse.classroom.workspace import (
     answer_cell,
     exercise_named,

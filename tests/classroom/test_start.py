@@ -2,16 +2,20 @@
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from classroom.folders import LESSON, PLACE, SAID, cell, change, course
 
-from dlcourse.classroom.editions import answers, fingerprint
-from dlcourse.classroom.layout import start
+from dlcourse.classroom import start as starting
+from dlcourse.classroom.editions import LINK, answers, fingerprint
+from dlcourse.classroom.help import check_saved
 from dlcourse.classroom.lessons import find_exercise
-from dlcourse.classroom.progress import check_saved, progress
+from dlcourse.classroom.progress import progress
+from dlcourse.classroom.start import start
 from dlcourse.classroom.workspace import MARKER, chosen, pages, saved_answer
 from dlcourse.core.errors import InputError
+from dlcourse.core.files import write_whole
 
 OLD = Path(__file__).parent/'old'
 
@@ -43,7 +47,7 @@ def test_the_pages_are_blank_and_check_themselves():
     folder = start('work', lesson='attention').folder
     nb = json.loads((folder/PLACE).read_text(encoding='utf-8'))
     text = '\n'.join(''.join(c['source']) for c in nb['cells'])
-    assert 'from dlcourse.classroom.progress import check' in text
+    assert 'from dlcourse.classroom.page import check, hint' in text
     assert 'check("causal_mask")' in text
     assert 'raise NotImplementedError("Your turn: causal_mask")' in text
     assert 'tril()' not in ''.join(answers(nb)['causal_mask'])
@@ -65,32 +69,31 @@ def test_starting_again_changes_nothing(small):
 def test_a_newer_edition_replaces_only_what_was_left_alone(small):
     folder = start('work', nbs=small).folder
     one, two, three = pages(folder).values()
-    change(one, lambda nb: nb['cells'][-1].update(source=['mine = 1']))
+    change(one, lambda nb: nb['cells'][-2].update(source=['mine = 1']))
     output = dict(output_type='stream', name='stdout', text=['2'])
-    change(two, lambda nb: (nb['cells'][-1].update(outputs=[output], execution_count=7),
+    change(two, lambda nb: (nb['cells'][-2].update(outputs=[output], execution_count=7),
                             nb['cells'].append(cell(''))))
     course(small, {'01_first/01_one': [cell(SAID)], '01_first/02_two': [cell(SAID)],
                    '03_new/01_four': [cell('4')]})
     done = start('work', nbs=small)
-    assert (done.kept, done.updated, done.added, done.same) == (('first.one',), ('first.two',),
+    assert (done.carried, done.updated, done.added, done.same) == (('first.one',), ('first.two',),
                                                                 ('new.four',), ('next.three',))
-    assert 'mine = 1' in one.read_text()
     assert SAID in two.read_text(), "run, but not changed: replaced"
-    kept, = (folder/'.dlcourse'/'attic').iterdir()
-    assert kept.name.endswith('-02_two.ipynb')
+    changed, kept = sorted((folder/'.dlcourse'/'attic').iterdir(), key=lambda p: p.name[-12:])
+    assert 'mine = 1' in changed.read_text() and kept.name.endswith('-02_two.ipynb')
     assert '"execution_count": 7' in kept.read_text(), "an hour's output is not lost"
     said = str(done)
-    assert "left as you changed it, though there is a newer edition; rename your page" in said
+    assert "replaced by a newer edition with your answers in it" in said
     assert "laid out: new.four" in said
-    assert start('work', nbs=small).kept == ('first.one',), "it goes on saying so"
+    assert start('work', nbs=small).same == tuple(pages(folder)), "and is the new edition now"
     json.dumps(done.to_dict())
 
 
 def test_a_page_changed_without_a_newer_edition_is_not_mentioned(small):
     folder = start('work', nbs=small).folder
-    change(pages(folder)['first.one'], lambda nb: nb['cells'].pop())
-    assert start('work', nbs=small).kept == ()
-    assert len(json.loads(pages(folder)['first.one'].read_text())['cells']) == 2
+    change(pages(folder)['first.one'], lambda nb: nb['cells'].pop(-2))
+    assert start('work', nbs=small).carried == ()
+    assert len(json.loads(pages(folder)['first.one'].read_text())['cells']) == 4
 
 
 def test_a_deleted_page_comes_back_and_a_renamed_one_is_known(small):
@@ -119,8 +122,10 @@ def test_a_damaged_record_makes_everything_the_learners(small, damage, says):
     (folder/MARKER).write_text(damage)
     course(small, {'01_first/01_one': [cell(SAID)]})
     done = start('work', nbs=small)
-    assert says in done.notes[0] and done.kept == ('first.one',) and done.notes[0] in str(done)
-    assert next((folder/'.dlcourse'/'attic').iterdir()).read_text() == damage
+    assert says in done.notes[0] and done.carried == ('first.one',)
+    assert done.notes[0] in str(done)
+    kept, = (folder/'.dlcourse'/'attic').glob('*workspace.json')
+    assert kept.read_text() == damage
     assert start('work', nbs=small).notes == ()
 
 
@@ -132,6 +137,118 @@ def test_fingerprints_see_sources_only():
     assert len({fingerprint(t)
                 for t in (plain, nb(cell('b', 'markdown'), cell('a')), nb(cell('a'), cell('b')),
                           nb(cell('a')), 'text', 'text ')}) == 6
+
+
+def test_a_new_edition_carries_the_answers_over_cell_by_name(small):
+    task = cell('#| export\n#| exercise f\ndef f(): return 1')
+    course(small, {'01_first/03_here': [task, cell('g')]})
+    folder = start('work', nbs=small).folder
+    change(pages(folder)['first.here'], lambda nb: answer(nb, 'def f(): return "mine"'))
+    course(small, {'01_first/03_here': [cell(SAID), task]})
+    assert start('work', nbs=small).carried == ('first.here',)
+    text = pages(folder)['first.here'].read_text()
+    assert SAID in text and 'return \\"mine\\"' in text
+    assert len(list((folder/'.dlcourse'/'attic').glob('*here.ipynb'))) == 1
+    assert start('work', nbs=small).same[-1] == 'next.three', "once"
+
+
+def test_a_workspace_of_one_part_stays_one_part(small):
+    folder = start('work', 'next', nbs=small).folder
+    assert set(pages(folder)) == {'next.three'}
+    course(small, {'02_next/02_four': [cell('4')]})
+    assert start('work', nbs=small).added == ('next.four',)
+    assert start('work', lesson='one', nbs=small).added == ('first.one',)
+    assert set(start('work', nbs=small).same) == {'first.one', 'next.three', 'next.four'}
+    assert start('work', 'all', nbs=small).added == ('first.two',)
+    assert len(start('work', nbs=small).same) == 4, "and then all"
+
+
+def test_an_older_workspace_without_that_record_stays_what_it_is(small):
+    folder = start('work', 'next', nbs=small).folder
+    def older():
+        found = json.loads((folder/MARKER).read_text())
+        del found['chosen']
+        (folder/MARKER).write_text(json.dumps(found))
+    older()
+    assert start('work', nbs=small).same == ('next.three',)
+    start('work', 'all', nbs=small)
+    older()
+    assert len(start('work', nbs=small).same) == 3
+
+
+@pytest.mark.parametrize('stopped', [KeyboardInterrupt, OSError(28, 'No space left on device')])
+@pytest.mark.parametrize('after', range(1, 7))
+def test_who_was_stopped_starts_again(small, monkeypatch, stopped, after):
+    written, whole = [], write_whole
+    def one_too_many(*args):
+        written.append(args)
+        if len(written) >= after: raise stopped
+        return whole(*args)
+    monkeypatch.setattr(starting, 'write_whole', one_too_many)
+    expected = InputError if isinstance(stopped, OSError) else stopped
+    with pytest.raises(expected) as e: start('work', nbs=small)
+    if expected is InputError:
+        assert 'cannot be written: No space left on device; nothing that was there is lost' in str(
+            e.value)
+    monkeypatch.setattr(starting, 'write_whole', whole)
+    done = start('work', nbs=small)
+    assert set(pages(done.folder)) == {'first.one', 'first.two', 'next.three'}
+    assert not (done.updated or done.carried or done.kept)
+
+
+def test_who_was_killed_starts_again(small):
+    "A page half written, no record of it: as after a power cut"
+    folder = start('work', nbs=small).folder
+    found = json.loads((folder/MARKER).read_text())
+    (folder/MARKER).write_text(json.dumps(found | dict(laid_out={}, chosen=None)))
+    pages(folder)['first.two'].unlink()
+    part = folder/'nbs'/'01_first'/'.02_two.ipynb.x7.part'
+    part.write_text('{')
+    done = start('work', nbs=small)
+    assert (done.added, done.same) == (('first.two',), ('first.one', 'next.three'))
+    assert not part.exists()
+
+
+def links(folder):
+    "Page, text and target of every relative link in a workspace"
+    for path in [folder/'index.ipynb', *pages(folder).values()]:
+        for c in json.loads(path.read_text(encoding='utf-8'))['cells']:
+            if c['cell_type'] != 'markdown': continue
+            for text, target, _ in LINK.findall(''.join(c['source'])):
+                if target and not target.startswith(('http', '#')): yield path, text, target
+
+
+def test_every_link_of_a_workspace_resolves():
+    for choice in (dict(), dict(lesson='attention'), dict(part='core')):
+        folder = start(f'work{len(choice)}{choice.get("part", "")}', **choice).folder
+        found = list(links(folder))
+        assert {text for _, text, _ in found} >= {'All lessons'}
+        for path, text, target in found:
+            file, _, fragment = unquote(target).partition('#')
+            there = path.parent/file
+            assert there.exists(), (path.name, text, target)
+            if there.name == 'index.ipynb' and fragment:
+                assert f'## {fragment}\\n' in there.read_text(encoding='utf-8'), fragment
+
+
+def test_links_follow_a_page_that_comes_and_one_that_is_renamed(small):
+    see = cell('See [three](../02_next/01_three.ipynb).', 'markdown')
+    course(small, {'01_first/01_one': [see]})
+    folder = start('work', 'first', nbs=small).folder
+    one = pages(folder)['first.one']
+    assert '[three](../../index.ipynb#next \\"next.three\\")' in one.read_text()
+    index = json.loads((folder/'index.ipynb').read_text())
+    assert '`dlcourse start --lesson next.three`' in ''.join(index['cells'][2]['source'])
+    start('work', 'next', nbs=small)
+    assert '[three](../02_next/01_three.ipynb \\"next.three\\")' in one.read_text()
+    three = pages(folder)['next.three']
+    three.rename(folder/'nbs'/'my three.ipynb')
+    done = start('work', nbs=small)
+    assert not (done.updated or done.carried) and len(done.same) == 3
+    assert '[three](../my%20three.ipynb \\"next.three\\")' in one.read_text()
+    assert '](nbs/my%20three.ipynb)' in (folder/'index.ipynb').read_text()
+    assert '[three →](../my%20three.ipynb' in pages(folder)['first.two'].read_text().replace(
+        'next.three →', 'three →')
 
 
 # An older course
@@ -164,7 +281,8 @@ def test_start_brings_an_older_workspace_up_to_date(old):
     page, = (old/'nbs').rglob('*.ipynb')
     assert page.relative_to(old).as_posix() == PLACE, "one page, in the folder of today"
     text = page.read_text(encoding='utf-8')
-    assert 'dlcourse.course' not in text and 'from dlcourse.classroom.progress import check' in text
+    assert 'dlcourse.course' not in text
+    assert 'from dlcourse.classroom.page import check, hint' in text
     assert 'tril()' in saved_answer(find_exercise('causal_mask'), old)
     assert saved_answer(find_exercise('attend'), old) == find_exercise('attend').blank
     kept = next((old/'.dlcourse'/'attic').glob('*attention.ipynb'))
