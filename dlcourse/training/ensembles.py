@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WAYS', 'START', 'stack', 'outputs_of_all', 'losses_of_all', 'Mapped', 'fit_one', 'fit_apart', 'fit_at_once',
-           'estimates', 'check_for_many', 'may_travel', 'Members', 'fit_many', 'average', 'disagreement']
+           'estimates', 'check_for_many', 'may_travel', 'Members', 'fit_many', 'average', 'disagreement', 'given_away']
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #86cda933
 import os
@@ -34,7 +34,8 @@ from .stacked import Layers, loss_kind, members_at_once, obstacle
 def stack(
     models:Sequence[nn.Module], # Of one architecture
 )->dict[str, Tensor]: # Name → the members' tensors on a new first axis; a copy, without gradients
-    "All parameters and buffers of several models"
+    """All parameters and buffers of several models; raises `InputError` where `models` differ in
+    names or shapes"""
     parts = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in models]
     shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in parts]
     for k, other in enumerate(shapes):
@@ -60,7 +61,7 @@ def losses_of_all(
     loss:Callable,     # Outputs, target → the mean over the rows, as in the loop
     outputs:Tensor,    # Members × rows × what a member says of a row
     target:Tensor,     # Members × rows × what it should say
-    counts:Bool[Tensor, "members rows"]|None=None, # Each member's own rows; all where None
+    counts:Bool[Tensor, "members rows"]|None=None, # Own rows; others may be anything, even inf
 )->Float[Tensor, " members"]:
     "Each member's mean loss over its own rows; the others have no share in it, nor in its gradient"
     if counts is None: return vmap(loss)(outputs, target)
@@ -282,8 +283,8 @@ def fit_many(
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #d31b4c0e
 def average(
-    logits:Float[Tensor, "members rows classes"],
-)->Float[Tensor, "rows classes"]: # Logarithms of the probabilities
+    logits:Float[Tensor, "members rows classes"], # Of any size
+)->Float[Tensor, "rows classes"]: # Logarithms of the probabilities, finite where the logits are
     "What an ensemble predicts: the mean of its members' probabilities"
     return logits.log_softmax(-1).logsumexp(0) - log(len(logits))
 
@@ -294,3 +295,12 @@ def disagreement(
     "Doubt about a row that only several models show: the mutual information of answer and member"
     p, entropy = logits.softmax(-1), torch.special.entr
     return entropy(p.mean(0)).sum(-1) - entropy(p).sum(-1).mean(0)
+
+# %% ../../nbs/03_training/10_ensembles.ipynb #c8bde8e9
+def given_away(
+    row_loss:Float[Tensor, "members rows"], # Of each row, for each member
+    seen:Bool[Tensor, "members rows"],      # Was the member trained on it?
+)->Float[Tensor, " rows"]: # nan where all members saw the row, or none
+    "How much lower a row's mean loss is for the members that saw it than for the others"
+    others = (row_loss*~seen).sum(0)/(~seen).sum(0)
+    return others - (row_loss*seen).sum(0)/seen.sum(0)
