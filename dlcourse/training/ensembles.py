@@ -34,8 +34,7 @@ from .stacked import Layers, loss_kind, members_at_once, obstacle
 def stack(
     models:Sequence[nn.Module], # Of one architecture
 )->dict[str, Tensor]: # Name → the members' tensors on a new first axis; a copy, without gradients
-    """All parameters and buffers of several models; raises `InputError` where `models` differ in
-    names or shapes"""
+    "All parameters and buffers; `InputError` where `models` differ in names or shapes"
     parts = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in models]
     shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in parts]
     for k, other in enumerate(shapes):
@@ -116,9 +115,7 @@ class Mapped:
 # %% ../../nbs/03_training/10_ensembles.ipynb #813496bc
 def fit_one(
     make_model:Callable, tensors:Sequence[Tensor], loss:Callable,
-    seed:int,
-    own:Tensor,        # Numbers of its rows
-    config:FitConfig,
+    seed:int, own:Tensor, config:FitConfig, # `own` are the numbers of its rows
 )->tuple[dict[str, Tensor], Float[Tensor, " steps"]]: # Its tensors by name; the loss of each step
     "One member alone, with torch's own optimizer"
     losses = []
@@ -193,9 +190,7 @@ def estimates(
     return seconds
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #34beb555
-def check_for_many(
-    config:FitConfig,
-):
+def check_for_many(config:FitConfig):
     "Raise `InputError` for what is of one run alone"
     if not isinstance(config.optimizer, str):
         raise InputError(f"`optimizer` must be sgd, adam or adamw, got {config.optimizer!r}")
@@ -206,8 +201,7 @@ def check_for_many(
 
 def may_travel(job:Job)->bool:
     "Can the job be done in other processes?"
-    about = job.make_model, job.loss, job.config
-    return job.tensors[0].device.type == 'cpu' and can_be_sent(*about)
+    return job.tensors[0].device.type == 'cpu' and can_be_sent(job.make_model, job.loss, job.config)
 
 # %% ../../nbs/03_training/10_ensembles.ipynb #8cef88e8
 @dataclass(frozen=True, kw_only=True)
