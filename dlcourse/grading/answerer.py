@@ -16,11 +16,11 @@ from collections.abc import Callable
 import cloudpickle
 import numpy as np
 
-from ..classroom.conduct import changeable, has_changed, is_generator, state_of
+from ..classroom.conduct import has_changed, is_generator, state_of
 from ..classroom.checks import own_lines
 from ..classroom.trials import time_limit
 from ..core.random import loaded_torch, random_states, set_random_states
-from .wire import Unsendable, Writer, tensor_data
+from .wire import Unsendable, Writer, array_data, tensor_data
 
 # %% ../../nbs/24_grading/06_answerer.ipynb #1d5dffaf
 class Line:
@@ -109,10 +109,9 @@ class Answerer:
             except BaseException as e: said = dict(raised=error_data(e, self.name))
             self.line.send(json.dumps(said).encode())
 
-    def call(self, which, arguments, states, gradients, limit):
-        "Call something that stays here"
+    def call(self, which, arguments, there, states, gradients, limit):
+        "Call something that stays here; `there` is what the arguments hold that can change"
         set_random_states(states)
-        there = changeable(arguments)
         before = [state_of(x) for x in there]
         outputs = [] if gradients and loaded_torch() else None
         write = Writer(there, self.keep, outputs)
@@ -168,6 +167,7 @@ def _news(x, write):
         grad = x.grad if x.is_leaf else None
         return [tensor_data(x), None if grad is None else write(grad)]
     if isinstance(x, dict): return write.fresh(list(x.items()))
+    if isinstance(x, np.ndarray) and not x.dtype.hasobject: return array_data(x)
     if isinstance(x, (list, set, np.ndarray)) or is_generator(x): return write.fresh(x)
     return write.fresh(list(vars(x).items()))
 

@@ -62,12 +62,18 @@ class Caller:
         there, torch, states = changeable(arguments), loaded_torch(), random_states()
         if not self.torch: states.pop('torch', None)
         gradients = bool(torch) and torch.is_grad_enabled()
-        said = self.ask('call', which, arguments, states, gradients, self.seconds)
+        said = self.ask('call', which, arguments, there, states, gradients, self.seconds)
         read = Reader(there, lambda i, name: Stayed(self, i, name), self.classes)
+        try: self._take(said, there, read)
+        except (Unsendable, Gone): raise
+        except Exception as e: raise Unsendable(f"{type(e).__name__}: {str(e)[:200]}") from None
+        return self.value(said, read)
+
+    def _take(self, said, there, read):
+        "Let everything here stand as it does over there"
         if 'flow' in said: read.outputs = self._flowing(*said['flow'], there)
         for i, news in said.get('changed', ()): _told(there[i], news, read)
         if 'states' in said: set_random_states(read(said['states']))
-        return self.value(said, read)
 
     def ask(self,
         *message, # What the answerer is to do
