@@ -115,6 +115,7 @@ def command(
     without:tuple[str, ...]=(),   # Parameters of that function that are none of the command
     names:dict[str, str]=NOTHING, # The command's name for a parameter → the function's
     arguments:tuple[str, ...]=(), # Parameters with a default that are arguments all the same
+    complete:dict=NOTHING,        # Parameter → function from what was typed to what it may become
 ):                                # A decorator that returns the function as it was
     "Register a function as a command, with the options and the help of the function that it calls"
     def register(f):
@@ -128,7 +129,7 @@ def command(
         def run(**values):
             theirs = {k if k in mine else names.get(k, k): v for k, v in values.items()}
             return f(**theirs)
-        options = [_for_typer(name, p) for name, p in parameters.items()]
+        options = [_for_typer(name, p, complete.get(name)) for name, p in parameters.items()]
         run.__signature__ = inspect.Signature(options)
         run.__annotations__ = {p.name: p.annotation for p in options}
         run.__name__, run.__doc__ = f.__name__, doc or their_doc
@@ -160,7 +161,7 @@ def _as_option(p, stays):
     required = p.default is inspect.Parameter.empty
     return p if required or stays else replace(p, keyword=True)
 
-def _for_typer(name, p):
+def _for_typer(name, p, complete=None):
     "A parameter as typer wants it"
     if p.default is ...:
         raise TypeError(f"`{name}`: a command cannot have a default that must be imported")
@@ -168,7 +169,7 @@ def _for_typer(name, p):
     several = getattr(p.type, '__origin__', None) is list
     more = '; may be repeated' if several and p.keyword and 'repeat' not in p.help else ''
     optional = p.type|None if p.default is None else p.type
-    annotation = Annotated[optional, kind(help=p.help + more)]
+    annotation = Annotated[optional, kind(help=p.help + more, autocompletion=complete)]
     by_name = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, by_name, annotation=annotation, default=p.default)
 

@@ -29,7 +29,12 @@ def list_datasets(
     rows = [(d['name'], d['kind'], 'yes' if d['here'] else 'no', d['title']) for d in found]
     table(('name', 'kind', 'here', 'title'), rows)
 
-@command(datasets_app, 'show', of='card')
+def _names(typed:str):
+    "The data sets whose names begin so"
+    from dlcourse.core.cards import card_paths
+    return [name for name in card_paths() if name.startswith(typed)]
+
+@command(datasets_app, 'show', of='card', complete=dict(name=_names))
 def show_dataset(
     *,
     json:bool=False, # Print JSON
@@ -42,7 +47,7 @@ def show_dataset(
     from dataclasses import asdict
     print(json_text(asdict(found)), end='')
 
-@command(datasets_app, 'get')
+@command(datasets_app, 'get', complete=dict(name=_names))
 def get_dataset(
     name:str,        # Name of a data set, such as compas
     *,

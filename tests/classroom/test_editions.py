@@ -1,30 +1,39 @@
 "The learner's page: holes where the answers were, and nothing that gives them away"
 
+import ast
+import builtins
+import re
 from pathlib import Path
 
 import pytest
 from classroom.made_up import MASK, PAGE, SOFTMAX, book
 
-from dlcourse.classroom.cells import blank
-from dlcourse.classroom.editions import IMPORTED, answers, leaks, learner_edition
+from dlcourse.classroom.cells import blank, plain_python, read_notebook
+from dlcourse.classroom.editions import IMPORTED, answers, leaks, learner_edition, unseen
 from dlcourse.classroom.exercises import ask
-from dlcourse.classroom.lessons import lesson_of
+from dlcourse.classroom.lessons import (
+    is_platform,
+    lesson_at,
+    lesson_of,
+    lesson_paths,
+    read_lesson,
+)
 from dlcourse.core.errors import InputError
 
 
 def test_learners_page():
     nb = book(*PAGE, '#| target\nplot()', '#| quiz sums\nquiz("?", right={"a": "b"})')
     page = learner_edition(nb)
-    sources = [''.join(c['source']) for c in page['cells']]
+    found = [''.join(c['source']) for c in page['cells']]
     for name in ('causal_mask', 'Value.__add__', 'softmax'):
-        assert sources.count(f'check("{name}")') == 1
-    assert not any(word in source for source in sources
+        assert found.count(f'check("{name}")') == 1
+    assert not any(word in source for source in found
                    for word in ('wrong(', 'right(', '#| hint', 'tril', '@check',
                                 'the past is below'))
-    assert sources[4].splitlines() == [IMPORTED, 'import matplotlib.pyplot as plt']
-    assert sources[-1] == '#| quiz sums\nquiz("sums")'
-    assert sources[5] == blank(MASK, 'causal_mask')
-    assert sources[5].startswith('#| export\n#| exercise causal_mask')
+    assert found[4].splitlines() == [IMPORTED, 'import matplotlib.pyplot as plt']
+    assert found[-1] == '#| quiz sums\nquiz("sums")'
+    assert found[5] == blank(MASK, 'causal_mask')
+    assert found[5].startswith('#| export\n#| exercise causal_mask')
     assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']} | {'guide'}
     assert nb == book(*PAGE, '#| target\nplot()',
                       '#| quiz sums\nquiz("?", right={"a": "b"})')
@@ -61,3 +70,78 @@ def test_quizzes_have_names_of_their_own():
     with pytest.raises(InputError, match='two quizzes'): lesson_of(twice, Path('x'))
     with pytest.raises(InputError, match='a name of its own'):
         lesson_of(book(*PAGE, '#| quiz\nquiz("?", right={})'), Path('x'))
+
+
+COURSE = [p for p in lesson_paths() if not is_platform(lesson_at(p))]
+
+
+@pytest.fixture(scope='module')
+def editions(): return {lesson_at(p): learner_edition(read_notebook(p)) for p in COURSE}
+
+
+def sources(page, kind='code'):
+    return [''.join(c['source']) for c in page['cells'] if c['cell_type'] == kind]
+
+
+def test_no_page_speaks_of_what_a_learner_cannot_see(editions):
+    assert len(editions) > 20
+    assert {name: found for name, page in editions.items() if (found := unseen(page))} == {}
+    for name, page in editions.items():
+        text = '\n'.join(sources(page))
+        for word in ('#| hide', '@check', 'classroom.checks', 'classroom.exercises', '#| hint'):
+            assert word not in text, (name, word)
+
+
+@pytest.mark.parametrize('text', [
+    'The second check is an oracle.', 'The wrong answers below say more.', 'See the hidden cell.',
+    'The checks ask for 1e-5.'])
+def test_phrases_that_point_at_what_is_not_there_are_found(text):
+    assert unseen(dict(cells=[dict(cell_type='markdown', source=text)]))
+    assert unseen(dict(cells=[dict(cell_type='code', source=f'x = 1 # {text}')]))
+
+
+def test_what_is_left_of_a_page_defines_all_that_it_uses(editions):
+    "Nothing that was taken out is needed by a cell that stayed"
+    for name, page in editions.items():
+        loaded, known = set(), {*dir(builtins), '__name__', '__file__', 'get_ipython', 'display'}
+        for source in sources(page):
+            for node in ast.walk(ast.parse(plain_python(source))):
+                if isinstance(node, ast.Name):
+                    (loaded if isinstance(node.ctx, ast.Load) else known).add(node.id)
+                elif isinstance(node, ast.arg): known.add(node.arg)
+                elif isinstance(node, ast.alias): known.add(node.asname or node.name.split('.')[0])
+                elif isinstance(node, (ast.FunctionDef, ast.ClassDef)): known.add(node.name)
+                elif isinstance(node, ast.ExceptHandler): known.add(node.name)
+                elif isinstance(node, (ast.MatchAs, ast.MatchStar)): known.add(node.name)
+        assert loaded <= known, (name, sorted(loaded - known))
+
+
+def test_the_first_cell_says_how_long_what_is_blank_and_how_to_get_help(editions):
+    for path in COURSE:
+        name, page, lesson = lesson_at(path), editions[lesson_at(path)], read_lesson(path)
+        ids = [c['id'] for c in page['cells']]
+        texts = sources(page, 'markdown')
+        assert texts[0].startswith('# ') and ids.index('guide') <= 2, name
+        guide = texts[1]
+        assert re.search(r'About \d+ minutes', guide), name
+        for e in lesson.exercises: assert f'| `{e.name}` |' in guide
+        if lesson.exercises:
+            minutes = sum(e.minutes for e in lesson.exercises)
+            assert f'and {minutes} for' in guide
+            for word in ('hint(', 'solution(', 'reset(', 'progress()', 'check'):
+                assert word in guide
+            assert sum(IMPORTED in s for s in sources(page)) == 1, name
+        else: assert 'Nothing is blank' in guide
+
+
+def test_imports_and_figures_are_folded_and_exercises_are_not():
+    figure = 'fig, ax = plt.subplots()\nshow(fig, alt="A line")'
+    guard = '#| hide\nassert 1 + 1 == 2'
+    needed = '#| hide\nnumbers = [1, 2]'
+    nb = book(*PAGE, figure, 'Diagram().show("A box")', guard, needed, 'sum(numbers)')
+    page = learner_edition(nb)
+    folded = [''.join(c['source']) for c in page['cells']
+              if c['metadata'].get('jupyter', {}).get('source_hidden')]
+    assert folded == [PAGE[0], PAGE[2], f'{IMPORTED}\nimport matplotlib.pyplot as plt', figure,
+                      'Diagram().show("A box")', needed]
+    assert guard not in sources(page)

@@ -1,12 +1,14 @@
 "The learner's commands, end to end"
 import json
+import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cli.runs import dlcourse as command
 
-from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.lessons import find_exercise, is_platform
 from dlcourse.classroom.workspace import answer_cell, page_of
 from dlcourse.cli.app import main
 from dlcourse.cli.learn import course_lessons
@@ -80,10 +82,52 @@ def test_names_are_suggested_and_lost_pages_explained(dlcourse):
                                                                                     'causal_mask')[2]
 
 
-def test_lessons_are_in_the_order_of_the_course():
+def test_lessons_are_in_the_order_of_the_course_the_platform_last():
     found = course_lessons()
-    order = [(x['part_number'], x['number']) for x in found]
+    order = [(is_platform(x['module'].partition('.')[2]), x['part_number'], x['number'])
+             for x in found]
     assert order == sorted(order) and all(x['title'] and x['claim'] for x in found)
     assert json.loads(command('lessons', '--json')[1]) == found
-    assert found[0]['module'].startswith('dlcourse.core.')
+    assert found[0]['module'].startswith('dlcourse.foundations.')
     assert {'dlcourse.core.settings', 'dlcourse.grading.grading'} <= {x['module'] for x in found}
+    attention, = [x for x in found if x['module'] == 'dlcourse.transformers.attention']
+    assert attention['passed'] is None and attention['exercises'] and attention['minutes']
+
+
+def test_lessons_say_what_was_done(dlcourse):
+    pytest.importorskip('torch')
+    dlcourse('start', '--lesson', 'attention', '--json')
+    write('return torch.ones(n, n).bool().tril()')
+    dlcourse('check', 'causal_mask')
+    found = {x['module']: x for x in json.loads(dlcourse('lessons', '--json')[1])}
+    mine = found['dlcourse.transformers.attention']
+    assert (mine['passed'], found['dlcourse.foundations.tensors']['passed']) == (1, None)
+    _, out, _ = command('lessons', COLUMNS='200')
+    assert f"1 of {mine['exercises']}" in out and f"{mine['minutes']} min" in out
+
+
+@pytest.mark.parametrize('line, word', [
+    ('check causal', 'causal_mask'), ('hint attention.cau', 'attention.causal_mask'),
+    ('solution transformers.attention.causal', 'transformers.attention.causal_mask'),
+    ('reset ', 'causal_mask'), ('start --lesson att', 'attention'),
+    ('start --lesson transformers.', 'transformers.attention'), ('start --part tr', 'transformers'),
+    ('datasets get compa', 'compas'), ('datasets show lend', 'lending')])
+def test_the_shell_completes_names(dlcourse, monkeypatch, line, word):
+    words = f'dlcourse {line}'
+    monkeypatch.setenv('_DLCOURSE_COMPLETE', 'complete_bash')
+    monkeypatch.setenv('COMP_WORDS', words)
+    monkeypatch.setenv('COMP_CWORD', str(len(words.split(' ')) - 1))
+    found = dlcourse()[1].split()
+    assert word in found and all(name.startswith(line.split(' ')[-1]) for name in found)
+
+
+def test_a_notebook_of_the_lab_finds_this_dlcourse(dlcourse, monkeypatch, tmp_path):
+    programs = tmp_path/'programs'
+    monkeypatch.setattr('subprocess.run', lambda words, env: SimpleNamespace(
+        returncode=int(env['PATH'].split(os.pathsep)[:1] != [str(programs)])))
+    monkeypatch.setattr('dlcourse.core.errors.need', lambda *args: None)
+    start = ['lab', '--source', '--no-browser']
+    monkeypatch.setattr('sys.argv', [str(programs/'dlcourse'), *start])
+    with pytest.raises(SystemExit) as e: main()
+    assert not e.value.code
+
