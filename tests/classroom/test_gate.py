@@ -1,11 +1,13 @@
 "Checks are themselves tested: against reference, blank, known answers and mutants"
+import ast
+import re
 import time
 
 import pytest
 from classroom.gate import faults
 from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
 
-from dlcourse.classroom.cells import read_notebook
+from dlcourse.classroom.cells import cells_of, read_notebook
 from dlcourse.classroom.editions import leaks, learner_edition
 from dlcourse.classroom.exercises import run
 from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
@@ -77,3 +79,28 @@ def test_gate_finds_weak_checks(lesson):
 
 def test_every_exercise_of_the_course_has_checks():
     assert all(e.checks for one in lessons() for e in one.exercises)
+
+
+def demanded_errors(exercise):
+    "Names of the errors that the checks expect, but for those that they raise themselves"
+    calls = [n for s in exercise.checks for n in ast.walk(ast.parse(s))]
+    raised = {ast.unparse(n.exc).split('(')[0] for n in calls if isinstance(n, ast.Raise) and n.exc}
+    expected = (n.args[0] for n in calls if isinstance(n, ast.Call) and n.args
+                and getattr(n.func, 'id', '') == 'expect_error')
+    return {ast.unparse(kind) for kind in expected} - raised - {'Exception'}
+
+
+def shown_before(exercise):
+    "What a learner reads of an exercise: its blank, and the text right above it"
+    cells = cells_of(read_notebook(exercise.path))
+    place = next(i for i, c in enumerate(cells) if c.id == exercise.cell)
+    above = [c.source for c in cells[max(0, place - 4):place] if c.kind == 'markdown']
+    return '\n'.join([*above, exercise.blank])
+
+
+@pytest.mark.parametrize('name', EXERCISES)
+def test_an_error_that_is_demanded_is_announced(name):
+    exercise = EXERCISES[name]
+    shown = shown_before(exercise)
+    silent = {kind for kind in demanded_errors(exercise) if not re.search(rf'\b{kind}\b', shown)}
+    assert not silent, f"the page does not say when {', '.join(silent)} is to be raised"
