@@ -30,7 +30,8 @@ def mcnemar(
     right_a, # Whether the first model was right, for each example
     right_b, # Whether the second was, for the same examples
 )->float:    # p value, two-sided
-    "Exact test that two models are right equally often: is each disagreement a fair toss?"
+    """Exact test that two models are right equally often: is each disagreement a fair toss? Raises
+    `InputError` for lists of other than truths, of different lengths, or empty"""
     from scipy.stats import binom
     a, b = _right(right_a, right_b)
     only_a, tosses = (a & ~b).sum(), (a != b).sum()
