@@ -21,10 +21,10 @@ from ..core.bars import progress_bar
 from ..core.errors import InputError
 from ..core.random import random_states, set_random_states
 from ..foundations.schedules import clip_grad_norm_
-from .batches import Batches, backward_whole, evaluate, moved
+from .batches import Batches, backward_whole, evaluate, moved, of_one_row, wake
 from .callbacks import AtEpochs, Callback, FitConfig, History
 from .checkpoints import (
-    check_same_run, described, digest, load_state, refusal, save_state)
+    check_same_run, described, digest, load_state, order_generators, refusal, save_state)
 from .distributed import (
     Precision, all_gather_states, beyond_a_plain_step, finish_the_step, my_place, own_states)
 
@@ -33,8 +33,8 @@ def train_step(
     model:nn.Module,                 # Changed in place
     batch:Sequence[Tensor],          # Inputs and a target
     loss:Callable,                   # Outputs, target → the mean over the rows
-    optimizer:torch.optim.Optimizer, # Has the model's parameters
-    clip:float|None=None,            # Largest norm of all gradients together
+    optimizer:torch.optim.Optimizer, # Has the parameters that are trained, in groups
+    clip:float|None=None,            # Largest norm of all gradients that the optimizer uses
     backward:Callable=backward_whole, # Model, batch, loss → the loss, gradients added
     settle:Callable|None=None,       # Before the clipping: unscales, or adds up over processes
     step:Callable|None=None,         # Takes the step, in place of the optimizer's own `step`
@@ -81,10 +81,8 @@ class Run:
         self.history, self.stop = History(), None  # `stop` is a reason to end
         self.epoch, self.step, self.seen = 0, 0, 0 # Finished; in all; batches of this epoch
         self.pending, self.rows = [], []           # Losses not looked at; rows of batches
-        # Generators: at the checkpoint; at the epoch's start
-        self.now, self.began = None, None
-        # Step at which to look next; time of the last look
-        self.due, self.clock = 0, perf_counter()
+        self.now, self.began = None, None          # Generators: at the checkpoint; at the start
+        self.due, self.clock = 0, perf_counter()   # Step of the next look; time of the last one
         self.total = config.max_steps              # Steps there will be; None where nobody knows
         if hasattr(batches, '__len__'):
             self.total = min(self.total or math.inf, config.epochs*len(batches))
@@ -96,8 +94,8 @@ class Run:
 @patch
 def states(self:Run)->dict:
     "Where all generators stand that the run draws from, the data's own among them"
-    own = getattr(self.batches, 'generator', None)
-    return random_states(self.device) | ({} if own is None else {'order': own.get_state()})
+    own = [generator.get_state() for generator in order_generators(self.batches)]
+    return random_states(self.device) | {'order': own}
 
 @patch
 def set_states(self:Run,
@@ -105,8 +103,10 @@ def set_states(self:Run,
 ):
     "Put them there"
     set_random_states(states, self.device)
-    if 'order' in states: self.batches.generator.set_state(states['order'])
+    for generator, state in zip(order_generators(self.batches), states['order'], strict=True):
+        generator.set_state(state)
 
+# %% ../../nbs/03_training/05_loop.ipynb #fa3c5736
 @patch
 def rest_of_epoch(self:Run)->Iterator:
     "This epoch's batches, less those that the checkpoint has seen"
@@ -151,9 +151,8 @@ def restore(self:Run):
     state = load_state(path)
     check_same_run(path, state['about'], self.about)
     if self.start_weights not in state['weights']:
-        file = Path(path).name
-        raise refusal(file, "`model` begins with other weights than the run of `checkpoint` "
-                            f"{file} began with (another seed?)")
+        raise refusal(Path(path).name, "`model` begins with other weights than the run of "
+                                       "`checkpoint` began with (another seed?)")
     self.model.load_state_dict(state['model'])
     self.optimizer.load_state_dict(state['optimizer'])
     if self.precision.scaler: self.precision.scaler.load_state_dict(state['scaler'])
@@ -241,6 +240,7 @@ def says(self:Run)->str:
 def end_epoch(self:Run):
     "Evaluate, add a row to the history, and ask the callbacks"
     self.look_at_losses()
+    if not self.rows: raise InputError("`batches` must hold a batch or more; got none")
     self.place.broadcast(self.model.buffers())
     losses = self.history.losses[-len(self.rows):]
     total = math.fsum(loss*n for loss, n in zip(losses, self.rows, strict=True))
@@ -266,13 +266,14 @@ def train(self:Run)->History:
     "The whole run, or what remains of it"
     self.clock, config = perf_counter(), self.config
     self.restore()
-    self.model.train()
+    wake(self.model)
     for callback in self.callbacks: callback.on_start(self)
     shown = config.progress if self.place.rank == 0 else False
     with progress_bar('training', self.total, shown, 'steps') as show:
         with finish_the_step(self):
             while self.goes_on():
-                over = self.train_epoch(show)
+                try: over = self.train_epoch(show)
+                except ValueError as e: raise of_one_row(e) or e from None
                 if not over: self.save()
                 if self.stop == 'interrupted': break
                 self.end_epoch()

@@ -70,3 +70,14 @@ def test_a_longer_run_may_ask_its_schedule_for_more_steps():
         check_same_run('run', short, long | {'schedule(1)': .4})
     with pytest.raises(InputError, match=r'`schedule\(0\)` was \(not there\)'):
         check_same_run('run', {}, short)
+
+
+def test_a_single_flipped_bit_is_noticed(tmp_path):
+    path = save_state(tmp_path/'run', {'weights': torch.arange(40.), 'flag': torch.tensor(True),
+                                       'none': torch.zeros(0), 'text': 'as it was'})
+    raw = path.read_bytes()
+    for i in range(8, len(raw), 7):
+        path.write_bytes(raw[:i] + bytes([raw[i] ^ 1 << i % 8]) + raw[i+1:])
+        with pytest.raises(InputError, match='is damaged'): load_state(path)
+    path.write_bytes(raw)
+    assert load_state(path)['text'] == 'as it was'

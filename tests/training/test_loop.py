@@ -30,11 +30,11 @@ from loop_runs import (
 )
 from sklearn.metrics import f1_score
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations.schedules import cosine, warmup
-from dlcourse.training.batches import top1_accuracy
+from dlcourse.training.batches import Batches, top1_accuracy
 from dlcourse.training.callbacks import Callback, EarlyStopping
 from dlcourse.training.checkpoints import load_state
 from dlcourse.training.loop import fit, train_step
@@ -90,9 +90,13 @@ class Loader:
         return DataLoader(TensorDataset(X[:84], Y[:84]), batch_size=16, shuffle=True,
                           generator=torch.Generator().manual_seed(3))
     def fixed(): return [(X[:40], Y[:40]), (X[40:84], Y[40:84])]
+    def sampler():
+        rows = TensorDataset(X[:84], Y[:84])
+        own = torch.Generator().manual_seed(4)
+        return DataLoader(rows, batch_size=16, sampler=RandomSampler(rows, generator=own))
 
 
-@pytest.mark.parametrize('data', [batches, Loader.plain, Loader.own, Loader.fixed])
+@pytest.mark.parametrize('data', [batches, Loader.plain, Loader.own, Loader.fixed, Loader.sampler])
 @pytest.mark.parametrize('stop', [1, 6, 9])
 def test_a_run_in_two_pieces_is_the_run_in_one(data, stop, tmp_path):
     def run(**how):
@@ -323,6 +327,34 @@ def test_frozen_parameters_stay():
 
 
 # History, evaluation, early stopping
+
+def test_a_norm_that_sleeps_on_purpose_goes_on_sleeping():
+    model = network()
+    model[1].eval()
+    for _ in range(2): # The second time the model as a whole has been put to sleep
+        for p in model[1].parameters(): p.requires_grad_(False)
+        fit(model, batches(), F.cross_entropy, QUIET)
+        assert model[1].running_mean.tolist() == [0]*16
+    model[1].requires_grad_(True)
+    fit(model, batches(), F.cross_entropy, QUIET)
+    assert model[1].running_mean.abs().min() > 0
+
+
+@pytest.mark.parametrize('data, says', [
+    (lambda: Batches(X[:33], Y[:33], batch_size=32), 'batch normalization needs two rows or more'),
+    (lambda: DataLoader(TensorDataset(X[:9], Y[:9]), batch_size=16, drop_last=True),
+     '`batches` must hold a batch or more'),
+    (lambda: Batches(X[:9], Y[:9], batch_size=16, drop_last=True), '`drop_last` leaves nothing')])
+def test_batches_that_cannot_be_trained_on_say_what_to_do(data, says):
+    with pytest.raises(InputError, match=says): fit(network(), data(), F.cross_entropy, QUIET)
+
+
+def test_parts_are_refused_where_a_loss_leaves_targets_out():
+    left_out = Batches(X, Y.masked_fill(X[:, 0] > 1, -100))
+    fit(small(), left_out, F.cross_entropy, QUIET)
+    with pytest.raises(InputError, match='`target` has numbers below 0'):
+        fit(small(), left_out, F.cross_entropy, replace(QUIET, accumulate=2))
+
 
 def test_the_history_is_a_frame_with_a_row_for_each_epoch():
     def f1(outputs, target): return f1_score(target, outputs.argmax(-1), average='macro')
