@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .cells import DIRECTIVE, EXPORTING, defines
+from .cells import DIRECTIVE, EXPORTING, defines, directive_lines
 from .checks import Result
 from .exercises import run
 from dlcourse.classroom.lessons import (
@@ -27,6 +27,7 @@ from dlcourse.classroom.lessons import (
     read_lesson,
     untouched,
 )
+from .script import imported_name, page_imports
 from .workspace import OWN_PACKAGE, pages, workspace
 from ..core.errors import InputError
 
@@ -52,12 +53,25 @@ def exported(
         blank = (line for line in exercise.blank.splitlines() if not DIRECTIVE.match(line))
         fault = f"{BROKEN}: {e.msg} in `{(e.text or '').strip()}`"
         source = '\n'.join([fault, *blank])
-    if not untouched(exercise, source): return source
+    if not untouched(exercise, source): return _with_imports(exercise, source)
     return (
         f"{source}\n\nfrom dlcourse.classroom.package import borrow\n"
         f"borrow('{exercise.id}', globals()) "
         "# Not solved yet: until then the course's own stands in"
     )
+
+def _with_imports(exercise, source):
+    "An answer, and above it what it uses of the page's own imports"
+    trees = [ast.parse(c.source) for c in exercise.cells]
+    bound = {n.id for tree in trees for n in ast.walk(tree)
+             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    nodes = [n for tree in trees for n in tree.body]
+    bound |= {n.name for n in nodes if hasattr(n, 'name')}
+    bound |= {imported_name(a) for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))
+              for a in n.names}
+    lines, opening = source.splitlines(), directive_lines(source)
+    needed = map(ast.unparse, page_imports(exercise, source, bound))
+    return '\n'.join([*opening, *needed, *lines[len(opening):]])
 
 def own_imports(
     source:str,       # An exported cell

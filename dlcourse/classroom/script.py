@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['Answer', 'Script', 'compiled', 'remember_lines', 'candidate_code', 'check_code', 'used_imports', 'lesson_imports',
-           'imported_name']
+           'page_imports', 'imported_name']
 
 # %% ../../nbs/23_classroom/08_script.ipynb #958705c3
 import ast
 import functools
 import linecache
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,19 @@ def lesson_imports(
     "The imports that only the lesson's page needs"
     body = [node for cell in exercise.imports for node in ast.parse(cell.source).body]
     return [node for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+def page_imports(
+    exercise:Exercise, # Any
+    source:str,        # A learner's cell
+    there,             # Names that are at hand already
+)->list[ast.stmt]:     # Of each import only the names that the cell may use
+    "What only the page imports, and a learner's cell uses all the same"
+    used = set(re.findall(r'[A-Za-z_]\w*', source)) - set(there)
+    found = []
+    for node in lesson_imports(exercise):
+        node.names = [a for a in node.names if imported_name(a) in used]
+        if node.names: found.append(node)
+    return found
 
 def imported_name(
     alias:ast.alias, # Part of an import

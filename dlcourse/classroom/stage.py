@@ -10,7 +10,6 @@ import ast
 import builtins
 import functools
 import inspect
-import re
 import sys
 import types
 from contextlib import contextmanager
@@ -31,8 +30,7 @@ from dlcourse.classroom.script import (
     candidate_code,
     check_code,
     compiled,
-    imported_name,
-    lesson_imports,
+    page_imports,
 )
 from .trials import error_line, forbidden, time_limit
 from .values import compare_values
@@ -129,11 +127,9 @@ class Stage:
 
     def _import_for(self, source):
         "What the lesson's page imports and a learner's cell uses is at hand, as on the page"
-        used = set(re.findall(r'[A-Za-z_]\w*', source)) - self.space.keys()
-        for node in lesson_imports(self.exercise):
-            node.names = [a for a in node.names if imported_name(a) in used]
-            tree = ast.fix_missing_locations(ast.Module([node], []))
-            if node.names: exec(compile(tree, '<imports>', 'exec', dont_inherit=True), self.space)
+        nodes = page_imports(self.exercise, source, self.space)
+        tree = ast.fix_missing_locations(ast.Module(nodes, []))
+        exec(compile(tree, '<imports>', 'exec', dont_inherit=True), self.space)
 
     def _cells_after(self):
         "Run the exported cells below; where one fails with the candidate, the checks still run"

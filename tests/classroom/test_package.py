@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from classroom.folders import ANSWER, cell, course, write_answer
 
+from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.package import exported
 from dlcourse.classroom.start import start
 from dlcourse.core.errors import InputError
 
@@ -96,3 +98,12 @@ def test_lessons_import_each_other_from_the_learners_package(small, monkeypatch)
     export(folder)
     code = 'from my_dlcourse.next.three import a; print(a.__module__)'
     assert python(folder, code) == 'my_dlcourse.first.one'
+
+
+def test_what_only_the_page_imports_goes_along_with_the_answer():
+    exercise = find_exercise('broadcast_shape')
+    opening = '#| export\n#| exercise broadcast_shape\n'
+    answer = 'def broadcast_shape(*shapes): return np.broadcast_shapes(*shapes)'
+    assert exported(exercise, opening + answer) == f'{opening}import numpy as np\n{answer}'
+    own = answer.replace('np.', 'numpy.').replace('return', 'import numpy; return')
+    assert exported(exercise, opening + own) == opening + own
