@@ -9,6 +9,7 @@ __all__ = ['COLORS', 'DASHES', 'use_style', 'spread', 'layer_places', 'color_of'
 # %% ../../nbs/00_core/03_figures.ipynb #caaa04b3
 from base64 import b64encode
 from collections.abc import Sequence
+from html import escape
 from io import BytesIO
 from numbers import Real
 
@@ -173,7 +174,10 @@ def show(
     fig.savefig(drawn, format='png', dpi=fig.dpi)
     few_colors(need('PIL.Image', 'lab').open(drawn)).save(png, 'png', optimize=True)
     need('matplotlib.pyplot', 'lab').close(fig)
-    data = {'image/png': b64encode(png.getvalue()).decode(), 'text/plain': alt}
+    picture = b64encode(png.getvalue()).decode()
+    # JupyterLab and nbconvert give an image/png no alternative text, and prefer HTML to it
+    page = f'<img alt="{escape(alt)}" src="data:image/png;base64,{picture}">'
+    data = {'text/html': page, 'image/png': picture, 'text/plain': alt}
     display(data, raw=True, metadata={'image/png': {'alt': alt}})
 
 # %% ../../nbs/00_core/03_figures.ipynb #031ef150

@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from dlcourse.classroom.editions import IMPORTED
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import progress
 from dlcourse.classroom.start import start
@@ -49,10 +50,9 @@ def server(folder, tmp_path):
         JUPYTER_RUNTIME_DIR=str(home/'runtime'),
         JUPYTERLAB_SETTINGS_DIR=str(home/'settings'), JUPYTER_NO_CONFIG='1',
         IPYTHONDIR=str(home/'ipython'), PYTHONPATH=os.pathsep.join(filter(None, sys.path)),
-        MPLBACKEND='agg')
-    words = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1',
-             f'--port={port}', '--ServerApp.port_retries=0',
-             f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder}']
+        MPLBACKEND='agg', JUPYTER_TOKEN=token, PATH='/usr/bin:/bin')
+    words = [sys.executable, '-c', 'from dlcourse.cli.app import main; main()', 'lab', str(folder),
+             '--no-browser', f'--port={port}']
     with open(tmp_path/'lab.log', 'w') as log, subprocess.Popen(words, env=env, cwd=folder,
                                                                 stdout=log, stderr=log) as lab:
         try:
@@ -126,6 +126,7 @@ class Page:
         def focused():
             cell = self.cell(says)
             self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", cell)
+            for bar in self.find('.jp-Placeholder-contentContainer', cell): bar.click()
             self.find('.cm-content', cell)[0].click()
             return 'cm-focused' in self.find('.cm-editor', cell)[0].get_attribute('class')
         self.wait(focused, f"the cell with {says!r} cannot be written in")
@@ -156,6 +157,19 @@ class Page:
                                            self.cell(says)),
                                            f"no result that says {outcome!r}")[0].text
 
+    def add_below(self, says, text):
+        "A new cell below the one that says this, with a line in it that is run"
+        from selenium.webdriver import Keys
+        self.enter(says)
+        place = next(i for i, s in enumerate(self.sources) if says in s)
+        self.press(Keys.ESCAPE)
+        self.press('b')
+        self.sources.insert(place + 1, text)
+        self.press(Keys.ENTER)
+        self.press(text)
+        self.run(text)
+        return self.cell(text)
+
     def save(self):
         from selenium.webdriver import Keys
         before = self.path.stat().st_mtime_ns
@@ -170,8 +184,11 @@ def stands(folder): return next(s for s in progress(folder).exercises if s.exerc
 def test_a_learner_solves_an_exercise(folder, server, browser):
     exercise = find_exercise(NAME)
     page = Page(browser, folder, page_of('transformers.attention', folder), server)
-    for says in ('#| default_exp', 'import torch.nn.functional',
-                 'from dlcourse.classroom.progress import check'):
+    guide = page.wait(lambda: page.cell('**This page.**').text, "there is no guide")
+    assert NAME in guide and 'minutes of reading' in guide and 'Stuck?' in guide
+    for says in ('#| default_exp', 'import torch.nn.functional', IMPORTED):
+        assert page.wait(lambda says=says: page.find('.jp-Placeholder-contentContainer',
+                                                     page.cell(says)), "it is not folded")
         page.run(says)
     blank = f'Your turn: {NAME}'
 
@@ -183,7 +200,21 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
     page.run(blank)
     said = page.check('failed')
     assert '✗' in said and "the triangle is flipped" in said
-    assert "is the course's own from here" in said
+    assert "is the course's own from here; yours is mine.causal_mask" in said
+    line = f'hint("{NAME}")'
+    assert said.endswith(f'Next: {line} ({len(exercise.hints)} left)')
+    assert '<code>mine.causal_mask</code>' in page.cell(says := f'check("{NAME}")').get_attribute(
+        'innerHTML')
+    asked = f'{line} # one'
+    found = page.add_below(says, asked)
+    given = page.wait(lambda: page.find('.jp-RenderedMarkdown', found), "no hint came")[0]
+    assert given.text.startswith('Hint 1 of ')
+    found = page.add_below(asked, f'!dlcourse hint {NAME}')
+    assert page.wait(lambda: 'Hint 2 of ' in found.text, "the program is not found")
+    drawing = 'from dlcourse.core.diagrams import Diagram; d = Diagram(); d.box("x"); d.show("Box")'
+    found = page.add_below(asked, drawing)
+    assert page.wait(lambda: page.find('img[alt="Box"]', found), "the picture has no text")
+    assert stands(folder).hints == 2
     assert (stands(folder).state, stands(folder).attempts) == ('failed', 1)
 
     page.replace_last_line(blank, exercise.source.splitlines()[-1].strip())

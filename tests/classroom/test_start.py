@@ -302,6 +302,15 @@ def test_a_damaged_page_of_an_older_course_stays(old):
     assert start(old, lesson='attention').kept == (LESSON,)
 
 
+def test_pages_that_cannot_run_are_known(old):
+    assert starting.outdated(old) == [LESSON]
+    start(old, lesson='attention')
+    assert starting.outdated(old) == []
+    def back(nb): nb['cells'].append(cell('from dlcourse.classroom.progress import check'))
+    change(pages(old)[LESSON], back)
+    assert starting.outdated(old) == [LESSON]
+
+
 def outdated(nb): nb['cells'].append(cell('from dlcourse.course.progress import check'))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markup import Markup
 from PIL import Image
 
 from dlcourse.core.errors import InputError
@@ -58,7 +59,26 @@ def test_show_carries_its_text(monkeypatch):
     assert data['text/plain'] == kwargs['metadata']['image/png']['alt'] == 'A rising line.'
     assert base64.b64decode(data['image/png']).startswith(b'\x89PNG')
     assert not plt.fignum_exists(fig.number)
+    assert data['image/png'] in data['text/html']
     with pytest.raises(ValueError, match='`alt` must say what the figure shows'): show(fig, alt=' ')
+
+
+def test_nbconvert_shows_the_text(monkeypatch):
+    nbconvert, nbformat = map(pytest.importorskip, ('nbconvert', 'nbformat'))
+    sent = []
+    monkeypatch.setattr('IPython.display.display', lambda data, **k: sent.append((data, k)))
+    fig, ax = plt.subplots()
+    ax.plot([1, 2])
+    show(fig, alt='Less is "<" more.')
+    (data, kwargs), = sent
+    output = dict(output_type='display_data', data=data, metadata=kwargs['metadata'])
+    cell = dict(cell_type='code', id='a', metadata={}, source='', execution_count=1,
+                outputs=[output])
+    nb = nbformat.from_dict(dict(cells=[cell], metadata={}, nbformat=4, nbformat_minor=5))
+    page, _ = nbconvert.HTMLExporter().from_notebook_node(nb)
+    shown = Markup(page)
+    assert [x.get('alt') for x in shown.all('img')] == ['Less is "<" more.']
+    assert 'No description' not in page
 
 
 def test_few_colors_keep_what_covers_most_and_stay_near_the_rest():
