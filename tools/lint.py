@@ -221,6 +221,8 @@ def belonging_faults(i:int, cell:Cell, directive:str, place:dict[str, int])->Ite
         yield f"`#| {directive}` in an exported cell: checks and answers are no part of the library"
     if directive == 'hint' and not ''.join(cell.body).strip(): yield "the hint is empty"
     if directive == 'check': yield from claim_faults(cell)
+    if directive == 'scaffold' and cell.directives.get('eval') != 'false':
+        yield "a scaffold needs `#| eval: false`: run here, it would take the reference's place"
 
 
 def quiz_faults(cell:Cell)->Iterator[str]:
