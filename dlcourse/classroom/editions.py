@@ -15,7 +15,7 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from .cells import BELONGING, cells_of, find_def
+from .cells import BELONGING, answering, cells_of, find_def
 from .lessons import Exercise, lesson_of
 from ..core.errors import InputError
 
@@ -241,9 +241,11 @@ def point_links(
 def answers(
     nb:dict,            # A learner's notebook
 )->dict[str, str]:      # Name of the exercise → the cell
-    "The cells in which a learner answered; of two cells for one exercise the last counts"
-    found = ((c.about('exercise'), c.source) for c in cells_of(nb) if c.kind == 'code')
-    return {asked[1]: source for asked, source in found if asked and asked[1]}
+    "The cells that answer the exercises which a learner's notebook names"
+    cells = [c for c in cells_of(nb) if c.kind == 'code']
+    asked = filter(None, (c.about('exercise') for c in cells))
+    names = dict.fromkeys(name for _, name in asked if name)
+    return {name: answering(cells, name).source for name in names}
 
 # %% ../../nbs/23_classroom/03_editions.ipynb #b0b8e520
 WAYS_CELL = 'ways' # Id of the cell that leads to the lessons before and after

@@ -235,8 +235,13 @@ def grade(
 ):
     from dlcourse.core.bars import progress_bar
     from dlcourse.grading.grading import grade
-    with progress_bar('Grading', unit='answers', stays=False) as update:
-        grades = grade(**options, tell=update)
+    try:
+        with progress_bar('Grading', unit='answers', stays=False) as update:
+            grades = grade(**options, tell=update)
+    except KeyboardInterrupt:
+        print(f"dlcourse: interrupted; what was graded so far stands in {options['out']}, and "
+              "the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(2) from None
     summary = grades.summary()
     if json: return print(json_text(dict(rows=grades.rows, summary=summary)), end='')
     def row(s):
@@ -245,4 +250,5 @@ def grade(
     table(('student', 'passed', 'points', 'notes'), map(row, summary))
     off = sorted({r['sandbox'] for r in grades.rows if r['sandbox'].startswith('off')})
     if off: print(f"Not walled {'; '.join(off)}")
-    print(f"Written: {options['out']} ({grades.graded} answers graded now)")
+    print(f"Written: {options['out']} ({grades.graded} answers graded now, with inputs made from "
+          f"seed {grades.seed}; --seed {grades.seed} makes the same)")

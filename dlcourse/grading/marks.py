@@ -24,9 +24,10 @@ class Mark:
     outcome:str          # passed, failed, error, not tried or not checked
     message:str=''       # Why it is not passed
     misconception:str='' # The message for a known mistake
-    seconds:float=0.     # What it took
+    seconds:float=0.     # Of the processor, that it took
     sandbox:str=''       # `on`, or `off` and what was missing
     judged:str=''        # `outside`, or `inside` the process of the answer, which must be trusted
+    seed:int|None=None   # That the inputs were made from, where it was judged outside
     lasting:bool=True    # Would it be the same tomorrow? Not where only the clock said no
 
 def strangers_line(

@@ -185,6 +185,7 @@ class Sandbox:
     ):
         self.work, self.preload, self.limits, self.insist = work, preload, limits, insist
         self.process = self.control = None
+        self.spent = 0. # Seconds of the processor, by all pieces of work
 
     def __enter__(self): return self
     def __exit__(self, *error): self.close()
@@ -243,6 +244,7 @@ class Sandbox:
     def _testimony(self, answer, output, status, started):
         "What was heard, as one thing"
         walls, ended = ([json.loads(line) for line in status.splitlines()] + [{}, {}])[:2]
+        self.spent += ended.get('cpu', 0.)
         if not ended: self.close()
         on, off = walls.get('on', {}), walls.get('off', {})
         if self.insist and off: raise _refusal(off)

@@ -26,7 +26,7 @@ OPTIONS = {
     'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
     'reset': 'exercise --folder --json', 'progress': '--folder --json',
     'lab': 'folder --browser --port --source',
-    'grade': 'submissions --json --lesson --out --sandbox', 'doctor': '--json',
+    'grade': 'submissions --budget --json --lesson --out --sandbox --seed', 'doctor': '--json',
 }
 
 

@@ -139,8 +139,9 @@ HOSTILE = {
     'signals': (body("import signal\nfor s in signal.valid_signals():\n  try: signal.signal(s, "
                      "signal.SIG_IGN)\n  except (OSError, ValueError): pass\nwhile True: pass"),
                 'error', 'processor time'),
+    # Python 3.13 ends it in an error where older ones die of it
     'recursion': (body("import sys\nsys.setrecursionlimit(1 << 30)\nf = lambda x: max([x], "
-                       "key=f)\nreturn f(1)"), 'error', ''),
+                       "key=f)\nreturn f(1)"), ('error', 'failed'), ''),
     'crash': (body("import ctypes\nctypes.string_at(1)"), 'error', 'SIGSEGV'),
     'not python': ("def middle(xs) return xs", 'error', 'line 3 is not Python'),
     'null': ("def middle(xs): return '\0'", 'error', ''),
@@ -150,6 +151,9 @@ HOSTILE = {
     'blank': (body('raise NotImplementedError("Your turn: middle")'), 'not tried', 'blank'),
     'mean': (body("if not xs: raise ValueError('`xs` is empty')\nreturn sum(xs)/len(xs)"), 'failed',
              'expected'),
+    'remainder': (GOOD.replace('len(s) % 2 else', '(len(s)\n        % 2) else'), 'passed', ''),
+    'half a remainder': (GOOD.replace('h = len(s)//2', 'h = (len(s)//2\n        % 1)'),
+                         ('failed', 'error'), ''),
     'magic': ("%%time\n%matplotlib inline\n" + GOOD, 'passed', ''),
     'formula': (body("raise ValueError('=HYPERLINK(\"http://x\")\\n\\r\\t=1+1')"),
                 ('error', 'failed'), 'HYPERLINK'),

@@ -1,7 +1,6 @@
 "Grading: hostile and damaged submissions cost their own row only, and the table is safe to open"
 import csv
 import io
-import json
 import os
 import re
 import stat
@@ -9,11 +8,11 @@ import stat
 import pytest
 from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, SLEEPER, body, notebook
 
-from dlcourse.classroom.cells import read_notebook
-from dlcourse.classroom.editions import learner_edition
 from dlcourse.core.errors import InputError
 from dlcourse.grading import grading, sandbox
-from dlcourse.grading.grading import GRADE_COLUMNS, Grades, grade, read_submission, safe_cell
+from dlcourse.grading.examiner import Examiner
+from dlcourse.grading.grading import GRADE_COLUMNS, POINTS, SPENT, Grades, Kept, grade, safe_cell
+from dlcourse.grading.marks import Mark
 from dlcourse.grading.sandbox import Sandbox
 from dlcourse.grading.walls import Limits
 
@@ -64,21 +63,35 @@ def test_the_table_is_whole_and_harmless(graded, course):
     rows = list(csv.DictReader(io.StringIO((course/'grades.csv').read_text())))
     assert tuple(rows[0]) == GRADE_COLUMNS and len(rows) == len(grades.rows) == 2*(len(HOSTILE) + 2)
     assert not [cell for row in rows for cell in row.values() if cell[:1] in ('=', '+', '-', '@')]
-    assert grades.frame.height == len(rows) and grades.frame['points'].sum() == 6
+    assert grades.frame.height == len(rows) and grades.frame['points'].sum() == 8
     ada = next(s for s in grades.summary() if s['student'] == 'ada')
     assert ada == dict(student='ada', passed=1, exercises=2, points=2, possible=3, notes='')
 
 
 @pytest.mark.parametrize('cell, written',
                          [('=1+1', "'=1+1"), ('+1', "'+1"), ('-1', "'-1"), ('@x', "'@x"),
-                          ('\t=1', "'\t=1"), (' =1', "' =1"), ('a=1', 'a=1'),
+                          ('\t=1', "\t'=1"), (' =1', " '=1"), ('a=1', 'a=1'),
+                          (';=1+1', ";'=1+1"), ('a; =1+1', "a; '=1+1"), ('a\t+1', "a\t'+1"),
+                          ('a\n-1', "a\n'-1"), ('a\r\n@x', "a\r\n'@x"), ('a;b', 'a;b'),
                                            ('', ''), (-1, -1), (.5, .5), ('\ud800', '?')])
 def test_no_formula_reaches_a_spreadsheet(cell, written): assert safe_cell(cell) == written
 
 
 def test_lines_and_quotes_survive_the_table():
     row = dict.fromkeys(GRADE_COLUMNS, '') | dict(student='a,"b"\nc', points=1)
-    assert next(csv.DictReader(io.StringIO(Grades([row], 0).to_csv())))['student'] == 'a,"b"\nc'
+    text = Grades([row], 0).to_csv()
+    assert next(csv.DictReader(io.StringIO(text)))['student'] == 'a,"b"\nc'
+    assert text.splitlines()[0] == ','.join(f'"{c}"' for c in GRADE_COLUMNS)
+
+
+@pytest.mark.parametrize('text', [';=1+1', 'a;=1+1;b', '=1+1', '\t=1+1', 'a"";=1+1', 'a\n;=1'])
+def test_no_formula_stands_in_a_cell_however_the_table_is_split(text):
+    row = dict.fromkeys(GRADE_COLUMNS, '') | dict(student=text, points=1)
+    for delimiter in ',;\t':
+        for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+            cells = csv.reader(io.StringIO(Grades([row], 0).to_csv()), delimiter=delimiter,
+                               quoting=quoting)
+            assert not [c for line in cells for c in line if c.strip().startswith('=')]
 
 
 def test_only_what_changed_is_graded_again(course, insist, tmp_path):
@@ -99,7 +112,7 @@ def test_only_what_changed_is_graded_again(course, insist, tmp_path):
     other.write_text(text.replace('it is the mean of the two', 'it is the mean of two'))
     assert again(nbs=tmp_path/'nbs').graded == 3
     for damage in ('', '{"a": 1}', '[1]', '\0'):
-        (tmp_path/'grades.cache.json').write_text(damage)
+        (tmp_path/'grades.cache.jsonl').write_text(damage)
         assert again().graded == 3
     paths.append(notebook(folder/'d.ipynb', HEAD, GOOD))
     assert again().graded == 0 # The same text as b's
@@ -123,85 +136,6 @@ def test_a_table_that_cannot_be_written_leaves_the_old(course, insist, tmp_path,
         grade([notebook(tmp_path/'a.ipynb', HEAD)], tmp_path/'g.csv', nbs=course/'nbs',
               sandbox=insist)
     assert (tmp_path/'g.csv').read_text() == 'old'
-
-
-def test_damaged_submissions_have_a_row(tmp_path, known):
-    def fault(path): return [s.fault for s in read_submission(path, 'x', known)]
-    texts = {'text': 'hello', 'list': '[]', 'number': '5', 'half': '{"cells": [', 'no cells': '{}',
-             'deep': '['*200_000, 'bad cells': '{"cells": [1]}',
-             'bad source': '{"cells": [{"cell_type": "code", "source": [1]}]}',
-             'no source': '{"cells": [{"cell_type": "code"}]}', 'null': '{"cells": null}'}
-    for name, text in texts.items():
-        (tmp_path/f'{name}.ipynb').write_text(text)
-        assert fault(tmp_path/f'{name}.ipynb')[0].startswith('this is not a notebook'), name
-    (tmp_path/'photo.ipynb').write_bytes(b'\x89PNG\r\n\xff\xfe')
-    assert fault(tmp_path/'photo.ipynb') == ['this is not a notebook: it is not JSON']
-    (tmp_path/'empty.ipynb').touch()
-    assert fault(tmp_path/'empty.ipynb') == ['this is not a notebook: it is not JSON']
-    with open(tmp_path/'huge.ipynb', 'wb') as f: f.truncate(30_000_000)
-    assert fault(tmp_path/'huge.ipynb') == ['the file is larger than 20 MB; clear its outputs and '
-                                            'save it again']
-    assert fault(tmp_path/'nowhere.ipynb') == ['there is no such file']
-    os.mkfifo(tmp_path/'pipe.ipynb')
-    assert fault(tmp_path/'pipe.ipynb') == ['this is no file']
-    assert fault(notebook(tmp_path/'other.ipynb', 'x = 1')) == ["it is of no lesson: its first "
-                                                                "cell must be the lesson's, `#| "
-                                                                "default_exp …`, got ''"]
-    assert "got 'toys.cars'" in fault(notebook(tmp_path/'cars.ipynb',
-                                               '#| default_exp toys.cars'))[0]
-    (tmp_path/'folder').mkdir()
-    assert fault(tmp_path/'folder') == ['there is no notebook in it']
-
-
-def test_which_cell_counts(tmp_path, known):
-    def cells(*sources):
-        return dict(read_submission(notebook(tmp_path/'a.ipynb', HEAD, *sources), 'a',
-                                    known)[0].cells)
-    assert cells() == {} and cells('import os\nos.remove("x")') == {}
-    assert cells('#| exercise middle\ndef middle(xs): 1',
-                 '#| exercise middle\ndef middle(xs): 2') == {'middle': '#| exercise middle\ndef '
-                                                                        'middle(xs): 2'}
-    assert cells('def middle(xs): 1', 'def middle(xs): 2',
-                 'middle([1])') == {'middle': 'def middle(xs): 2'}
-    assert cells('#| exercise middle\ndef middle(xs): 1',
-                 'def middle(xs): 2') == {'middle': '#| exercise middle\ndef middle(xs): 1'}
-    assert cells('def middle_of(xs): 1',
-                 'class Bag:\n    def draw(self, seed): 1') == {'Bag.draw': 'class Bag:\n    def '
-                                                                            'draw(self, seed): 1'}
-    patched = '@patch\ndef draw(self:Bag, seed): 1'
-    assert cells(patched) == {'Bag.draw': patched}
-    assert cells('def draw(x): 1') == {}
-
-
-def test_a_workspace_is_a_submission(tmp_path, known, course):
-    edition = learner_edition(read_notebook(known['toys.bags']))
-    page = tmp_path/'ada'/'nbs'/'01_toys'/'01_bags.ipynb'
-    page.parent.mkdir(parents=True)
-    page.write_text(json.dumps(edition))
-    notebook(tmp_path/'ada'/'nbs'/'.ipynb_checkpoints'/'01_bags-checkpoint.ipynb', HEAD, GOOD)
-    notebook(tmp_path/'ada'/'notes.ipynb', 'x = 1')
-    notebook(tmp_path/'ben.ipynb', HEAD, GOOD)
-    (tmp_path/'ada'/'stolen.ipynb').symlink_to(tmp_path/'ben.ipynb')
-    os.mkfifo(tmp_path/'ada'/'pipe.ipynb')
-    found, = read_submission(tmp_path/'ada', 'ada', known)
-    assert found.lesson.id == 'toys.bags' and [n for n, _ in found.cells] == ['middle', 'Bag.draw']
-    rows = grade([tmp_path/'ada'], None, nbs=course/'nbs').rows
-    assert [(r['student'], r['outcome'], r['message'])
-            for r in rows] == [('ada', 'not tried', 'the cell is still blank')]*2
-    notebook(tmp_path/'ada'/'copy.ipynb', HEAD, GOOD)
-    fault = read_submission(tmp_path/'ada', 'ada', known)[1].fault
-    copy = '`toys.bags` is here twice; this copy was not graded'
-    assert fault == f'nbs/01_toys/01_bags.ipynb: {copy}'
-
-
-def test_students_have_names_of_their_own(tmp_path, course):
-    for folder in ('x', 'y'): notebook(tmp_path/folder/'01.ipynb', HEAD)
-    rows = grade([tmp_path/'x'/'01.ipynb', tmp_path/'y'/'01.ipynb'], None, nbs=course/'nbs').rows
-    assert {r['student'] for r in rows} == {'x/01', 'y/01'}
-    with pytest.raises(InputError, match='is the name of several submissions'):
-        grade([tmp_path/'x'/'01.ipynb']*2, None, nbs=course/'nbs')
-    with pytest.raises(InputError, match='at least one notebook or workspace'):
-        grade([], None, nbs=course/'nbs')
 
 
 def test_asked_lessons_and_points(tmp_path, course, insist):
@@ -234,4 +168,127 @@ def test_missing_walls_are_refused_or_told(tmp_path, course, monkeypatch):
 def test_the_kept_verdicts_are_not_for_everybody_to_write(course, insist, tmp_path):
     grade([notebook(tmp_path/'a.ipynb', HEAD, GOOD)], tmp_path/'g.csv', nbs=course/'nbs',
           limits=LOW, sandbox=insist)
-    assert not (tmp_path/'g.cache.json').stat().st_mode & stat.S_IWOTH
+    assert not (tmp_path/'g.cache.jsonl').stat().st_mode & stat.S_IWOTH
+
+
+def test_every_level_of_the_scale_has_points(course, tmp_path):
+    assert POINTS == {1: 1, 2: 2, 3: 3, 4: 4, 5: 5}
+    for level in range(1, 6):
+        cells = [c.replace('level=2', f'level={level}') for c in LESSON]
+        notebook(tmp_path/'nbs'/'01_toys'/'01_bags.ipynb', *cells)
+        page = notebook(tmp_path/'a.ipynb', HEAD)
+        rows = grade([page], None, nbs=tmp_path/'nbs').rows
+        assert [r['possible'] for r in rows] == [level, 1]
+    with pytest.raises(InputError, match='`points` must be given by level, 1, 2, 3, 4, 5; got'):
+        grade([page], None, nbs=tmp_path/'nbs', points={6: 1})
+
+
+class Fake(Examiner):
+    "Gives a verdict without running anything; raises where a cell says so"
+    seeds = ()
+    def __init__(self, *args, seed, **how): super().__init__(*args, seed=seed, **how)
+    def grade(self, exercise, cell):
+        Fake.seeds += (self.outside.seed,)
+        if 'stop' in cell: raise KeyboardInterrupt
+        return Mark('passed', seconds=10., seed=self.outside.seed)
+
+
+@pytest.fixture
+def quick(course, monkeypatch, tmp_path):
+    monkeypatch.setattr(grading, 'Examiner', Fake)
+    monkeypatch.setattr(Fake, 'seeds', ())
+    def run(*sources, **how):
+        paths = [notebook(tmp_path/'in'/f'{i}.ipynb', HEAD, *[
+            f'#| exercise {name}\n{text}'
+            for name, text in zip(('middle', 'Bag.draw'), s, strict=False)
+        ]) for i, s in enumerate(sources)]
+        return grade(paths, tmp_path/'g.csv', **dict(nbs=course/'nbs') | how)
+    return run
+
+
+def test_what_was_graded_before_an_interrupt_is_kept(quick, tmp_path):
+    with pytest.raises(KeyboardInterrupt): quick(['a'], ['b'], ['stop'], ['d'])
+    rows = [r for r in csv.DictReader(io.StringIO((tmp_path/'g.csv').read_text()))
+            if r['exercise'] == 'middle']
+    assert [r['outcome'] for r in rows] == ['passed', 'passed', 'not checked', 'not checked']
+    assert rows[2]['message'].startswith('not reached: grading was interrupted')
+    again = quick(['a'], ['b'], ['c'], ['d'])
+    assert again.graded == 2 and again.summary()[2]['notes'] == ''
+
+
+def test_a_verdict_is_on_disk_when_the_next_is_begun(quick, tmp_path, monkeypatch):
+    seen = []
+    before = Fake.grade
+    def grade_and_look(self, *args):
+        seen.append(len((tmp_path/'g.cache.jsonl').read_text().splitlines()))
+        return before(self, *args)
+    monkeypatch.setattr(Fake, 'grade', grade_and_look)
+    quick(['a', 'x'], ['b'], ['c'])
+    assert seen == [0, 1, 2, 3]
+    with open(tmp_path/'g.cache.jsonl', 'a') as f: f.write('{"key": "half')
+    assert quick(['a', 'x'], ['b'], ['e']).graded == 1
+    assert len(Kept(tmp_path/'g.csv').marks) == 5
+
+
+def test_a_submission_has_a_budget(quick):
+    grades = quick(['a', 'b'], ['c', 'd'], budget=5.)
+    assert [r['outcome'] for r in grades.rows] == ['passed', 'not checked']*2
+    assert {r['message'] for r in grades.rows if r['outcome'] == 'not checked'} == {SPENT}
+    assert grades.summary()[0]['notes'] == SPENT and grades.graded == 2
+    assert [r['outcome'] for r in quick(['a', 'b'], ['c', 'd'], budget=5.).rows] == ['passed']*4
+
+
+def test_what_only_the_clock_ended_costs_what_an_answer_may_use(quick, monkeypatch):
+    mark = Mark('not checked', 'late', seconds=.1, sandbox='on', lasting=False)
+    monkeypatch.setattr(Fake, 'grade', lambda *_: mark)
+    limits = Limits(cpu=30)
+    assert quick(['a', 'b'], budget=25., limits=limits).rows[1]['message'] == SPENT
+    assert quick(['a', 'b'], budget=35., limits=limits).rows[1]['message'] == 'late'
+    unfair = Mark('not checked', 'the reference does not pass here', lasting=False)
+    monkeypatch.setattr(Fake, 'grade', lambda *_: unfair)
+    assert quick(['e', 'f'], budget=25., limits=limits).rows[1]['message'] == unfair.message
+
+
+def test_each_grading_draws_a_new_seed(quick):
+    first, second = quick(['a']), quick(['b'])
+    assert first.seed != second.seed and Fake.seeds == (first.seed, second.seed)
+    assert [r['seed'] for g in (first, second) for r in g.rows if r['seed'] is not None] == [
+        first.seed, second.seed]
+    kept = quick(['a'])
+    assert kept.graded == 0 and kept.rows[0]['seed'] == first.seed != kept.seed
+    assert quick(['a'], seed=first.seed).graded == 0
+    other = quick(['a'], seed=5)
+    assert (other.graded, other.seed, other.rows[0]['seed']) == (1, 5, 5)
+    assert quick(['a'], seed=5).graded == 0 and quick(['a'], seed=6).graded == 1
+    for seed in (-1, 1 << 32):
+        with pytest.raises(InputError, match='`seed` must be a whole number'):
+            quick(['a'], seed=seed)
+
+
+def test_what_is_missing_is_an_error(course, tmp_path):
+    here = notebook(tmp_path/'a.ipynb', HEAD)
+    with pytest.raises(InputError, match=r'there is no .*b\.ipynb, .*c\.ipynb; check the name'):
+        grade([here, tmp_path/'b.ipynb', tmp_path/'c.ipynb'], None, nbs=course/'nbs')
+    (tmp_path/'gone.ipynb').symlink_to(tmp_path/'nowhere.ipynb')
+    row = grade([tmp_path/'gone.ipynb'], None, nbs=course/'nbs').rows[0]
+    assert row['message'] == 'this is a link; hand in what it leads to'
+
+
+def test_the_table_lies_over_nothing_else(course, tmp_path):
+    page = notebook(tmp_path/'a.ipynb', HEAD)
+    before = page.read_bytes()
+    (tmp_path/'link').symlink_to(page)
+    for out in (page, tmp_path/'link'):
+        with pytest.raises(InputError, match='`out` is one of the submissions'):
+            grade([page], out, nbs=course/'nbs')
+    with pytest.raises(InputError, match='`out` is a folder'): grade([page], tmp_path)
+    assert page.read_bytes() == before
+
+
+def test_names_can_be_printed(course, tmp_path):
+    names = ['a\x1b[31m', 'b\n=1', 'c\u202e', os.fsdecode(b'd\xff')]
+    paths = [notebook(tmp_path/f'{n}.ipynb', HEAD) for n in names]
+    grades = grade(paths, tmp_path/'g.csv', nbs=course/'nbs')
+    found = {r['student'] for r in grades.rows}
+    assert len(found) == 4 and all(map(str.isprintable, found))
+    assert (tmp_path/'g.csv').read_text(encoding='utf-8').isascii() is False
