@@ -185,5 +185,5 @@ def test_many_and_large(tmp_path, known, monkeypatch):
     monkeypatch.setattr(submissions, 'MANY', 3)
     assert read_submission(tmp_path/'ada', 'a', known)[0].fault == 'there are more than 3 notebooks'
     monkeypatch.setattr(submissions, 'MANY', 4)
-    monkeypatch.setattr(submissions, 'LARGEST', 1000)
+    monkeypatch.setattr(submissions, 'LARGEST_HANDED', 1000)
     assert 'larger than 0 MB' in read_submission(tmp_path/'ada', 'a', known)[0].fault
