@@ -233,3 +233,11 @@ def test_a_learner_solves_an_exercise(folder, server, browser):
                            text=True)
     assert 'causal_mask  ✓ passed  2' in shown.stdout
     assert shown.stdout.endswith('\npassed\n'), shown.stderr
+
+    found = page.add_below(says, f'reset("{NAME}") # anew')
+    assert page.wait(lambda: f'Your turn: {NAME}' in found.text, "the blank did not come")
+    assert (stands(folder).state, stands(folder).resets) == ('not tried', 1)
+    kept, = (folder/'.dlcourse'/'attic').glob('*causal_mask.py')
+    assert 'tril' in kept.read_text(encoding='utf-8')
+    found = page.add_below(says, 'progress() # so far')
+    assert page.wait(lambda: f'0 of {len(progress(folder).exercises)}' in found.text, "no table")
