@@ -24,7 +24,7 @@ from dlcourse.classroom.trials import (
     time_limit,
 )
 from .values import Mismatch, compare_values, short
-from ..core.pages import html_table, marked
+from ..core.pages import escape, html_table, marked
 from ..core.random import random_state
 
 # %% ../../nbs/23_classroom/07_checks.ipynb #9936473d
@@ -276,12 +276,12 @@ class Result:
         def row(claim):
             holds = f'{SIGNS[claim.outcome]} {IN_WORDS.get(claim.outcome, claim.outcome)}'
             came = '\n'.join(f'{word} {text}'.strip() for word, text in self._told(claim))
-            return holds, marked(claim.claim), came
-        columns = {'state': 'text', 'claim': 'html', 'what came': 'text'}
+            return holds, marked(claim.claim), escape(came).replace('\n', '<br>')
+        columns = {'state': 'text', 'claim': 'html', 'what came': 'html'}
         rows = map(row, self._shortened()) if self.claims else ()
         table = html_table(columns, rows, f'{self.exercise}: {self.outcome}')
         below = ''.join(f'<p>{marked(text)}</p>' for text in self._below())
-        opening = 'class="dlcourse-result" role="status" style="white-space:pre-line"'
+        opening = 'class="dlcourse-result" role="status"'
         return f'<div {opening} data-outcome="{self.outcome}">{table}{below}</div>'
 
 def _beside(word, text):

@@ -1,5 +1,6 @@
 "Checks: a claim becomes a sentence"
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,16 @@ def test_html_is_escaped_and_says_it_in_words(mask):
     page = run(mask, 'def causal_mask(n): raise ValueError("<script>")')._repr_html_()
     assert '<script>' not in page and '&lt;script&gt;' in page and 'scope="col"' in page
     assert 'role="status"' in page and 'error' in page
+
+
+def test_marks_of_markdown_are_shown_and_lines_stay_lines(lesson):
+    check = MASK_CHECK.replace("No position sees a later one.", "No `position` sees a *later* one.")
+    wrong = run(lesson(*HEAD, MASK, check)['causal_mask'],
+                'def causal_mask(n): return torch.ones(n, n).bool()')
+    page = replace(wrong, misconception='See `a[<b>]` and $x*y*z$.', note='one\ntwo')._repr_html_()
+    assert 'No <code>position</code> sees a <em>later</em> one.' in page
+    assert '<p>See <code>a[&lt;b&gt;]</code> and $x*y*z$.</p><p>one</p><p>two</p>' in page
+    assert 'expected False at [0, 1]<br>came True<br>10 of 25 elements differ' in page
 
 
 def test_quiz():
