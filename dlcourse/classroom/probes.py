@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 
 from .cells import find_def
-from .checks import Claim, is_mark
+from .checks import Claim, is_mark, unheard
 from dlcourse.classroom.conduct import (
     Call,
     gradients_of,
@@ -75,6 +75,9 @@ def standard(
     exercise:Exercise, # Any
 )->Standard|None:      # `None` where the reference is not there
     "How the reference conducts itself, and what all right answers have in common"
+    with unheard(): return _standard(exercise)
+
+def _standard(exercise):
     stage = Stage(exercise, None, answers=True)
     stage.calls = []
     for check in stage.script.checks:
