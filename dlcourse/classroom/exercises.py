@@ -36,6 +36,7 @@ from .script import compiled
 from .stage import JUDGES, Missing, Stage
 from .trials import OutOfTime, error_line, has_gpu, time_limit, written
 from ..core.errors import InputError
+from ..core.pages import marked
 
 # %% ../../nbs/23_classroom/12_exercises.ipynb #6b83103c
 @dataclass(frozen=True)
