@@ -16,7 +16,7 @@ from .cells import directive_lines, plain_python
 from .checks import Result
 from .exercises import on_page, run
 from .lessons import Exercise
-from .record import event, record, record_attempt
+from .record import event, history, record, record_attempt
 from dlcourse.classroom.workspace import (
     exercise_named,
     kernel,
@@ -100,8 +100,7 @@ def next_step(
 )->str:                # Empty where nothing was wrong
     "What one can do about an answer that does not pass"
     if result.outcome not in ('failed', 'error'): return ''
-    try:
-        with record(folder) as events: taken = _taken(exercise, events)
+    try: taken = _taken(exercise, history(folder))
     except InputError: return ''
     left = len(ladder(exercise)) - taken
     if left > 0: return f"Next: `{_typed('hint', exercise)}` ({left} left)"

@@ -18,7 +18,7 @@ from dlcourse.classroom.lessons import (
     lessons,
     read_lesson,
 )
-from .record import record
+from .record import history
 from .workspace import pages, workspace
 from ..core.pages import escape, html_table
 
@@ -169,8 +169,8 @@ def progress(
     folder = workspace(folder)
     here, known = pages(folder), {lesson_at(p): p for p in lesson_paths()}
     happened = {}
-    with record(folder) as events:
-        for x in events: happened.setdefault(_now_called(x['exercise'], known), []).append(x)
+    for x in history(folder):
+        happened.setdefault(_now_called(x['exercise'], known), []).append(x)
     found = [read_lesson(path) for name, path in known.items() if name in here]
     return Progress(folder=folder, lessons=tuple(
         LessonProgress(

@@ -72,6 +72,17 @@ def test_what_cannot_be_recorded_stops_nothing(folder, lines, capsys):
     assert 'dlcourse: this attempt was not recorded: ' in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_can_be_read(folder, lines, monkeypatch):
+    attempt(folder)
+    before = progress(folder)
+    monkeypatch.setattr(records.os, 'access', lambda *args: False) # As on a read-only disk
+    monkeypatch.setattr(records, 'locked', None)
+    lines.write_bytes(lines.read_bytes() + b'{"damaged')
+    assert progress(folder) == before and len(records.history(folder)) == 1
+    lines.unlink()
+    assert records.history(folder) == []
+
+
 def test_what_goes_wrong_in_between_leaves_nothing(folder, lines):
     attempt(folder)
     with pytest.raises(ZeroDivisionError), record(folder) as found:
