@@ -1,0 +1,93 @@
+"The grader on the course itself: whole workspaces, each lesson alone, and two who solve nothing"
+import json
+
+import pytest
+from grading.forgers import fixed, rewriter, table
+
+from dlcourse.classroom.cells import answering, cells_of, read_notebook
+from dlcourse.classroom.editions import learner_edition
+from dlcourse.classroom.exercises import run
+from dlcourse.classroom.lessons import find_exercise, lessons, read_lesson
+from dlcourse.grading.examiner import Examiner
+from dlcourse.grading.grading import grade
+
+# With a grading's seed their checks draw other inputs
+FRESH = ['depth.kaiming_std', 'zoo.count_operations']
+REWRITTEN = ['tensors.row_strides', 'metrics.roc_auc', 'intervals.wilson', 'attention.causal_mask',
+             'autograd.Tensor.relu', 'depth.kaiming_std']
+
+
+def workspace(folder, solved):
+    "A learner's pages of the whole course"
+    for lesson in filter(lambda x: x.exercises, lessons()):
+        page = learner_edition(read_notebook(lesson.path))
+        answers = {e.blank: e.source for e in lesson.exercises}
+        for cell in page['cells'] if solved else ():
+            cell['source'] = answers.get(''.join(cell['source']), cell['source'])
+        path = folder/'nbs'/lesson.path.parent.name/lesson.path.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(page))
+    return folder
+
+
+def levels(): return sum(e.level for x in lessons() for e in x.exercises)
+
+
+def test_in_every_blank_page_the_answer_is_the_blank():
+    for lesson in lessons():
+        cells = cells_of(learner_edition(read_notebook(lesson.path)))
+        for e in lesson.exercises: assert answering(cells, e.name).source == e.blank, e.id
+
+
+def test_a_blank_workspace_is_not_tried(tmp_path):
+    grades = grade([workspace(tmp_path/'ada', solved=False)], tmp_path/'g.csv')
+    assert {(r['outcome'], r['points']) for r in grades.rows} == {('not tried', 0)}
+    assert len(grades.rows) == sum(len(x.exercises) for x in lessons())
+    assert grades.summary()[0]['possible'] == levels()
+
+
+@pytest.mark.slow
+def test_a_solved_workspace_and_each_lesson_alone(tmp_path, insist):
+    pytest.importorskip('torch')
+    ada = workspace(tmp_path/'ada', solved=True)
+    how = dict(out=tmp_path/'g.csv', sandbox=insist)
+    whole = grade([ada], **how)
+    lost = [(r['lesson'], r['exercise'], r['message']) for r in whole.rows
+            if r['outcome'] != 'passed']
+    assert not lost
+    assert whole.summary()[0]['points'] == whole.summary()[0]['possible'] == levels()
+    # What was judged is kept; rows and points are made anew
+    for page in sorted(ada.rglob('*.ipynb')):
+        alone = grade([page], **how)
+        mine = [r for r in whole.rows if r['lesson'] == alone.rows[0]['lesson']]
+        assert alone.graded == 0 and len(alone.rows) == len(mine)
+        assert alone.summary()[0]['points'] == sum(r['possible'] for r in mine)
+
+
+def judged(name, cell, insist, seed):
+    "The mark of a cell, and how it was judged"
+    e = find_exercise(name)
+    if e.part in ('foundations', 'training', 'transformers'): pytest.importorskip('torch')
+    with Examiner(read_lesson(e.path), insist=insist, seed=seed) as examiner:
+        return examiner.grade(e, cell(e))
+
+
+@pytest.mark.parametrize('name', REWRITTEN)
+def test_who_rewrites_the_comparisons_does_not_pass(name, insist):
+    mark = judged(name, rewriter, insist, 3)
+    assert mark.judged == 'outside' and mark.outcome in ('failed', 'error'), mark
+
+
+@pytest.mark.parametrize('name', FRESH)
+def test_a_table_of_recorded_inputs_does_not_pass(name, insist):
+    e = find_exercise(name)
+    assert not all(fixed(e))
+    mark = judged(name, table, insist, 3)
+    assert mark.judged == 'outside' and mark.outcome in ('failed', 'error'), mark
+
+
+def test_both_would_pass_where_they_can(insist):
+    "The rewriter beside the checks, the table where a check names its inputs"
+    e = find_exercise('tensors.row_strides')
+    assert run(e, rewriter(e)).outcome == 'passed'
+    assert all(fixed(e)) and judged('tensors.row_strides', table, insist, 3).outcome == 'passed'
