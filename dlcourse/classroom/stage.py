@@ -25,6 +25,7 @@ from dlcourse.classroom.conduct import (
 )
 from .lessons import Exercise
 from dlcourse.classroom.script import (
+    SHIFT,
     Answer,
     Script,
     candidate_code,
@@ -80,8 +81,9 @@ class Stage:
         candidate,              # A cell's source, a function, an `Answer`; `None` for the reference
         *,
         answers:bool=False,     # Are the answers wanted that the lesson knows?
+        seed:int=0,             # Another one makes other inputs
     ):
-        self.exercise, self.script = exercise, Script()
+        self.exercise, self.script, self.seed = exercise, Script(), seed
         self.owner, _, self.function = exercise.name.rpartition('.')
         self.module = types.ModuleType(exercise.module)
         self.module.__file__ = str(exercise.path)
@@ -143,6 +145,7 @@ class Stage:
         e = self.exercise
         checks, known, imports = check_code(e)
         self.checked.update(self.space)
+        self.checked[SHIFT] = self.seed % 10_000
         for code in imports: exec(code, self.checked)
         self.checked |= self.script.names()
         for code in checks: exec(code, self.checked)

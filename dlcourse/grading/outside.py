@@ -131,11 +131,12 @@ class Outside:
         if not isinstance(said, dict) or said.keys() != {'torch'}: return _refused(exercise, said)
         seconds = min(LONGEST_CALL, .7*self.box.limits.cpu)
         caller = Caller(line, torch=said['torch'] is True, seconds=seconds)
-        stage = Stage(exercise, _as_function(caller))
+        stage = Stage(exercise, _as_function(caller), seed=seed)
         caller.classes = Classes(stage)
         found = check_stage(stage, seed=seed)
         if explain and found['outcome'] in ('failed', 'error'):
-            found['misconception'] = misconception(exercise, stage)
+            again = Stage(exercise, _as_function(caller)) # Known mistakes are known by seed 0
+            found['misconception'] = misconception(exercise, again)
         return Result(exercise=exercise.id, **found)
 
 # %% ../../nbs/24_grading/10_outside.ipynb #cb4a2de6
