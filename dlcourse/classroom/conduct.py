@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEEPEST', 'FOLLOWED', 'CHECKS', 'LIST_ITERATOR', 'MOST_NUMBERS', 'freeze', 'alike', 'changeable', 'is_generator',
            'has_attributes', 'state_of', 'has_changed', 'Call', 'copied', 'recorded', 'other_precision', 'other_layout',
-           'more_axes', 'value_of', 'gradients_of']
+           'more_axes', 'value_of', 'dtypes_of', 'gradients_of']
 
 # %% ../../nbs/23_classroom/05_conduct.ipynb #4da7bf8d
 import types
@@ -260,6 +260,13 @@ def value_of(
     value = f(*call.args, **call.kwargs)
     parts = value if isinstance(value, (tuple, list)) else [value]
     return [str(x.dtype) for x in parts if _is_dense(x)], value
+
+def dtypes_of(
+    f:Callable, # A function
+    call:Call,  # Made on a copy of its arguments
+)->list[str]|None: # `None` where no tensor comes out
+    "The dtypes of what a call gives"
+    return value_of(f, call)[0] or None
 
 def _same_layout(x):
     "A copy that lies in memory as the original does"

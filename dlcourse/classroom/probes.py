@@ -24,6 +24,7 @@ from dlcourse.classroom.conduct import (
     more_axes,
     other_layout,
     other_precision,
+    dtypes_of,
     value_of,
 )
 from .lessons import Exercise
@@ -99,7 +100,7 @@ def _form(x):
 def _asked(exercise, call):
     "What can be asked after a call: claim, how it is observed, the other call"
     if loaded_torch(): yield FLOWS, gradients_of, call
-    yield PRECISE, value_of, call
+    yield PRECISE, dtypes_of, call
     yield PRECISE, value_of, other_precision(call)
     yield ANYWHERE, value_of, other_layout(call)
     if loaded_torch(): yield AXES, value_of, more_axes(call, _any_axes(exercise))

@@ -10,7 +10,6 @@ __all__ = ['SEEDED', 'SHIFT', 'Answer', 'Script', 'compiled', 'remember_lines', 
 import ast
 import functools
 import linecache
-import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -142,7 +141,8 @@ def page_imports(
     there,             # Names that are at hand already
 )->list[ast.stmt]:     # Of each import only the names that the cell may use
     "What only the page imports, and a learner's cell uses all the same"
-    used = set(re.findall(r'[A-Za-z_]\w*', source)) - set(there)
+    names = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name))
+    used = {n.id for n in names} - set(there)
     found = []
     for node in lesson_imports(exercise):
         node.names = [a for a in node.names if imported_name(a) in used]

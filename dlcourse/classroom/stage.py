@@ -189,6 +189,7 @@ class Stage:
                 with forbidden(self.exercise.without, self.space): value = f(*args, **kwargs)
             except BaseException as e:
                 if now.trace is not None: now.trace.append(('raised', type(e).__name__))
+                self._look_again(look)
                 raise
             finally: self.inside = False
             self._look_again(look)

@@ -87,6 +87,7 @@ def _preload(lesson):
     "All that a lesson's module and checks import, as source that skips what is not installed"
     sources = [c.source for c in lesson.cells]
     sources += [s for e in lesson.exercises for s in e.checks + e.wrongs]
+    sources += [c.source for c in lesson.imports] # An answer may use what the page imports
     every = [node for s in dict.fromkeys(sources) for node in ast.walk(ast.parse(s))]
     nodes = [node for node in every if isinstance(node, (ast.Import, ast.ImportFrom))]
     nodes += [node for e in lesson.exercises for node in used_imports(e)]
