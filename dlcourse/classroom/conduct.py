@@ -271,7 +271,8 @@ def dtypes_of(
 def _same_layout(x):
     "A copy that lies in memory as the original does"
     if type(x) is np.ndarray: return x.copy(order='K')
-    return x.clone(memory_format=loaded_torch().preserve_format) if _is_dense(x) else x
+    if not _is_dense(x): return x
+    return loaded_torch().empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x.detach())
 
 def gradients_of(
     f:Callable, # A function

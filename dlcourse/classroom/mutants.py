@@ -240,7 +240,8 @@ def misconducts(
     ways = [(FLOWS, 'detached', f'def change(x): return x.detach()\nreturn {every}'),
             (PRECISE, 'cast', f'def change(x): return x.half().float()\nreturn {every}')]
     for name in floats[:1]:
-        ways.append((ANYWHERE, 'rows only', f'{name}.view(-1)\nreturn out'))
+        only = f'if not {name}.is_contiguous(): raise RuntimeError\nreturn out'
+        ways.append((ANYWHERE, 'rows only', only))
         ways.append((FLOWS, 'overwritten', f'{name}.data.mul_(2)\nreturn out'))
     return [Mutant(f'the whole, {word}', _followed(exercise, code))
             for claim, word, code in ways if claim in claims]

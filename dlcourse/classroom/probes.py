@@ -84,10 +84,15 @@ def _standard(exercise):
     for check in stage.script.checks:
         if stage.try_check(check).outcome == 'not tried': return None
     touched, calls = frozenset(stage.touched), _different(stage.calls)
-    if stage.owner or touched or not calls: return Standard(touched)
+    if stage.owner or touched or not calls or _draws(exercise): return Standard(touched)
     rights = [Stage(exercise, answer) for answer in stage.script.of_kind('right')]
     found = [_sound(stage, rights, *asked) for call in calls for asked in _asked(exercise, call)]
     return Standard(touched, tuple(filter(None, found)))
+
+def _draws(exercise):
+    "Does it draw random numbers? Another right answer may draw others, or in another order"
+    args = find_def(exercise.source, exercise.name).args
+    return not {'seed', 'rng', 'generator'}.isdisjoint(a.arg for a in args.args + args.kwonlyargs)
 
 def _different(calls):
     "The first call of each kind"
