@@ -141,7 +141,7 @@ def run(
     candidate,                 # A cell's source, a function, or an `Answer` that the lesson knows
     *,
     seconds:float|None=None,   # Time limit of each check; its own when not given
-    seed:int=0,                # Random state that each check starts from
+    seed:int=0,                # That the inputs of the checks are made from
     explain:bool=True,         # Is a known mistake looked for, where it does not pass?
 )->Result:
     "Run the checks of an exercise on an answer"
@@ -149,8 +149,8 @@ def run(
     found = read_first(exercise, candidate) if isinstance(candidate, str) else None
     if found is None:
         with redirect_stdout(io.StringIO()) as printed:
-            stage = set_on_stage(exercise, candidate)
-            found = stage if isinstance(stage, dict) else check_stage(stage, seconds, seed)
+            stage = set_on_stage(exercise, candidate, seed)
+            found = stage if isinstance(stage, dict) else check_stage(stage, seconds)
             if explain and found['outcome'] in ('failed', 'error') and 'claims' in found:
                 found['misconception'] = misconception(exercise, candidate)
         _echo(printed.getvalue())
@@ -201,11 +201,12 @@ def _without(exercise, fault=''):
 def set_on_stage(
     exercise:Exercise, # What was asked
     candidate,         # As for `run`
+    seed:int=0,        # That the inputs of the checks are made from
 )->Stage|dict:
     "The candidate on its stage, or what is wrong with its cell as a whole"
     if isinstance(candidate, str): _import_all(candidate)
     try:
-        with time_limit(LONGEST_START): return Stage(exercise, candidate)
+        with time_limit(LONGEST_START): return Stage(exercise, candidate, seed=seed)
     except Missing:
         wanted = f"`{exercise.name}`; keep its name and its signature"
         return dict(outcome='error', message=f"the cell does not define {wanted}")
@@ -222,11 +223,10 @@ def set_on_stage(
 def check_stage(
     stage:Stage,             # With a candidate on it
     seconds:float|None=None, # Time limit of each check; its own when not given
-    seed:int=0,              # Random state that each check starts from
 )->dict:                     # Outcome and claims
     "What the checks find about what is on a stage"
     exercise = stage.exercise
-    found = stage.run(seconds, seed)
+    found = stage.run(seconds)
     found += faults_of_conduct(stage, verdict(found) == 'passed')
     claims = [_advised(c) for c in found]
     if exercise.without:

@@ -20,16 +20,16 @@ from .cells import find_def
 from .checks import Claim, is_mark, unheard
 from dlcourse.classroom.conduct import (
     Call,
+    dtypes_of,
     gradients_of,
     more_axes,
     other_layout,
     other_precision,
-    dtypes_of,
     value_of,
 )
 from .lessons import Exercise
 from .stage import Stage
-from .trials import error_line, time_limit
+from .trials import OutOfTime, error_line, time_limit
 from .values import Mismatch, compare_values
 from ..core.random import loaded_torch, random_state
 
@@ -128,7 +128,7 @@ def _sound(stage, rights, claim, observe, call):
         if wanted is None or not _finite(wanted): return None
         for right in rights:
             with right.entered(): _compare(_observed(_candidate(right), observe, call), wanted)
-    except (Exception, Mismatch): return None
+    except (Exception, OutOfTime): return None
     return Probe(claim, observe, call, wanted)
 
 def _candidate(stage): return stage.space[stage.function]

@@ -221,12 +221,11 @@ class Stage:
 
     def run(self,
         seconds:float|None=None, # Time limit of each check; its own when not given
-        seed:int=0,              # Random state that each check starts from
         stop:bool=False,         # Is the first claim that does not pass enough?
     )->list[Claim]:
         "What all checks find, and what else is wrong; after one that came to no end none is tried"
         claims, name = [], self.exercise.name
-        how = dict(seconds=seconds, seed=seed, name=name, last=lambda: self.last)
+        how = dict(seconds=seconds, seed=self.seed, name=name, last=lambda: self.last)
         for check in self.script.checks:
             try: claims.append(self.try_check(check, **how))
             except Exception as e:

@@ -19,7 +19,7 @@ from ..classroom.stage import Stage
 from ..core.random import loaded_torch
 from .answerer import Answerer, Line
 from .calls import Caller, Gone
-from .inside import about, without_answers
+from .inside import walls_of, without_answers
 from dlcourse.grading.marks import (
     OUTCOMES,
     UNCLEAR,
@@ -107,7 +107,8 @@ class Outside:
                     result.misconception or '')
         if said.fault and result.outcome != 'passed': mark = late_mark(said.fault)
         late = LATE in mark.message or 'come to an end' in mark.message
-        return replace(mark, judged='outside', lasting=mark.lasting and not late, **about(said))
+        lasting = mark.lasting and not late
+        return replace(mark, judged='outside', lasting=lasting, sandbox=walls_of(said))
 
     def try_answer(self,
         exercise:Exercise,              # What was asked
@@ -133,7 +134,7 @@ class Outside:
         caller = Caller(line, torch=said['torch'] is True, seconds=seconds)
         stage = Stage(exercise, _as_function(caller), seed=seed)
         caller.classes = Classes(stage)
-        found = check_stage(stage, seed=seed)
+        found = check_stage(stage)
         if explain and found['outcome'] in ('failed', 'error'):
             again = Stage(exercise, _as_function(caller)) # Known mistakes are known by seed 0
             found['misconception'] = misconception(exercise, again)

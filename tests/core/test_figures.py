@@ -49,13 +49,21 @@ def test_label_lines_write_every_name():
     plt.close(fig)
 
 
-def test_show_carries_its_text(monkeypatch):
+@pytest.fixture
+def shown(monkeypatch):
+    "Shows a line with a text, and gives the figure, what was sent, and how"
     sent = []
     monkeypatch.setattr('IPython.display.display', lambda data, **k: sent.append((data, k)))
-    fig, ax = plt.subplots()
-    ax.plot([1, 2])
-    show(fig, alt='A rising line.')
-    (data, kwargs), = sent
+    def shown(alt):
+        fig, ax = plt.subplots()
+        ax.plot([1, 2])
+        show(fig, alt=alt)
+        return fig, *sent[-1]
+    return shown
+
+
+def test_show_carries_its_text(shown):
+    fig, data, kwargs = shown('A rising line.')
     assert data['text/plain'] == kwargs['metadata']['image/png']['alt'] == 'A rising line.'
     assert base64.b64decode(data['image/png']).startswith(b'\x89PNG')
     assert not plt.fignum_exists(fig.number)
@@ -63,14 +71,9 @@ def test_show_carries_its_text(monkeypatch):
     with pytest.raises(ValueError, match='`alt` must say what the figure shows'): show(fig, alt=' ')
 
 
-def test_nbconvert_shows_the_text(monkeypatch):
+def test_nbconvert_shows_the_text(shown):
     nbconvert, nbformat = map(pytest.importorskip, ('nbconvert', 'nbformat'))
-    sent = []
-    monkeypatch.setattr('IPython.display.display', lambda data, **k: sent.append((data, k)))
-    fig, ax = plt.subplots()
-    ax.plot([1, 2])
-    show(fig, alt='Less is "<" more.')
-    (data, kwargs), = sent
+    _, data, kwargs = shown('Less is "<" more.')
     output = dict(output_type='display_data', data=data, metadata=kwargs['metadata'])
     cell = dict(cell_type='code', id='a', metadata={}, source='', execution_count=1,
                 outputs=[output])
