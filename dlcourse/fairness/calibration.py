@@ -25,7 +25,7 @@ def auc_bounds(
 # %% ../../nbs/16_fairness/08_calibration.ipynb #4db7a976
 def auc_variance(
     positive:np.ndarray, # How many positive labels in each bin, lowest score first; [..., bin]
-    negative:np.ndarray, # How many negative ones
+    negative:np.ndarray, # How many negative ones; both may come as lists
 )->np.ndarray:           # NaN with fewer than two of a kind
     "Variance of the AUC over samples, ties counted half (DeLong, DeLong & Clarke-Pearson 1988)"
     positive, negative = np.asarray(positive, float), np.asarray(negative, float)

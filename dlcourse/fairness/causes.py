@@ -22,7 +22,8 @@ def implied_fpr(
     base_rate:float, # Share of positive labels, between 0 and 1, ends excluded
     ppv:float,       # Share of positive labels among the positive predictions, above 0
     fnr:float,       # Share of negative predictions among the positive labels
-)->float:            # Positive predictions among the negative labels; above 1: no such tool
+)->float:            # Positive predictions among the negative labels; as it comes out, above 1
+                     # where no tool can have these three
     "The false positive rate that follows from the other three (Chouldechova 2017)"
     return base_rate/(1 - base_rate)*(1 - ppv)/ppv*(1 - fnr)
 

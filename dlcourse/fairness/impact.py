@@ -68,7 +68,7 @@ def one_person_flips(
     line:Fraction=Fraction(4, 5), # Below this share of the best rate is below the line
 )->bool:                      # `False` for the best group itself, and where nobody can be moved
     """Would the group change sides if one favourable outcome had gone from the best group to it, or
-    where it is not below, from it to the best? Who is best is looked up again after the move"""
+    where it is not below, from it to the best? The best rate is looked up again after the move"""
     k, n = [int(v) for v in favorable], [int(v) for v in sizes]
     def below(k):
         rates = [Fraction(a, b) for a, b in zip(k, n, strict=True)]
@@ -80,10 +80,11 @@ def one_person_flips(
 
 # %% ../../nbs/16_fairness/28_impact.ipynb #e3c3eb86
 def mantel_haenszel(
-    tables:np.ndarray,      # [stratum, 2, 2]: group and other, by favourable and unfavourable
-)->tuple[float, float]:     # Chi-square, one degree of freedom, and odds ratio; NaN where undefined
+    tables:np.ndarray,      # [stratum, 2, 2]: group and other, by favourable and unfavourable;
+                            # a list will do
+)->tuple[float, float]:     # Chi-square, one degree of freedom, and odds ratio; NaN for 0/0
     """Does the group fare as well as the other within the strata (Mantel & Haenszel 1959)? Strata
-    of fewer than two people say nothing; an odds ratio of something over nothing may be infinite"""
+    of fewer than two people say nothing; an odds ratio of something over nothing is infinite"""
     (a, b), (c, d) = np.moveaxis(np.asarray(tables, float), 0, -1)
     n1, n2, m = a + b, c + d, a + c
     total = n1 + n2
@@ -91,8 +92,9 @@ def mantel_haenszel(
     a, b, c, d, n1, n2, m, total = (v[used] for v in (a, b, c, d, n1, n2, m, total))
     variance = (n1*n2*m*(total - m)/(total**2*(total - 1))).sum()
     chi2 = (a - n1*m/total).sum()**2/variance if variance > 0 else np.nan
-    cross = (b*c/total).sum()
-    return float(chi2), float((a*d/total).sum()/cross) if cross > 0 else np.nan
+    above, below = float((a*d/total).sum()), float((b*c/total).sum())
+    if below > 0: return float(chi2), above/below
+    return float(chi2), np.inf if above > 0 else np.nan
 
 # %% ../../nbs/16_fairness/28_impact.ipynb #5aee514a
 def breslow_day(

@@ -54,6 +54,7 @@ def comparators(
     "Whom were the ratios measured against?"
     def fits(top, base, text):
         (low, high), (bottom, ceiling), (least, most) = top, base, rounding_interval(text)
-        return ceiling > 0 and low <= most*ceiling and high >= least*bottom
+        return low <= most*ceiling and high >= least*bottom
     pairs = [(r, text) for r, text in zip(rates, printed, strict=True) if text is not None]
-    return [b for b, base in enumerate(rates) if all(fits(r, base, text) for r, text in pairs)]
+    return [b for b, base in enumerate(rates)
+            if base[1] > 0 and all(fits(r, base, text) for r, text in pairs)]

@@ -62,7 +62,7 @@ def resample(
 # %% ../../nbs/16_fairness/05_uncertainty.ipynb #61efe12c
 def breaks_promise(
     held:int,        # In how many worlds the interval held the truth
-    worlds:int,      # Of how many
+    worlds:int,      # Of how many; of none, nothing is accused
     level:float=.95, # What it promises
     error:float=.01, # How often an interval that keeps its promise may be accused, at most
 )->bool:             # Is it caught?
@@ -220,8 +220,8 @@ def _agreed(rates, sizes, kind, error, order, near, far): # Moved outwards until
 
 # %% ../../nbs/16_fairness/05_uncertainty.ipynb #ac1469f4
 def between_groups(
-    successes:np.ndarray, # How often it happened in each group
-    sizes:np.ndarray,     # How many people (effective) each group has
+    successes:np.ndarray, # How often it happened in each group; a list will do
+    sizes:np.ndarray,     # How many people (effective) each group has; likewise
 )->tuple[float, float]:   # Variance of the true rates (may be negative) and its root (then 0)
     "The variance of the groups' rates, less what chance alone gives"
     k, n = np.asarray(successes, float), np.asarray(sizes, float)
