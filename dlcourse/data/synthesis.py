@@ -93,7 +93,7 @@ def repays(
     z:np.ndarray,         # Creditworthiness, standard normal
     u:np.ndarray,         # Uniform: what life adds
     base_rate:np.ndarray, # Probability that such a person repays, over all `z`
-    sigma:float=.6,       # How much life adds
+    sigma:float=.6,       # How much life adds; the base rate is exact whatever it is
 )->np.ndarray:            # 1 who would repay, else 0; whole numbers
     "Who repays: P(repaid) is `base_rate` exactly"
     c = np.sqrt(1 + sigma**2)*ndtri(base_rate)
@@ -195,7 +195,7 @@ def effect(
     one:str,                  # To this
     other:str,                # And to this instead
     *,
-    hold:tuple[str, ...]=(),  # Columns kept as they are in the world where nothing is set
+    hold:tuple[str, ...]=(),  # Columns kept as these people have them where nothing is set
     n:int=12_000,             # How many people
     seed:int=0,               # Which people; the same under both
     truth:LendingTruth=LENDING, # How the groups differ

@@ -28,7 +28,7 @@ def stratified_groups(
     y,            # Class of each row
     groups,       # Whose each row is; a group is never divided
     shares,       # How much each part shall get, such as (.6, .2, .2); any scale
-    seed:int=0,   # Orders groups of one size
+    seed:int=0,   # Orders groups of one size; the same seed deals alike
 )->np.ndarray:    # The part of each row, from 0
     """Deal whole groups into parts whose sizes and classes come close to `shares`:
     the largest first, each to the part that lacks most of what it has"""
@@ -192,7 +192,7 @@ def nested(
     inner:int=5,     # Inner folds, which choose
     y=None,          # As in `folds`
     groups=None,     # As in `folds`
-    seed:int=0,
+    seed:int=0,      # Of all folds, outer and inner
 )->tuple[np.ndarray, list]: # Score of each outer fold, and what was chosen there
     "Judge a choice of settings by rows that had no part in it"
     scores, chosen = [], []

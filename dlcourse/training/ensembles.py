@@ -34,7 +34,7 @@ from .stacked import Layers, loss_kind, members_at_once, obstacle
 def stack(
     models:Sequence[nn.Module], # Of one architecture
 )->dict[str, Tensor]: # Name → the members' tensors on a new first axis; a copy, without gradients
-    "All parameters and buffers; `InputError` where `models` differ in names or shapes"
+    "All parameters and buffers; raises `InputError` where the models differ in names or shapes"
     parts = [dict(m.named_parameters()) | dict(m.named_buffers()) for m in models]
     shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in parts]
     for k, other in enumerate(shapes):

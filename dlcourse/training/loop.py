@@ -36,8 +36,8 @@ def train_step(
     optimizer:torch.optim.Optimizer, # Has the parameters that are trained, in groups
     clip:float|None=None,            # Largest norm of all gradients that the optimizer uses
     backward:Callable=backward_whole, # Model, batch, loss → the loss, gradients added
-    settle:Callable|None=None,       # Before the clipping: unscales, or adds up over processes
-    step:Callable|None=None,         # Takes the step, in place of the optimizer's own `step`
+    settle:Callable|None=None,       # `settle(optimizer)`, before clipping; changes gradients
+    step:Callable|None=None,         # `step(optimizer)` takes the step, in place of its own `step`
 )->Float[Tensor, ""]:                # The loss before the step
     "Forget the last gradients, compute new ones, bound them, take one step"
     optimizer.zero_grad()

@@ -19,15 +19,13 @@ from ..core.errors import InputError
 
 # %% ../../nbs/03_training/07_regularization.ipynb #761cfd72
 def dropout(
-    x:Float[Tensor, "*shape"],           # Any numbers, on any device; left as they are
+    x:Float[Tensor, "*shape"],           # Any numbers; left as they are
     p:float=.5,                          # Chance of each to be dropped, from 0 to below 1
     training:bool=True,                  # In evaluation nothing happens
     generator:torch.Generator|None=None, # Where the chance comes from; torch's own where None
-)->Float[Tensor, "*shape"]:              # Of the type and on the device of `x`
+)->Float[Tensor, "*shape"]:              # Of the type of `x`
     """Zero each number by itself with chance `p`, and divide the others by `1 - p`
-    (Srivastava et al. 2014); raises `InputError` for a `p` that is below 0, or 1 or more"""
-    if not 0 <= p < 1:
-        raise InputError(f"`p` must be from 0 to below 1, got {p}; at 1 nothing would be left")
+    (Srivastava et al. 2014)"""
     if not training: return x
     chance = torch.rand(x.shape, generator=generator, device=x.device)
     return x*(chance >= p)/(1 - p)
@@ -39,15 +37,16 @@ class Dropout(nn.Module):
         p:float=.5, # Chance of each number to be dropped
     ):
         super().__init__()
+        if not 0 <= p < 1:
+            raise InputError(f"`p` must be from 0 to below 1, got {p}; at 1 nothing would be left")
         self.p = p
-        dropout(torch.zeros(1), p) # Raises `InputError` for what is no chance
 
     def forward(self, x): return dropout(x, self.p, self.training)
 
 # %% ../../nbs/03_training/07_regularization.ipynb #b481af89
 def same_answers(
     model:nn.Module,  # As it would be used: it is asked in its own mode, and left as it was
-    x:Tensor,         # Two rows or more, not all alike
+    x:Tensor,         # Two rows or more, not all alike; fewer are never to be asked at a time
     atol:float=1e-4,  # Answers that differ by less count as the same
 )->bool:
     "Does a row get the same answer twice, and also when others are asked along with it?"

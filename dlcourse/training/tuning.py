@@ -52,7 +52,7 @@ def rate_from_curve(
     part:float=1/3,    # Of the rate with the least loss
 )->float:
     """A first guess at the learning rate: a part of the rate at which the loss is least,
-    averaged over five steps around it, since one batch may be lucky"""
+    averaged over five steps around it, two on either side, since one batch may be lucky"""
     finite = losses[np.isfinite(losses)]
     smooth = np.convolve(finite, np.ones(5), mode='valid') # Sums; the least is the same
     return float(part*rates[smooth.argmin() + 2])
@@ -126,11 +126,11 @@ def successive_halving(
     train:Callable, # Config, epochs to add, state (None at first) → score (higher is better), state
     configs:Sequence[dict],
     budget:int,     # Epochs of all together; what does not divide evenly is not spent
-    eta:int=3,      # One of so many stays, rounded down, but one at least
+    eta:int=3,      # 2 or more; one of so many stays, rounded down, but one at least
 )->Search:
     """Train all a little, keep the best, train those on: until one is left, with a rung for itself.
-    Raises `InputError` for `eta` below 2, no `configs`, and a `budget` below an epoch for each in
-    the first rung"""
+    Raises `InputError` for no `configs`, and for a `budget` below an epoch for each in the first
+    rung"""
     sizes = [len(configs)]
     while eta > 1 and sizes[-1] > 1: sizes.append(max(sizes[-1]//eta, 1))
     least = len(sizes)*sizes[0]
