@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from .commands import command, json_text
-from ..core.errors import InputError
+
 
 # %% ../../nbs/cli/audit.ipynb #b3a353f3
 audit_app = typer.Typer(
@@ -22,12 +22,8 @@ def _to_stdout(path): return path is not None and str(path) == '-'
 
 def _spare(read, written):
     "Refuse to write a report over a file that the audit reads, or over another report"
-    taken = [Path(path).resolve() for path in read if path]
-    for path in written:
-        if not path or _to_stdout(path): continue
-        if Path(path).resolve() in taken:
-            raise InputError(f"{path} is read, or written already; give each report its own name")
-        taken.append(Path(path).resolve())
+    from dlcourse.core.files import apart
+    apart([path for path in written if not _to_stdout(path)], read)
 
 # %% ../../nbs/cli/audit.ipynb #39065e8e
 COLUMNS_OF = dict(

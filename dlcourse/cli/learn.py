@@ -238,9 +238,9 @@ def grade(
     try:
         with progress_bar('Grading', unit='answers', stays=False) as update:
             grades = grade(**options, tell=update)
-    except KeyboardInterrupt:
-        print(f"dlcourse: interrupted; what was graded so far stands in {options['out']}, and "
-              "the same command goes on from there", file=sys.stderr)
+    except KeyboardInterrupt as e:
+        said = f"{e}, and the same command goes on from there" if e.args else "nothing was graded"
+        print(f'dlcourse: interrupted; {said}', file=sys.stderr)
         raise typer.Exit(2) from None
     summary = grades.summary()
     if json: return print(json_text(dict(rows=grades.rows, summary=summary)), end='')

@@ -70,11 +70,13 @@ class Examiner:
         if len(cell) > LONGEST:
             return Mark('error', f'the cell is longer than {LONGEST} characters')
         self.prepare([exercise])
-        judge, before = self.judges[exercise.name], time.process_time() + self.box.spent
+        judge, began = self.judges[exercise.name], time.monotonic()
+        before = time.process_time() + self.box.spent
         mark = judge.grade(exercise, cell)
         spent = time.process_time() + self.box.spent - before
+        clock = round(time.monotonic() - began, 3)
         seed = self.outside.seeds[exercise.name] if judge is self.outside else None
-        return replace(mark, seconds=round(spent, 3), seed=seed)
+        return replace(mark, seconds=round(spent, 3), clock=clock, seed=seed)
 
 def plain_work(
     job:dict, # For `work`

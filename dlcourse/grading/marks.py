@@ -9,11 +9,12 @@ __all__ = ['EXAM_LIMITS', 'OUTCOMES', 'LONGEST', 'UNCLEAR', 'Mark', 'strangers_l
 # %% ../../nbs/24_grading/08_marks.ipynb #3cef39f4
 from dataclasses import dataclass
 
+from ..classroom.trials import PATIENCE
 from ..core.pages import printable, shorten
 from .walls import Limits
 
 # %% ../../nbs/24_grading/08_marks.ipynb #7c732d10
-EXAM_LIMITS = Limits(seconds=300, cpu=30, memory=1 << 30, answer=32 << 20)
+EXAM_LIMITS = Limits(seconds=PATIENCE*30, cpu=30, memory=1 << 30, answer=32 << 20)
 OUTCOMES = ('passed', 'failed', 'error', 'not tried', 'not checked')
 LONGEST = 200_000 # Characters of an answer
 UNCLEAR = 'grading ended early: its answer cannot be read'
@@ -25,6 +26,7 @@ class Mark:
     message:str=''       # Why it is not passed
     misconception:str='' # The message for a known mistake
     seconds:float=0.     # Of the processor, that it took
+    clock:float=0.       # Seconds that passed meanwhile
     sandbox:str=''       # `on`, or `off` and what was missing
     judged:str=''        # `outside`, or `inside` the process of the answer, which must be trusted
     seed:int|None=None   # That the inputs were made from, where it was judged outside

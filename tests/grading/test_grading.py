@@ -3,7 +3,13 @@ import csv
 import io
 import os
 import re
+import signal
 import stat
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, SLEEPER, body, notebook
@@ -11,7 +17,16 @@ from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, SLEEPER, body, not
 from dlcourse.core.errors import InputError
 from dlcourse.grading import grading, sandbox
 from dlcourse.grading.examiner import Examiner
-from dlcourse.grading.grading import GRADE_COLUMNS, POINTS, SPENT, Grades, Kept, grade, safe_cell
+from dlcourse.grading.grading import (
+    GRADE_COLUMNS,
+    POINTS,
+    SPENT,
+    WAITED,
+    Grades,
+    Kept,
+    grade,
+    safe_cell,
+)
 from dlcourse.grading.marks import Mark
 from dlcourse.grading.sandbox import Sandbox
 from dlcourse.grading.walls import Limits
@@ -249,6 +264,14 @@ def test_what_only_the_clock_ended_costs_what_an_answer_may_use(quick, monkeypat
     assert quick(['e', 'f'], budget=25., limits=limits).rows[1]['message'] == unfair.message
 
 
+def test_who_sleeps_uses_up_a_budget_too(quick, monkeypatch):
+    mark = Mark('passed', seconds=.1, clock=60., sandbox='on')
+    monkeypatch.setattr(Fake, 'grade', lambda *_: mark)
+    rows = quick(['a', 'b'], ['c', 'd'], budget=29.).rows
+    assert [r['message'] for r in rows] == ['', WAITED]*2
+    assert {r['outcome'] for r in quick(['e', 'f'], budget=31.).rows} == {'passed'}
+
+
 def test_each_grading_draws_a_new_seed(quick):
     first, second = quick(['a']), quick(['b'])
     assert first.seed != second.seed and Fake.seeds == (first.seed, second.seed)
@@ -276,13 +299,33 @@ def test_what_is_missing_is_an_error(course, tmp_path):
 
 def test_the_table_lies_over_nothing_else(course, tmp_path):
     page = notebook(tmp_path/'a.ipynb', HEAD)
-    before = page.read_bytes()
+    inner = notebook(tmp_path/'ada'/'nbs'/'a.ipynb', HEAD)
+    before = page.read_bytes(), inner.read_bytes()
     (tmp_path/'link').symlink_to(page)
-    for out in (page, tmp_path/'link'):
-        with pytest.raises(InputError, match='`out` is one of the submissions'):
-            grade([page], out, nbs=course/'nbs')
-    with pytest.raises(InputError, match='`out` is a folder'): grade([page], tmp_path)
-    assert page.read_bytes() == before
+    os.link(page, tmp_path/'twin')
+    os.link(page, tmp_path/'kept.cache.jsonl')
+    lesson = course/'nbs'/'01_toys'/'01_bags.ipynb'
+    spelled = f'{tmp_path}/ada/../a.ipynb'
+    outs = [page, 'link', 'twin', spelled, inner, 'kept.csv', lesson]
+    for out in outs:
+        with pytest.raises(InputError, match='is read, or written already; give each'):
+            grade([page, tmp_path/'ada'], tmp_path/out, nbs=course/'nbs')
+    for out, kind in dict(ada='a folder').items() | {('/dev/null', 'a device or a pipe')}:
+        with pytest.raises(InputError, match=f'is {kind}; give the name of a file'):
+            grade([page], tmp_path/out, nbs=course/'nbs')
+    assert (page.read_bytes(), inner.read_bytes()) == before
+    (tmp_path/'g.csv').symlink_to(tmp_path/'real.csv')
+    grade([page], tmp_path/'g.csv', nbs=course/'nbs')
+    assert (tmp_path/'g.csv').is_symlink() and 'toys.bags' in (tmp_path/'real.csv').read_text()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(quick, tmp_path, monkeypatch):
+    quick(['a'])
+    def full(*_): raise OSError(28, 'No space left on device')
+    with monkeypatch.context() as m:
+        m.setattr(grading, '_line', full)
+        with pytest.raises(OSError, match=r"No space left on device: '.*g\.cache\.jsonl'"):
+            quick(['b'])
 
 
 def test_names_can_be_printed(course, tmp_path):
@@ -292,3 +335,56 @@ def test_names_can_be_printed(course, tmp_path):
     found = {r['student'] for r in grades.rows}
     assert len(found) == 4 and all(map(str.isprintable, found))
     assert (tmp_path/'g.csv').read_text(encoding='utf-8').isascii() is False
+
+
+STOPPABLE = '''import sys
+from dlcourse.grading.grading import grade
+from grading.made_up import LOW
+try: grade(sys.argv[1:-2], sys.argv[-2], nbs=sys.argv[-1], limits=LOW, sandbox=False)
+except KeyboardInterrupt as e: sys.exit(f'stopped: {e}')
+'''
+
+
+def families():
+    "Process → its parent, of all that have not ended"
+    found = {}
+    for place in Path('/proc').glob('[0-9]*/stat'):
+        with suppress(OSError):
+            state, parent = place.read_text().rpartition(')')[2].split()[:2]
+            if state != 'Z': found[int(place.parent.name)] = int(parent)
+    return found
+
+
+def below(pid):
+    "All that a process has started, and what these have started"
+    known, found = families(), {pid}
+    for _ in range(9): found |= {child for child, parent in known.items() if parent in found}
+    return found - {pid}
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason="processes are looked up as Linux shows them")
+@pytest.mark.parametrize('number', ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'])
+def test_who_is_stopped_keeps_what_is_done_and_leaves_nobody(course, tmp_path, number):
+    kept, out = tmp_path/'g.cache.jsonl', tmp_path/'g.csv'
+    paths = [notebook(tmp_path/'in'/f'{i}.ipynb', HEAD, source)
+             for i, source in enumerate([GOOD, '#| exercise middle\n' + SLEEPER, GOOD + ' '])]
+    words = [sys.executable, '-c', STOPPABLE, *map(str, [*paths, out, course/'nbs'])]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        def wait(done):
+            for _ in range(3000):
+                if done(): return
+                time.sleep(.1)
+            raise AssertionError(process.poll())
+        wait(lambda: kept.exists() and kept.stat().st_size)
+        wait(lambda: len(below(process.pid)) > 2) # Warm, keeper and the child that sleeps
+        children = below(process.pid)
+        process.send_signal(getattr(signal, number))
+        if number != 'SIGKILL': process.send_signal(signal.SIGTERM) # Who is impatient
+        said = process.stderr.read()
+    wait(lambda: not children & families().keys())
+    assert len(kept.read_text().splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.iterdir() if p.suffix == '.part') == []
+    if number == 'SIGKILL': return
+    assert process.returncode == 1 and said == f'stopped: what was graded so far stands in {out}\n'
+    rows = [r for r in csv.DictReader(io.StringIO(out.read_text())) if r['exercise'] == 'middle']
+    assert [r['outcome'] for r in rows] == ['passed', 'not checked', 'not checked']
