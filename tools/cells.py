@@ -12,10 +12,10 @@ from pathlib import Path
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from dlcourse.classroom.cells import DIRECTIVE, EXPORTING
+
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
-EXPORTING = ('export', 'exports', 'exporti')
-DIRECTIVE = re.compile(r'\s*#\s*\|\s*([^\s:]*)\s*:?\s?(.*?)\s*$')
 LEADING = re.compile(r'\s*#\s*\||\s*%%\w+|\s*$') # What nbdev reads past in search of directives
 PYTHON = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
@@ -110,7 +110,7 @@ def directive_lines(
         fenced = False
         for i, line in enumerate(cell.source.splitlines()):
             fenced ^= line.lstrip().startswith('```')
-            if not fenced and re.match(r'\s*#\|', line): yield i, line
+            if not fenced and re.match(r'\s*#\|\s*\S', line): yield i, line
 
 
 def comments_like_directives(source:str)->Iterator[tuple[int, str]]:

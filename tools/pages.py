@@ -21,6 +21,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbdev.clean import clean_nb
 from nbdev.config import get_config
 
+from dlcourse.core.figures import html_of
+
 TIMEOUT = 1800 # Seconds for one cell
 COLOUR = re.compile(r'\x1b\[[0-9;]*m')
 
@@ -132,14 +134,36 @@ def execute(
     os.replace(part, path)
 
 
+def retell(
+    path:Path, # A notebook
+)->bool:       # Was anything changed?
+    "Give saved pictures the line of HTML that `show` sends today; nothing is executed"
+    nb = json.loads(path.read_text(encoding='utf-8'))
+    before, outputs = nb2str(nb), [o for c in nb['cells'] for o in c.get('outputs', [])]
+    for output in outputs:
+        alt = output.get('metadata', {}).get('image/png', {}).get('alt')
+        if not alt: continue
+        picture = ''.join(output['data']['image/png']).strip()
+        html = html_of(picture, alt).splitlines(keepends=True)
+        output['data'] = dict(sorted((output['data'] | {'text/html': html}).items()))
+    if nb2str(nb) == before: return False
+    path.write_text(nb2str(nb), encoding='utf-8', newline='\n')
+    return True
+
+
 def main(argv:list[str]|None=None)->int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('paths', nargs='*', type=Path, help="notebooks to execute, changed or not")
     parser.add_argument('--all', action='store_true', help="execute every lesson")
+    parser.add_argument('--pictures', action='store_true',
+                        help="execute nothing; bring the HTML of saved pictures up to date")
     parser.add_argument('--root', type=Path, default=ROOT, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     root = args.root.resolve()
     every = [p.resolve() for p in args.paths] or notebooks(root/'nbs')
+    if args.pictures:
+        print(f"{sum(map(retell, every))} pages have pictures told anew")
+        return 0
     chosen = args.paths or args.all
     todo = [p for p in every if chosen or stale(json.loads(p.read_text(encoding='utf-8')))]
     failed = []

@@ -257,8 +257,9 @@ class Result:
             came = '\n'.join(f'{word} {text}'.strip() for word, text in self._told(claim))
             return holds, marked(claim.claim), escape(came).replace('\n', '<br>')
         columns = {'state': 'text', 'claim': 'html', 'what came': 'html'}
-        rows = map(row, self._shortened()) if self.claims else ()
-        table = html_table(columns, rows, f'{self.exercise}: {self.outcome}')
+        title = f'{self.exercise}: {self.outcome}'
+        table = html_table(columns, map(row, self._shortened()), title)
+        if not self.claims: table = f'<p><strong>{escape(title)}</strong></p>'
         below = ''.join(f'<p>{marked(text)}</p>' for text in self._below())
         opening = 'class="dlcourse-result" role="status"'
         return f'<div {opening} data-outcome="{self.outcome}">{table}{below}</div>'

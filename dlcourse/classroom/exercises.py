@@ -80,7 +80,7 @@ def check(
     seconds:float=5.,   # How long it may take
 ):
     "`@check(hint=…)` makes a function a check; `check('causal_mask')` checks a learner's cell"
-    if isinstance(what, str): return _on_page('check', what)
+    if isinstance(what, str) or _names_nothing(what, hint or gpu): return _on_page('check', what)
     if what is None: return functools.partial(check, hint=hint, gpu=gpu, seconds=seconds)
     if gpu and not has_gpu(): return what
     reference = [what.__globals__[p] for p in inspect.signature(what).parameters]
@@ -88,6 +88,12 @@ def check(
     if claim.outcome != 'passed':
         raise AssertionError(f"the reference does not pass `{what.__name__}`: {claim.text()}")
     return what
+
+def _names_nothing(what, advised):
+    "Is this a line of a learner's page, such as `check()` or `check(attend)`, and no decorator?"
+    if advised or 'check' not in on_page: return False
+    named = getattr(what, '__globals__', {}).get(getattr(what, '__name__', ''))
+    return not callable(what) or named is what # What is being decorated has no name yet
 
 def wrong(
     message:str,    # For who made this mistake
@@ -107,7 +113,7 @@ def equivalent(
     "A mutant of the reference that is no mistake"
 
 def quiz(
-    question:str,                   # The question; on a learner's page the name of the quiz
+    question:str|None=None,         # The question; on a learner's page the name of the quiz
     right:dict[str, str]|None=None, # Right answer → why
     wrong:dict[str, str]|None=None, # Wrong answer → why not
 ):                                  # Something to look at

@@ -61,9 +61,10 @@ class Exercise:
 
     @property
     def title(self)->str:
-        "First line of the docstring"
-        doc = ast.get_docstring(find_def(self.source, self.name))
-        return (doc or self.name).splitlines()[0]
+        "First sentence of the docstring, without what is raised"
+        doc = ast.get_docstring(find_def(self.source, self.name)) or self.name
+        text = ' '.join(doc.split('\n\n')[0].split())
+        return re.split(r'[.;:,]? [Rr]aises `|(?<=[.?!]) (?=[A-Z])', text)[0]
 
     @property
     def blank(self)->str:

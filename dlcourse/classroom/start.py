@@ -151,7 +151,10 @@ def _given(nb):
 def _tidy(folder):
     with suppress(OSError): folder.rmdir() # Where something else is in it, it stays
 
-def _text(path): return path.read_text(encoding='utf-8', errors='surrogateescape')
+def _text(path):
+    "What stands in a file, in UTF-8 or UTF-16, without a BOM; bytes that are no text stay as such"
+    data = path.read_bytes()
+    return data.decode(json.detect_encoding(data), 'surrogateescape')
 
 def _decide(now, new, old):
     "What becomes of a page: its fingerprint, that of the new edition, and of what was laid out"

@@ -184,27 +184,32 @@ def lab(
 ):
     "Open the course in JupyterLab: your workspace, at the page where you stopped"
     import os
-    import subprocess
+    import signal
 
     from dlcourse.core.errors import need
     from dlcourse.core.files import project_path
-    need('jupyterlab', 'lab')
+    main = need('jupyterlab.labapp', 'lab').main
     root, page = (project_path('nbs'), None) if source else _where_one_stopped(folder)
-    words = [sys.executable, '-m', 'jupyterlab', f'--ServerApp.root_dir={root}', f'--port={port}']
+    words = [f'--ServerApp.root_dir={root}', f'--port={port}', '--expose-app-in-browser']
     if page: words.append(f'--LabApp.default_url=/lab/tree/{page.relative_to(root)}')
     if not browser: words.append('--no-browser')
     if hasattr(os, 'geteuid') and os.geteuid() == 0: words.append('--allow-root')
-    try: raise typer.Exit(subprocess.run(words, env=_environment()).returncode)
+    if hasattr(signal, 'SIGHUP'): # The terminal was closed: end as when asked to
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    os.environ.update(_environment())
+    try: raise typer.Exit(main(words))
     except KeyboardInterrupt: raise typer.Exit(0) from None
 
 def _environment():
-    "That of the server: its notebooks find our programs by name, so that `!dlcourse hint x` works"
+    "What the server adds: its notebooks find our programs by name, and may be written in by them"
     import os
     import sysconfig
+
+    from dlcourse.classroom.workspace import LAB
     folders = [sysconfig.get_path('scripts'), str(Path(sys.executable).parent)]
     if Path(sys.argv[0]).stem == 'dlcourse': folders.insert(0, str(Path(sys.argv[0]).parent))
     path = [*dict.fromkeys(folders), os.environ.get('PATH', os.defpath)]
-    return os.environ | dict(PATH=os.pathsep.join(path))
+    return {'PATH': os.pathsep.join(path), LAB: '1'}
 
 def _where_one_stopped(folder):
     "A workspace, and the page of the next exercise in it"

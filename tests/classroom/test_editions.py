@@ -126,12 +126,49 @@ def test_the_first_cell_says_how_long_what_is_blank_and_how_to_get_help(editions
         assert re.search(r'About \d+ minutes', guide), name
         for e in lesson.exercises: assert f'| `{e.name}` |' in guide
         if lesson.exercises:
-            minutes = sum(e.minutes for e in lesson.exercises)
-            assert f'and {minutes} for' in guide
+            whole, reading, doing = map(int, re.search(
+                r'About (\d+) minutes: (\d+) of reading, and (\d+) for', guide).groups())
+            assert whole == reading + doing and not whole % 5
+            assert abs(doing - sum(e.minutes for e in lesson.exercises)) <= 2.5, name
+            again = re.search(r'\b(hours?|minutes)\b[^.]* exercises?\b', ''.join(texts[2:]))
+            assert not again, (name, again)
             for word in ('hint(', 'solution(', 'reset(', 'progress()', 'check'):
                 assert word in guide
             assert sum(IMPORTED in s for s in sources(page)) == 1, name
         else: assert 'Nothing is blank' in guide
+
+
+def test_every_cell_that_shows_a_figure_is_folded(editions):
+    "As the guide says: also where a value or an assertion stands below the figure"
+    cells = [(name, c) for name, page in editions.items() for c in page['cells']
+             if c['cell_type'] == 'code']
+    shows = [(name, c) for name, c in cells
+             if re.search(r'^(\w+\.)*show\(', ''.join(c['source']), re.M)
+             and not re.match(r'#\| export', ''.join(c['source']))]
+    assert len(shows) > 100
+    open_ = [(name, c['id']) for name, c in shows
+             if not c['metadata'].get('jupyter', {}).get('source_hidden')]
+    assert open_ == []
+
+
+def test_what_an_exercise_is_about_is_a_whole_sentence(editions):
+    for path in COURSE:
+        for e in read_lesson(path).exercises:
+            assert re.search(r'[\w)`?$]$', e.title.rstrip('.')) and 'aises `' not in e.title, e.id
+            row, = re.findall(rf'^\| `{re.escape(e.name)}` \| (.*) \| \d+ \|', sources(
+                editions[lesson_at(path)], 'markdown')[1], re.M)
+            assert row == e.title.rstrip('.')
+
+
+@pytest.mark.parametrize('said, left', [
+    ('You need torch. An hour and a half with the six exercises.', 'You need torch.'),
+    ('Half an hour with the two exercises; the page runs in seconds.', 'The page runs in seconds.'),
+    ('Forty minutes with the two exercises, two cores and no GPU.', 'Two cores and no GPU.'),
+    ('An hour with the exercise.', 'An hour with the exercise.')])
+def test_how_long_a_page_takes_is_said_once(said, left):
+    nb = book(*PAGE)
+    nb['cells'].append(dict(cell_type='markdown', id='time', metadata={}, source=said))
+    assert sources(learner_edition(nb), 'markdown')[-1] == left
 
 
 def test_imports_and_figures_are_folded_and_exercises_are_not():

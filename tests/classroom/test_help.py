@@ -4,15 +4,17 @@ import types
 
 import pytest
 from classroom.attempts import MASK, attempt, stands
-from classroom.folders import LESSON
+from classroom.folders import LESSON, write_answer
 from classroom.made_up import HEAD, MASK_CHECK
 from classroom.made_up import MASK as MADE_UP
 
-from dlcourse.classroom import help, page
+from dlcourse.classroom import help, page, workspace
 from dlcourse.classroom.checks import Result
+from dlcourse.classroom.exercises import check, quiz
 from dlcourse.classroom.help import check_saved, hint, ladder, next_step, reset, solution
+from dlcourse.classroom.progress import progress
 from dlcourse.classroom.record import record
-from dlcourse.classroom.workspace import answer_cell, page_of
+from dlcourse.classroom.workspace import LAB, answer_cell, page_of
 from dlcourse.core.errors import InputError
 
 
@@ -91,7 +93,8 @@ def shell(folder, monkeypatch):
     "A page that is open in the workspace"
     cells = ['', '#| default_exp transformers.attention', 'def causal_mask(n): return "unsaved"']
     shell = Shell(history_manager=types.SimpleNamespace(input_hist_raw=cells), user_ns={})
-    for module in (help, page): monkeypatch.setattr(module, 'kernel', lambda: shell)
+    for module in (help, page, workspace): monkeypatch.setattr(module, 'kernel', lambda: shell)
+    monkeypatch.setattr(page, '_anew', {})
     monkeypatch.chdir(page_of(LESSON, folder).parent)
     return shell
 
@@ -114,10 +117,55 @@ def test_on_a_page_the_blank_comes_into_the_cell_and_nothing_unsaved_is_lost(fol
 
 
 def test_on_a_page_what_can_be_mended_is_a_sentence(shell, tmp_path, monkeypatch):
-    assert 'did you mean `causal_mask`?' in str(hint('casual_mask'))
+    assert str(hint('casual_mask')).endswith('did you mean `causal_mask`?')
     assert 'did you mean' in str(page.on_page['check']('casual_mask'))
     monkeypatch.chdir(tmp_path)
     assert 'is no workspace; `dlcourse start` makes one' in str(solution('causal_mask'))
+
+
+@pytest.mark.parametrize('word', ['check', 'hint', 'solution', 'reset', 'quiz'])
+def test_on_a_page_a_call_that_does_not_fit_is_a_sentence(word, shell):
+    f = dict(hint=hint, solution=solution, reset=reset, check=check, quiz=quiz)[word]
+    kind = 'a quiz' if word == 'quiz' else 'an exercise'
+    needs = f'`{word}` needs the name of {kind} in quotes: `{word}("'
+    assert str(f()).startswith(needs) and '; on this page: ' in str(f())
+    assert str(f(3)).startswith(needs) and '; got 3; on this page: ' in str(f(3))
+    assert str(f(stands)).startswith(f'{needs}stands")`; on this page: ')
+
+
+def test_on_a_page_other_questions_that_go_wrong_are_sentences(shell):
+    assert str(progress(1, 2)).startswith('`progress`: too many positional arguments')
+    assert '`folder` must be the path of a workspace, got 3' in str(progress(3))
+    assert '`nothing` is no quiz' in str(quiz('nothing'))
+
+
+def test_a_reset_begins_anew_for_the_check_too(folder, shell, monkeypatch):
+    reset('causal_mask')
+    shell.history_manager.input_hist_raw.append('check("causal_mask")')
+    found = page.on_page['check']('causal_mask')
+    assert found.outcome == 'not tried' and 'run the cell of the exercise first' in found.message
+    assert stands(folder).attempts == 0
+
+
+def test_the_blank_of_another_page_goes_into_its_file(folder, shell):
+    shell.history_manager.input_hist_raw.append('#| default_exp evaluation.metrics')
+    write_answer(folder)
+    done = reset('causal_mask')
+    assert done.page.endswith('02_attention.ipynb') and 'Reload Notebook from Disk' in str(done)
+    assert not hasattr(shell, 'put')
+
+
+def test_in_the_lab_the_browser_writes_the_blank_into_its_cell(folder, shell, monkeypatch):
+    sent = []
+    monkeypatch.setenv(LAB, '1')
+    monkeypatch.setattr('IPython.display.display', lambda program: sent.append(program.data))
+    monkeypatch.setattr('IPython.display.clear_output', lambda wait: sent.append(wait))
+    done = reset('causal_mask')
+    assert str(done).startswith("`causal_mask` is blank again in its cell; your answer is in ")
+    assert json.dumps(MASK.blank) in sent[0] and sent[1:] == [True], "the program goes at once"
+    assert not hasattr(shell, 'put')
+    assert page.set_aside(MASK.id, MASK.blank) is None, "a blank is nothing to keep"
+    assert page.set_aside(MASK.id, 'unsaved').read_text(encoding='utf-8') == 'unsaved'
 
 
 def test_where_nothing_can_be_written_there_is_a_sentence_and_no_help(folder, monkeypatch, capsys):

@@ -51,6 +51,7 @@ def test_own_solutions_become_a_package_and_the_rest_is_borrowed(attention):
     assert "# Your cell was not Python: invalid syntax in `return v +`\n" in text
     found = check_package(attention)
     outcomes = {r.exercise.rsplit('.')[-1]: r.outcome for r in found.results}
+    assert outcomes['repeat_heads'] == 'not tried', "an untouched scaffold is no answer"
     assert (outcomes['causal_mask'], outcomes['attend'], outcomes['rotate']) == ('passed', 'error',
                                                                                  'not tried')
     assert found.broken == {} and found.passed == 1

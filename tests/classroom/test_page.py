@@ -1,5 +1,7 @@
 "The page: which run is judged, whose function it is, and what helps"
+import io
 import types
+from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 import torch
@@ -101,8 +103,9 @@ def test_ones_own_stays_at_hand_and_comes_back(page):
     page.user_ns['causal_mask'] = pages._put_in[found.exercise] # As after a check by mistake
     check_cell('causal_mask', page)
     assert page.user_ns['causal_mask'] is mine.causal_mask is right
-    with pytest.raises(AttributeError, match="it comes with a check of your `softmax`"):
-        mine.softmax(1)
+    with pytest.raises(AttributeError) as missing: mine.softmax(1)
+    told, = missing.value._render_traceback_()
+    assert told.startswith("There is no `mine.softmax` yet; it comes with the first check of an")
     assert repr(mine) == 'mine: causal_mask'
 
 
@@ -126,3 +129,30 @@ def test_a_spelling_mistake_leaves_the_version_before_at_hand(page):
     page.run('def causal_mask(n) return "now"')
     found = check_cell('causal_mask', page)
     assert found.outcome == 'error' and '[5]' in found.note and mine.causal_mask(1) == 'before'
+
+
+def test_an_exercise_of_another_lesson_is_told_whose_it_is(page, recorded):
+    page.run('#| default_exp transformers.another')
+    page.run('def causal_mask(n): return "of another page"')
+    with pytest.raises(InputError) as told: check_cell('causal_mask', page)
+    assert str(told.value) == (
+        "`causal_mask` is an exercise of transformers.tiny, and this page is transformers.another; "
+        "check it on its own page, or with `dlcourse check tiny.causal_mask`")
+    assert not recorded and page.user_ns['causal_mask'](1) == "of another page"
+
+
+def test_a_verdict_without_claims_has_no_empty_table(page):
+    found = check_cell('softmax', page)
+    html = found._repr_html_()
+    assert found.outcome == 'not tried' and '<table' not in html
+    assert '<strong>transformers.tiny.softmax: not tried</strong>' in html
+
+
+def test_ipython_shows_a_sentence_for_what_is_not_there_yet():
+    interactive = pytest.importorskip('IPython.core.interactiveshell')
+    shell = interactive.InteractiveShell()
+    shell.user_ns['mine'] = pages.Mine()
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
+        shell.run_cell('mine.attend(3)')
+    assert said.getvalue().strip().startswith('There is no `mine.attend` yet')
+    assert 'Traceback' not in said.getvalue()

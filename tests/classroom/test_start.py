@@ -345,3 +345,12 @@ def test_an_answer_without_a_home_is_said(small):
     (small/'01_first'/'03_here.ipynb').unlink()
     done = start('work', nbs=small)
     assert done.notes[-1] == "your answers to f are kept with the pages in .dlcourse/attic"
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_a_page_that_another_editor_saved_with_a_mark_is_the_same_page(tmp_path, encoding):
+    folder = start(tmp_path/'work', lesson='attention').folder
+    page = folder/PLACE
+    page.write_bytes(page.read_text(encoding='utf-8').encode(encoding))
+    assert start(folder).same == (LESSON,)
+    assert fingerprint('\ufeffwords') == fingerprint('words')

@@ -2,14 +2,17 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from classroom.labs import Lab
 from cli.runs import dlcourse as command
 
 from dlcourse.classroom.lessons import find_exercise, is_platform
-from dlcourse.classroom.workspace import answer_cell, page_of
+from dlcourse.classroom.start import start
+from dlcourse.classroom.workspace import LAB, answer_cell, page_of
 from dlcourse.cli.app import main
 from dlcourse.cli.learn import course_lessons
 
@@ -122,12 +125,26 @@ def test_the_shell_completes_names(dlcourse, monkeypatch, line, word):
 
 
 def test_a_notebook_of_the_lab_finds_this_dlcourse(dlcourse, monkeypatch, tmp_path):
-    programs = tmp_path/'programs'
-    monkeypatch.setattr('subprocess.run', lambda words, env: SimpleNamespace(
-        returncode=int(env['PATH'].split(os.pathsep)[:1] != [str(programs)])))
-    monkeypatch.setattr('dlcourse.core.errors.need', lambda *args: None)
-    start = ['lab', '--source', '--no-browser']
-    monkeypatch.setattr('sys.argv', [str(programs/'dlcourse'), *start])
-    with pytest.raises(SystemExit) as e: main()
-    assert not e.value.code
+    programs, seen = tmp_path/'programs', {}
+    def lab(words): seen.update(words=words, path=os.environ['PATH'], lab=os.environ[LAB])
+    monkeypatch.setattr('dlcourse.core.errors.need', lambda *args: SimpleNamespace(main=lab))
+    monkeypatch.setattr('os.environ', dict(os.environ))
+    words = ['lab', '--source', '--no-browser']
+    monkeypatch.setattr('sys.argv', [str(programs/'dlcourse'), *words])
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with pytest.raises(SystemExit) as e: main()
+    finally: signal.signal(signal.SIGHUP, before)
+    assert not e.value.code and seen['lab'] == '1'
+    assert seen['path'].split(os.pathsep)[0] == str(programs)
+    assert '--no-browser' in seen['words'] and '--expose-app-in-browser' in seen['words']
 
+
+@pytest.mark.slow
+@pytest.mark.parametrize('sent', [signal.SIGTERM, signal.SIGHUP])
+def test_the_lab_leaves_nothing_behind_when_it_is_told_to_end(sent, tmp_path):
+    "Also when its terminal is closed"
+    pytest.importorskip('jupyterlab')
+    folder = start(tmp_path/'work', lesson='attention').folder
+    with Lab(tmp_path/'home', folder) as lab: assert not lab.end(sent)
+    assert lab.process.returncode is not None
