@@ -26,7 +26,6 @@ from house import course_faults
 
 from dlcourse.classroom.cells import BELONGING, exercise_arguments, find_def
 from dlcourse.core.errors import InputError
-from dlcourse.core.figures import html_of
 
 DIRECTIVES = ('default_exp', *EXPORTING, 'exportd', 'hide', 'eval', 'echo', 'code-fold', 'gpu',
               'slow', 'exercise', 'scaffold', 'check', 'wrong', 'hint', 'quiz', 'target')
@@ -114,20 +113,8 @@ def output_faults(cell:Cell)->Iterator[str]:
                 yield f"the {mime} takes {size/1000:.0f} KB; {LARGEST//1000} is the most"
             if mime == 'image/png' and not alt:
                 yield "the image has no alternative text; show it with `show(fig, alt=…)`"
-            elif mime == 'image/png' and not told_in_html(output, alt):
-                yield ("the picture's text is not in its HTML, which is what JupyterLab shows; "
-                       "run `python tools/pages.py --pictures`")
     if cell.outputs and cell.metadata.get('source_hash') != source_hash(cell.source):
         yield "the outputs are older than the source; run `make pages`"
-
-
-def told_in_html(
-    output:dict, # With a picture
-    alt:str,     # Its text
-)->bool:
-    "Does what JupyterLab and nbconvert prefer to a PNG show the picture as `show` does?"
-    picture = ''.join(output['data']['image/png']).strip()
-    return ''.join(output['data'].get('text/html', '')) == html_of(picture, alt)
 
 
 def markdown_faults(cell:Cell, is_title:bool)->Iterator[str]:
