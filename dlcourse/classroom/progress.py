@@ -128,12 +128,12 @@ class Progress:
         return f"{done} of {len(states)} exercises passed{seen}"
 
     def rows(self)->list[tuple[str, ...]]:
-        "Lesson or exercise, how it stands, attempts, hints"
-        out = []
+        "Lesson or exercise, how it stands, attempts, hints; exercises where one works"
+        out, following = [], self.next
         for x in self.lessons:
             if x.exercises:
                 out.append((x.lesson, f"{x.passed} of {len(x.exercises)} passed", '', ''))
-            for s in x.exercises if x.last else ():
+            for s in x.exercises if x.last or following in x.exercises else ():
                 out.append((f"  {s.name}", s.in_words(), str(s.attempts or ''), str(s.hints or '')))
         return out
 

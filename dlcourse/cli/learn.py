@@ -32,6 +32,7 @@ def lessons(
         done = '' if x['passed'] is None or not many else f"{x['passed']} of {x['exercises']}"
         return title, x['module'].partition('.')[2], x['claim'], many, done
     table(('lesson', 'module', 'what it shows', 'exercises', 'passed'), map(row, found))
+    print("\n`dlcourse start --lesson attention` lays one out for you, `dlcourse lab` opens yours")
 
 def course_lessons()->list[dict]: # Part, lesson, module, title, claim, file and exercises of each
     "All lessons, the platform's last; `passed` is None where there is no workspace or no page"

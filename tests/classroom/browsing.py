@@ -43,12 +43,16 @@ class Page:
             '.jp-Notebook-ExecutionIndicator')]
         self.wait(lambda: 'idle' in state(), message)
 
-    def wait(self, condition, message):
+    def wait(self, condition, message, within=WITHIN):
         "What a condition gives as soon as it gives something"
+        return self.wait_on(self.browser, condition, message, within)
+
+    @staticmethod
+    def wait_on(browser, condition, message, within=WITHIN):
         from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
         faults = [WebDriverException, IndexError]
-        return WebDriverWait(self.browser, WITHIN, .1, faults).until(lambda _: condition(), message)
+        return WebDriverWait(browser, within, .1, faults).until(lambda _: condition(), message)
 
     def find(self, selector, inside=None):
         return (inside or self.browser).find_elements('css selector', selector)
