@@ -159,11 +159,13 @@ def _settle(exercise, space, source, outcome):
     "Decide what the name means from here, and say it"
     if source is None and defines_now(space, exercise.name): return
     own = outcome != 'not tried' and _keep(exercise, space)
-    if outcome == 'passed': _give_back(exercise, space)
+    name = exercise.name
+    if outcome == 'passed': return _give_back(exercise, space)
+    try: _go_on(exercise, space)
+    except NameError as e: # What the reference needs stands in cells above
+        yield f"Cells above have not been run, `{e.name}` is missing: run the page from the top."
     else:
-        _go_on(exercise, space)
-        yours = f"; yours is `mine.{exercise.name}`" if own else ''
-        name = exercise.name
+        yours = f"; yours is `mine.{name}`" if own else ''
         yield f"So that the page goes on, `{name}` is the course's own from here{yours}."
 
 JUDGES.append(globals())

@@ -144,6 +144,7 @@ def test_a_reset_begins_anew_for_the_check_too(folder, shell, monkeypatch):
     shell.history_manager.input_hist_raw.append('check("causal_mask")')
     found = page.on_page['check']('causal_mask')
     assert found.outcome == 'not tried' and 'run the cell of the exercise first' in found.message
+    assert 'Cells above have not been run, `Bool` is missing' in found.note
     assert stands(folder).attempts == 0
 
 
