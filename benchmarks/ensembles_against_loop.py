@@ -25,7 +25,8 @@ from torch.nn import functional as F
 from dlcourse.core.datasets import load as dataset
 from dlcourse.training.callbacks import FitConfig
 from dlcourse.training.engine import train_all
-from dlcourse.training.ensembles import fit_many, stack
+from dlcourse.training.ensembles import stack
+from dlcourse.training.many import fit_many
 from dlcourse.training.stacked import Layers
 from dlcourse.training.zoo import mlp
 

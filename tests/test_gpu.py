@@ -8,8 +8,8 @@ from dlcourse.core.random import seed_everything
 from dlcourse.training.batches import Batches
 from dlcourse.training.callbacks import FitConfig
 from dlcourse.training.energy import gpu_counters
-from dlcourse.training.ensembles import fit_many
 from dlcourse.training.loop import fit
+from dlcourse.training.many import fit_many
 from dlcourse.transformers.attention import attend, causal_mask
 
 pytestmark = [pytest.mark.gpu,

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from dlcourse.core.errors import InputError
 from dlcourse.training import ensembles
 from dlcourse.training.callbacks import FitConfig
-from dlcourse.training.ensembles import Mapped, fit_many, losses_of_all, outputs_of_all, stack
+from dlcourse.training.ensembles import losses_of_all, outputs_of_all, stack
+from dlcourse.training.many import Mapped, fit_many
 
 ROWS = 45
 
