@@ -27,7 +27,8 @@ CARRIED = 55_000_000 # Bytes of wheels in one folder
 GLIBC = (34, 31, 28, 27, 24, 17) # What wheels for another Python may ask of that machine's system
 LESSONS = ('training.loop', 'training.ensembles', 'foundations.schedules', 'foundations.depth',
            'transformers.attention', 'training.regularization', 'training.scaling',
-           'foundations.neurons', 'foundations.losses', 'foundations.tensors')
+           'foundations.neurons', 'foundations.losses', 'foundations.tensors',
+           'foundations.precision')
 NEEDS = ('numpy', 'scipy', 'scikit-learn', 'narwhals', 'polars', 'rich', 'platformdirs',
          'filelock', 'joblib', 'fastcore', 'matplotlib', 'ipython', 'jaxtyping', 'einops',
          'safetensors', 'optuna', 'pytest', 'statsmodels', 'pandas')

@@ -1,5 +1,7 @@
 "Optimizers equal torch's step for step with every option on; and what they refuse"
+import copy
 import math
+import pickle
 from functools import partial
 from itertools import product
 
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn, optim
 
 from dlcourse.core.errors import InputError
-from dlcourse.foundations import optimizers as ours
+from dlcourse.foundations import constructors as ours
+from dlcourse.foundations.optimizers import Optimizer, hidden_matrices, sgd_update
 from dlcourse.foundations.schedules import cosine
 
 STEPS = 100
@@ -181,11 +184,11 @@ def test_one_optimizer_for_a_whole_network():
         return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(),
                              nn.LayerNorm(8), nn.Linear(8, 3))
     one, two = network(), network()
-    hidden, rest = ours.hidden_matrices(one)
+    hidden, rest = hidden_matrices(one)
     assert [tuple(p.shape) for p in hidden] == [(8, 5), (8, 8)]
     assert len(hidden) + len(rest) == len(list(one.parameters()))
     mixed = ours.MuonAdamW(hidden, rest, lr=.03, adamw_lr=.004, weight_decay=.02)
-    hidden, rest = ours.hidden_matrices(two)
+    hidden, rest = hidden_matrices(two)
     apart_ = [optim.Muon(hidden, lr=.03, weight_decay=.02),
               optim.AdamW(rest, lr=.004, weight_decay=.02)]
     scheduler = optim.lr_scheduler.LambdaLR(mixed, cosine(20))
@@ -198,7 +201,7 @@ def test_one_optimizer_for_a_whole_network():
             for o in (*optimizers, *all_schedulers): o.step()
             model.zero_grad()
         if step == 9:
-            state, hidden_rest = mixed.state_dict(), ours.hidden_matrices(one)
+            state, hidden_rest = mixed.state_dict(), hidden_matrices(one)
             mixed = ours.MuonAdamW(*hidden_rest)
             mixed.load_state_dict(state)
             scheduler_state = scheduler.state_dict()
@@ -214,7 +217,7 @@ def test_only_matrices_or_none():
     assert len(ours.MuonAdamW([], params).param_groups) == 1
     frozen = nn.Linear(2, 2)
     frozen.weight.requires_grad_(False)
-    assert ours.hidden_matrices(nn.Sequential(frozen, nn.Linear(2, 2)))[0] == []
+    assert hidden_matrices(nn.Sequential(frozen, nn.Linear(2, 2)))[0] == []
 
 
 def test_closure_is_called_with_gradients_on():
@@ -291,3 +294,13 @@ def test_orthogonalize_keeps_the_singular_vectors_and_applies_the_polynomial(sha
 
 def test_orthogonalize_of_nothing_is_nothing():
     assert not ours.orthogonalize(torch.zeros(3, 2)).any()
+
+
+@pytest.mark.parametrize('copied', [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_a_copy_keeps_the_rule_and_a_checkpoint_does_not_hold_it(copied):
+    p = torch.tensor([2.], requires_grad=True)
+    optimizer = copied(Optimizer([p], sgd_update, lr=.25, momentum=.5))
+    mine, = optimizer.param_groups[0]['params']
+    mine.grad = torch.tensor([4.])
+    optimizer.step()
+    assert mine.item() == 1 and 'rule' not in str(optimizer.state_dict())
