@@ -59,11 +59,11 @@ def _passed():
 EXERCISE = dict(exercise='name')
 
 def _marked(pattern):
-    "Each lesson, and what stands in its notebook behind a mark; nothing is parsed"
+    "Each lesson, the platform's last, and what stands in its notebook behind a mark"
     import re
 
-    from dlcourse.classroom.lessons import lesson_at, lesson_paths
-    for path in lesson_paths():
+    from dlcourse.classroom.lessons import is_platform, lesson_at, lesson_paths
+    for path in sorted(lesson_paths(), key=lambda path: is_platform(lesson_at(path))):
         yield lesson_at(path), [m.decode() for m in re.findall(pattern, path.read_bytes())]
 
 def _exercises(typed:str):
@@ -79,6 +79,10 @@ def _lessons(typed:str):
     names = [name for name, _ in _marked(rb'$^')]
     words = names + [name.partition('.')[2] for name in names]
     return [word for word in words if word.startswith(typed)]
+
+def _whole_lessons(typed:str):
+    "Those that begin so, as part.lesson"
+    return [word for word in _lessons(typed) if '.' in word]
 
 def _parts(typed:str):
     "The parts whose names begin so"
@@ -232,7 +236,7 @@ def _where_one_stopped(folder):
 
 # %% ../../nbs/cli/learn.ipynb #26c7fd84
 @command(
-    learn_app, of='grade', names=dict(lesson='lessons'),
+    learn_app, of='grade', names=dict(lesson='lessons'), complete=dict(lesson=_whole_lessons),
     without=('points', 'limits', 'nbs', 'tell'))
 def grade(
     *,

@@ -114,6 +114,7 @@ def test_lessons_say_what_was_done(dlcourse):
     ('solution transformers.attention.causal', 'transformers.attention.causal_mask'),
     ('reset ', 'causal_mask'), ('start --lesson att', 'attention'),
     ('start --lesson transformers.', 'transformers.attention'), ('start --part tr', 'transformers'),
+    ('grade --lesson transformers.', 'transformers.attention'),
     ('datasets get compa', 'compas'), ('datasets show lend', 'lending')])
 def test_the_shell_completes_names(dlcourse, monkeypatch, line, word):
     words = f'dlcourse {line}'
@@ -122,6 +123,12 @@ def test_the_shell_completes_names(dlcourse, monkeypatch, line, word):
     monkeypatch.setenv('COMP_CWORD', str(len(words.split(' ')) - 1))
     found = dlcourse()[1].split()
     assert word in found and all(name.startswith(line.split(' ')[-1]) for name in found)
+
+
+def test_the_shell_offers_what_a_learner_wants_first():
+    from dlcourse.cli.learn import _lessons, _parts
+    assert _lessons('')[0].startswith('foundations.') and _parts('')[0] == 'foundations'
+    assert 'core.files' in _lessons('')
 
 
 def test_a_notebook_of_the_lab_finds_this_dlcourse(dlcourse, monkeypatch, tmp_path):
