@@ -140,7 +140,8 @@ def reset(
     page = '' if here else str(where.relative_to(folder))
     kept = kept and str(kept.relative_to(folder))
     mine = f"; your answer is in {kept}" if kept else ''
-    text = f"`{e.name}` is blank again in {page or where}{mine}. {then}".strip()
+    how = "as it was given again" if e.scaffold else "blank again"
+    text = f"`{e.name}` is {how} in {page or where}{mine}. {then}".strip()
     return Help(kind='reset', exercise=e.id, page=page, kept=kept, texts=(text,))
 
 RELOAD = "If JupyterLab shows the page: File → Reload Notebook from Disk."
