@@ -165,9 +165,9 @@ GUIDE = '''**This page.** About {all} minutes: {reading} of reading, and {minute
 Run the page from the top, cell by cell, with Shift+Enter. Where a cell says *Your turn*, write
 what is missing, or mend what is there, run it, and run the line with `check` below it. Until an
 answer passes, the page goes on with the course's own, so everything below works; yours stays at
-hand as `mine.{one}`. Besides what the page asks for, every answer leaves its arguments as they were unless it is told to
-change them, lets gradients through where there are any, and gives back the precision that came; an
-error names the argument that it is about.
+hand as `mine.{one}`. Besides what the page asks for, every answer leaves its arguments as they
+were unless it is told to change them, lets gradients through where there are any, and gives back
+the precision that came; an error names the argument that it is about.
 
 **Stuck?** In any cell: `hint("{one}")` gives one hint, the next time one more; `solution("{one}")`
 shows the course's answer, and the record says that you saw it; `reset("{one}")` puts the blank
