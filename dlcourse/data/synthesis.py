@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DISTRICTS', 'LENDING', 'DRAWS', 'LENDING_COLUMNS', 'LendingTruth', 'draws', 'pick', 'by', 'repays', 'signal',
-           'papers', 'merit', 'approves', 'lending', 'effect', 'to_csv', 'write_lending']
+           'papers', 'merit', 'approves', 'lending', 'to_csv', 'write_lending']
 
 # %% ../../nbs/04_data/06_synthesis.ipynb #071e4f16
 from collections.abc import Mapping
@@ -187,25 +187,6 @@ def _done(do, n, truth):
             allowed = ', '.join(sorted(known[name]))
             raise InputError(f"`{name}` must be {allowed}; got '{odd.pop()}'")
     return {name: np.array(np.broadcast_to(value, n)) for name, value in do.items()}
-
-# %% ../../nbs/04_data/06_synthesis.ipynb #88f550d6
-def effect(
-    column:str,               # What it is an effect on, such as `approved`
-    attribute:str,            # What is set, such as `race`
-    one:str,                  # To this
-    other:str,                # And to this instead
-    *,
-    hold:tuple[str, ...]=(),  # Columns kept as these people have them where nothing is set
-    n:int=12_000,             # How many people
-    seed:int=0,               # Which people; the same under both
-    truth:LendingTruth=LENDING, # How the groups differ
-)->float:                     # Mean of `column` under the one, less the mean under the other
-    "Average effect of setting an attribute to one value instead of another, for everybody"
-    actual = lending(n, seed, truth=truth)
-    held = {name: actual[name] for name in hold}
-    def mean(value):
-        return lending(n, seed, do={attribute: value} | held, truth=truth)[column].mean()
-    return float(mean(one) - mean(other))
 
 # %% ../../nbs/04_data/06_synthesis.ipynb #45b9e908
 def to_csv(

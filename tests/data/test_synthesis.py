@@ -12,16 +12,8 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
-from dlcourse.data.synthesis import (
-    LENDING,
-    draws,
-    effect,
-    lending,
-    merit,
-    repays,
-    to_csv,
-    write_lending,
-)
+from dlcourse.data.experiment import effect
+from dlcourse.data.synthesis import LENDING, draws, lending, merit, repays, to_csv, write_lending
 
 N = 400_000
 PAPERS = ('income', 'debt_ratio', 'years_employed', 'late_payments')
