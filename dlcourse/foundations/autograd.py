@@ -18,7 +18,7 @@ from ..core.figures import darker
 def finite_differences(
     f,                 # A function of one array that returns a number
     x:np.ndarray,      # Where
-    step:float=6e-6,   # Near the cube root of float64's precision: rounding and curvature balance
+    step:float=6e-6,   # How far to nudge, to either side
 )->np.ndarray:         # As `x`
     "The gradient of `f` by nudging every entry both ways: slow, inexact, blind to how `f` works"
     grad = np.zeros_like(x)

@@ -50,7 +50,7 @@ def mse(
     target:Float[Tensor, "*shape"],     # What is true
     reduction:str='mean',               # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Squared error: asks for the mean"
+    "Squared error: twice as far off costs four times as much"
     same_shape(prediction=prediction, target=target)
     return reduced((prediction - target).square(), reduction)
 
@@ -59,7 +59,7 @@ def mae(
     target:Float[Tensor, "*shape"],     # What is true
     reduction:str='mean',               # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
-    "Absolute error: asks for the median"
+    "Absolute error: twice as far off costs twice as much"
     same_shape(prediction=prediction, target=target)
     return reduced((prediction - target).abs(), reduction)
 
