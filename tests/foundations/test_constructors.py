@@ -1,7 +1,5 @@
 "Optimizers equal torch's step for step with every option on; and what they refuse"
-import copy
 import math
-import pickle
 from functools import partial
 from itertools import product
 
@@ -14,7 +12,7 @@ from torch import nn, optim
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations import constructors as ours
-from dlcourse.foundations.optimizers import Optimizer, hidden_matrices, sgd_update
+from dlcourse.foundations.optimizers import hidden_matrices
 from dlcourse.foundations.schedules import cosine
 
 STEPS = 100
@@ -277,30 +275,3 @@ def test_parameters_that_cannot_be():
     with pytest.raises(InputError, match="`Adam` needs dense gradients, got a sparse one; make the "
                                          "embedding with sparse=False"):
         optimizer.step()
-
-
-# Newton–Schulz against the singular value decomposition
-
-@pytest.mark.parametrize('shape', [(5, 5), (7, 4), (4, 9), (1, 6)])
-def test_orthogonalize_keeps_the_singular_vectors_and_applies_the_polynomial(shape):
-    matrix = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    u, s, vt = torch.linalg.svd(matrix, full_matrices=False)
-    s = s/matrix.norm()
-    for _ in range(5): s = 3.4445*s - 4.7750*s**3 + 2.0315*s**5
-    assert torch.allclose(ours.orthogonalize(matrix), u @ torch.diag(s) @ vt, rtol=0, atol=1e-12)
-    converging = ours.orthogonalize(matrix, steps=60, coefficients=(15/8, -10/8, 3/8))
-    assert torch.allclose(converging, u @ vt, rtol=0, atol=1e-9)
-
-
-def test_orthogonalize_of_nothing_is_nothing():
-    assert not ours.orthogonalize(torch.zeros(3, 2)).any()
-
-
-@pytest.mark.parametrize('copied', [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_a_copy_keeps_the_rule_and_a_checkpoint_does_not_hold_it(copied):
-    p = torch.tensor([2.], requires_grad=True)
-    optimizer = copied(Optimizer([p], sgd_update, lr=.25, momentum=.5))
-    mine, = optimizer.param_groups[0]['params']
-    mine.grad = torch.tensor([4.])
-    optimizer.step()
-    assert mine.item() == 1 and 'rule' not in str(optimizer.state_dict())
