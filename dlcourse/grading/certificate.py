@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LONGEST_NAME', 'LARGEST_RECORD', 'Certificate', 'certificate', 'Verdict', 'verify']
 
-# %% ../../nbs/24_grading/16_certificate.ipynb #3882ad38
+# %% ../../nbs/24_grading/16_certificate.ipynb #56e73eee
 import json
 import os
 import tempfile
@@ -35,7 +35,7 @@ from dlcourse.grading.records import (
     record_of,
 )
 from dlcourse.grading.signatures import (
-    Refused,
+    NoProof,
     did_of,
     jwk_of,
     need_signing,
@@ -173,7 +173,7 @@ def _passed_lessons(grades, cells, submission, nbs):
     found = [graded(r) for r in rows if r['lesson'] in passed]
     return found, {name: edition_of(lesson) for name, lesson in taken.items()}
 
-# %% ../../nbs/24_grading/16_certificate.ipynb #d5f47530
+# %% ../../nbs/24_grading/16_certificate.ipynb #c4aa1cc3
 @dataclass(frozen=True)
 class Verdict:
     "Whether a record holds, and what it says"
@@ -225,7 +225,7 @@ def verify(
         claims, jwk = open_token(token.decode('utf-8', 'replace'), given)
         found = record_of(claims, jwk)
         _in_time(found, now or datetime.now(UTC))
-    except Refused as e: return Verdict(False, str(e))
+    except NoProof as e: return Verdict(False, str(e))
     edition = _compared(found, nbs)
     if given is None: return Verdict(False, _unknown(found, jwk), found, edition)
     says = f"signed by {found.issuer} with the key {thumbprint(jwk)}"
@@ -242,11 +242,11 @@ def _unknown(found, jwk):
             f"file: it was signed by {who}; give the signer's public key with --key")
 
 def _in_time(found, now):
-    "Raise `Refused` before and after"
+    "Raise `NoProof` before and after"
     if now < datetime.fromisoformat(found.since):
-        raise Refused(f"it is valid from {found.since}, which has not come")
+        raise NoProof(f"it is valid from {found.since}, which has not come")
     if found.until and now >= datetime.fromisoformat(found.until):
-        raise Refused(f"it was valid until {found.until}")
+        raise NoProof(f"it was valid until {found.until}")
 
 def _compared(found, nbs):
     "Is the edition that was graded the one that is here?"

@@ -7,7 +7,7 @@ __all__ = ['LARGEST_HISTORY', 'UNTOLD', 'V2', 'OB3', 'GRADING', 'TYPES', 'NARRAT
            'Record', 'digest_of', 'edition_of', 'happened', 'how_solved', 'claims_of', 'iso_time', 'seconds_of',
            'record_of', 'certificate_page']
 
-# %% ../../nbs/24_grading/15_records.ipynb #3dac71b0
+# %% ../../nbs/24_grading/15_records.ipynb #0c3e5807
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -22,7 +22,7 @@ from ..core.errors import InputError
 from ..core.files import project_path
 from ..core.toml import build
 from .marks import strangers_line
-from .signatures import Refused, did_of, jwk_of, thumbprint
+from .signatures import NoProof, did_of, jwk_of, thumbprint
 from .submissions import careful_bytes
 
 # %% ../../nbs/24_grading/15_records.ipynb #82f08060
@@ -181,17 +181,17 @@ def seconds_of(
     "A time as a JWT has it; raises `ValueError`"
     return int(datetime.fromisoformat(time).timestamp())
 
-# %% ../../nbs/24_grading/15_records.ipynb #24fcd463
+# %% ../../nbs/24_grading/15_records.ipynb #b465bfe6
 def record_of(
     claims:dict,        # Whose signature holds
     jwk:dict[str, str], # The key that it holds with
 )->Record:
-    "The record in what was signed; raises `Refused` where it is none"
+    "The record in what was signed; raises `NoProof` where it is none"
     try: return _checked(claims, did_of(jwk))
     except InputError as e: fault = str(e)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         fault = "parts are missing, or of another kind"
-    raise Refused(f"it is signed, but no record of this course: {strangers_line(fault)}")
+    raise NoProof(f"it is signed, but no record of this course: {strangers_line(fault)}")
 
 def _checked(c, signer):
     if c['@context'][:2] != [V2, OB3] or c['type'] != TYPES: raise InputError("no Open Badge 3.0")

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LARGEST_KEY', 'SIGNING', 'ALGORITHM', 'SHAPE', 'KNOWN_HEADERS', 'need_signing', 'usual_key', 'read_private',
            'read_public', 'public_jwk', 'own_jwk', 'thumbprint', 'did_of', 'jwk_of', 'KeyPair', 'new_key', 'sign',
-           'Refused', 'open_token']
+           'NoProof', 'open_token']
 
 # %% ../../nbs/24_grading/14_signatures.ipynb #738b650a
 import base64
@@ -184,52 +184,52 @@ def sign(
     import jwt
     return jwt.encode(claims, key, algorithm=ALGORITHM, headers=dict(jwk=public_jwk(key)))
 
-# %% ../../nbs/24_grading/14_signatures.ipynb #3878d546
+# %% ../../nbs/24_grading/14_signatures.ipynb #1b5d85df
 SHAPE = re.compile(r'[\w-]+\.[\w-]+\.[\w-]*', re.A)
 KNOWN_HEADERS = {'alg', 'typ', 'jwk', 'kid'} # Others are not allowed in an Open Badge
 
-class Refused(ValueError):
+class NoProof(ValueError):
     "A token that proves nothing; the text says why"
 
 def open_token(
     token:str,                      # Of somebody
     jwk:dict[str, str]|None=None,   # The signer's public key; else the one that came along
 )->tuple[dict, dict[str, str]]:     # What is said, and the key that signed it
-    "What a token says, where its signature holds; raises `Refused`"
+    "What a token says, where its signature holds; raises `NoProof`"
     import jwt
     text = ''.join(token.split())
     if not SHAPE.fullmatch(text):
-        raise Refused("this is no signed record: that is three pieces of letters and digits "
+        raise NoProof("this is no signed record: that is three pieces of letters and digits "
                       "with dots between them")
     own = _key_inside(_header(text))
     if jwk and own and own != jwk:
-        raise Refused(f"it was signed with another key, {thumbprint(own)}; the key that was "
+        raise NoProof(f"it was signed with another key, {thumbprint(own)}; the key that was "
                       f"given is {thumbprint(jwk)}")
     known = jwk or own
-    if known is None: raise Refused("no key came with it, and none was given")
+    if known is None: raise NoProof("no key came with it, and none was given")
     nothing = dict.fromkeys(map('verify_{}'.format, 'exp nbf iat aud iss sub jti'.split()), False)
     try: return jwt.decode(text, jwt.PyJWK(known, ALGORITHM), [ALGORITHM], options=nothing), known
     except jwt.InvalidSignatureError: fault = (
         "its signature does not hold: it was changed after it was signed, or signed with another "
         "key")
     except (jwt.PyJWTError, ValueError, RecursionError): fault = "what it says is no JSON object"
-    raise Refused(fault)
+    raise NoProof(fault)
 
 def _header(text):
     "What the first piece says"
     import jwt
     try: return jwt.get_unverified_header(text)
     except (jwt.PyJWTError, ValueError, RecursionError):
-        raise Refused("this is no signed record: its first piece cannot be read") from None
+        raise NoProof("this is no signed record: its first piece cannot be read") from None
 
 def _key_inside(header):
     "The key that came along, where the header is one of ours"
     alg, typ = header.get('alg'), header.get('typ', 'JWT')
     if alg != ALGORITHM:
-        raise Refused(f"it says that it was signed by '{strangers_line(alg, 40)}'; "
+        raise NoProof(f"it says that it was signed by '{strangers_line(alg, 40)}'; "
                       f"only {ALGORITHM} is taken, whatever a file says")
     if typ != 'JWT':
-        raise Refused(f"it says that it is a '{strangers_line(typ, 40)}', and must be a JWT")
-    if not header.keys() <= KNOWN_HEADERS: raise Refused("its first piece says more than it may")
+        raise NoProof(f"it says that it is a '{strangers_line(typ, 40)}', and must be a JWT")
+    if not header.keys() <= KNOWN_HEADERS: raise NoProof("its first piece says more than it may")
     try: return own_jwk(header['jwk']) if 'jwk' in header else None
-    except ValueError: raise Refused("the key that came with it is none of Ed25519") from None
+    except ValueError: raise NoProof("the key that came with it is none of Ed25519") from None

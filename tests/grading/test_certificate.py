@@ -15,7 +15,7 @@ from dlcourse.core.errors import InputError
 from dlcourse.grading.certificate import certificate, verify
 from dlcourse.grading.records import OB3, SELF, V2, claims_of, edition_of, record_of
 from dlcourse.grading.signatures import (
-    Refused,
+    NoProof,
     new_key,
     open_token,
     public_jwk,
@@ -153,7 +153,7 @@ def test_a_learner_can_sign_for_themselves_and_everything_says_so(made, desk, ho
     for change in (dict(self_signed=False), dict(self_signed=True)):
         text = said if not change['self_signed'] else open_token(other.token)[0]
         changed = text | dict(grading=text['grading'] | change)
-        with pytest.raises(Refused, match='in two ways'):
+        with pytest.raises(NoProof, match='in two ways'):
             record_of(changed, read_public(own.public))
 
 
