@@ -177,6 +177,8 @@ def test_a_record_must_be_one_even_where_its_signature_holds(claims, teacher, de
         (dict(grading=None), 'another kind'), (dict(grading=g | dict(more=1)), 'no key of'),
         (dict(grading=g | dict(exercises=[3])), 'must be'), (dict(credentialSubject=[]), 'kind'),
         (dict(grading=g | dict(lessons={'a': 1})), 'must be of type'),
+        (dict(validFrom='2026-01-01T00:00:00', nbf=1767225600), 'another kind'),
+        (dict(grading=g | dict(exercises=g['exercises']*501)), 'too many'),
         (dict(grading=g | dict(name=['x'])), 'must be of type')]:
         path = resigned(claims | change, teacher, desk/'bad.jwt')
         verdict = verify(path, key=teacher.public, **how)
