@@ -11,7 +11,9 @@ import numpy as np
 from scipy.stats import binom
 
 from dlcourse.evaluation.intervals import clopper_pearson, newcombe_difference, wilson
-from dlcourse.fairness.uncertainty import GAP_LIMITS, gap_bounds, gap_doubt, resample
+from dlcourse.fairness.bounds import gap_bounds
+from dlcourse.fairness.melding import gap_doubt
+from dlcourse.fairness.uncertainty import GAP_LIMITS, resample
 
 QUICK = '--quick' in sys.argv
 SIZES = (10, 30, 100) if QUICK else (10, 30, 100, 1000, 10_000, 100_000)

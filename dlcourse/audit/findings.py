@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 import dlcourse
 from ..core.errors import InputError
 from ..core.pages import number, percent
-from ..fairness.counting import Tally
+from ..fairness.tally import Tally
 from ..fairness.counts import LABELLED
-from ..fairness.groups import METRICS, Disparity, Rate, group_name
+from ..fairness.groups import METRICS, group_name
+from ..fairness.records import Disparity, Rate
 from ..fairness.policy import Policy
 
 # %% ../../nbs/21_audit/01_findings.ipynb #08e7eda8

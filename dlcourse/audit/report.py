@@ -24,7 +24,7 @@ from ..core.settings import settings
 from ..fairness.counting import count_groups
 from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
-from ..fairness.uncertainty import measure_gaps
+from ..fairness.bounds import measure_gaps
 
 # %% ../../nbs/21_audit/04_report.ipynb #b5f5ea2d
 def _listed(values, name):

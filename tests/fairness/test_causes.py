@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.data.synthesis import lending
-from dlcourse.fairness.causes import (
-    changed,
-    crossed_mean,
-    crossed_terms,
-    implied_fpr,
-    path_effect,
-    proxies,
-    spoilers,
-)
+from dlcourse.fairness.causes import changed, crossed_mean, crossed_terms, implied_fpr, spoilers
+from dlcourse.fairness.paths import path_effect, proxies
 
 
 @settings(max_examples=50, deadline=None)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.bounds import gap_verdict
 from dlcourse.fairness.planning import (
     detectable_gap,
     rows_to_decide,
@@ -10,7 +11,6 @@ from dlcourse.fairness.planning import (
     two_proportions,
     verdict_chances,
 )
-from dlcourse.fairness.uncertainty import gap_verdict
 
 
 def test_the_textbook_number_is_that_of_statsmodels():

@@ -4,8 +4,9 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings as course_settings
+from dlcourse.fairness.bounds import gap_verdict
 from dlcourse.fairness.counting import count_groups
-from dlcourse.fairness.groups import METRICS, Rate, disparities, rates
+from dlcourse.fairness.groups import METRICS, disparities, rates
 from dlcourse.fairness.planning import verdict_chances
 from dlcourse.fairness.policy import (
     Policy,
@@ -15,7 +16,7 @@ from dlcourse.fairness.policy import (
     read_policy,
     settings_policy,
 )
-from dlcourse.fairness.uncertainty import gap_verdict
+from dlcourse.fairness.records import Rate
 
 NAMES = ['selection_rate', 'true_positive_rate', 'false_positive_rate', 'accuracy_score']
 

@@ -13,19 +13,17 @@ from dlcourse.evaluation.intervals import (
     mover_ratio,
     newcombe_difference,
 )
+from dlcourse.fairness.bounds import gap_bounds, gap_verdict, measure_gaps
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import disparities, rates
+from dlcourse.fairness.melding import melded
 from dlcourse.fairness.uncertainty import (
     between_groups,
     correlated_difference,
     correlated_ratio,
     equality_test,
-    gap_bounds,
-    gap_verdict,
     judge_bounds,
     largest_z,
-    measure_gaps,
-    melded,
     resample,
 )
 
