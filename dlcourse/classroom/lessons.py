@@ -64,7 +64,7 @@ class Exercise:
         "First sentence of the docstring, without what is raised"
         doc = ast.get_docstring(find_def(self.source, self.name)) or self.name
         text = ' '.join(doc.split('\n\n')[0].split())
-        return re.split(r'[.;:,]? [Rr]aises `|(?<=[.?!]) (?=[A-Z])', text)[0]
+        return re.split(r'[.;:,]? [Rr]aises `|[;,] `InputError`|(?<=[.?!]) (?=[A-Z])', text)[0]
 
     @property
     def blank(self)->str:

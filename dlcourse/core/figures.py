@@ -163,7 +163,8 @@ def few_colors(
     return out
 
 IN_THE_DARK = ('<style>[data-jp-theme-light=false] .dlcourse-figure{'
-               'padding:.7em;background:#fff;border-radius:.6em;filter:brightness(.82)}</style>')
+               'padding:.7em;box-sizing:border-box;background:#fff;border-radius:.6em;'
+               'filter:brightness(.82)}</style>')
 
 def html_of(
     picture:str,  # A PNG in base64
