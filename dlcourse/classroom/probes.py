@@ -28,7 +28,7 @@ from dlcourse.classroom.conduct import (
     value_of,
 )
 from .lessons import Exercise
-from .stage import Stage
+from .stage import GIVEN, Stage
 from .trials import OutOfTime, error_line, time_limit
 from .values import Mismatch, compare_values
 from ..core.random import loaded_torch, random_state
@@ -153,7 +153,7 @@ def faults_of_conduct(
     claims = []
     changed = stage.touched - known.touched
     if changed:
-        names = ', '.join(sorted(f'`{_parameter(stage.exercise, place)}`' for place in changed))
+        names = ', '.join(sorted(_parameter(stage.exercise, place) for place in changed))
         how = f"{names} was changed by the call; work on a copy"
         claims.append(Claim(claim=PURE, outcome='failed', message=how))
     for probe in known.probes if passed else ():
@@ -165,8 +165,10 @@ def _parameter(exercise, place):
     "The name of an argument"
     f = find_def(exercise.source, exercise.name)
     every = [a.arg for a in [*f.args.posonlyargs, *f.args.args]]
-    if isinstance(place, str): return place
-    return every[place] if place < len(every) else f.args.vararg.arg if f.args.vararg else place
+    if place == GIVEN: return 'what the result was given'
+    if isinstance(place, str): return f'`{place}`'
+    more = f.args.vararg.arg if f.args.vararg else place
+    return f'`{every[place] if place < len(every) else more}`'
 
 def _fault(stage, probe):
     "The claim of a probe, where it does not hold"

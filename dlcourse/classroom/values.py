@@ -71,6 +71,7 @@ def _told(x):
     "A value and its type"
     kind, text = _kind(x), short(x)
     if kind == text: return kind
+    if hasattr(type(x), 'stands_for'): return text # Something that is in another process
     return text if _is_tensor(x) or type(x) is np.ndarray else f"{kind}: {text}"
 
 def _few(x):

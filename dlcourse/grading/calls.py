@@ -9,14 +9,16 @@ __all__ = ['error_again', 'Gone', 'Caller', 'Stayed']
 import builtins
 import json
 import types
+from collections.abc import Callable
 
 import numpy as np
 
 from ..classroom.conduct import changeable, is_generator
+from ..classroom.script import OVER
 from ..classroom.trials import Forbidden, OutOfTime
 from ..core import errors
 from ..core.random import loaded_torch, random_states, set_random_states
-from .answerer import Line, packed
+from .answerer import Line, packed, too_large
 from .wire import Reader, Unsendable
 
 # %% ../../nbs/24_grading/07_calls.ipynb #fb4a480e
@@ -32,7 +34,9 @@ def error_again(
     known = (getattr(errors, k, None) or getattr(builtins, k, None) for k in kinds)
     kind = next((k for k in known if isinstance(k, type) and issubclass(k, Exception)), None)
     try: e = kind(str(text)[:2000])
-    except Exception: e = RuntimeError(f'{kinds[0]}: {str(text)[:2000]}') # As SystemExit is
+    except Exception: # As for SystemExit
+        named = ': '.join(filter(None, [*kinds[:1], str(text)[:2000]]))
+        e = RuntimeError(f'it raised {named}')
     e.own_lines = str(lines)[:1000]
     return e
 
@@ -53,21 +57,24 @@ class Caller:
     def __call__(self, *args, **kwargs): return self.call(0, args, kwargs)
 
     def call(self,
-        which:int,   # What stays over there, by its number; 0 is the answer
-        args:tuple,  # Any values
-        kwargs:dict, # Any values
+        which:int,       # What stays over there, by its number; 0 is the answer
+        args:tuple,      # Any values
+        kwargs:dict,     # Any values
+        there:list=(),   # What it may change besides what it is given now
+        what:str='call', # Or `step`, of an iterator
     ):
         "Call it; raises what it raises, and `Gone` where it does not come back"
         arguments = _listed(args), dict(zip(kwargs, _listed(kwargs.values()), strict=True))
-        there, torch, states = changeable(arguments), loaded_torch(), random_states()
+        given, torch, states = changeable(arguments), loaded_torch(), random_states()
         if not self.torch: states.pop('torch', None)
         gradients = bool(torch) and torch.is_grad_enabled()
-        said = self.ask('call', which, arguments, there, states, gradients, self.seconds)
-        read = Reader(there, lambda i, name: Stayed(self, i, name), self.classes)
+        said = self.ask(what, which, arguments, given, states, gradients, self.seconds)
+        there = [*there, *given]
+        read = Reader(there, lambda i, name: Stayed(self, i, name, there), self.classes)
         try: self._take(said, there, read)
         except (Unsendable, Gone): raise
         except Exception as e: raise Unsendable(f"{type(e).__name__}: {str(e)[:200]}") from None
-        return self.value(said, read)
+        return OVER if what == 'step' and said.get('over') else self.value(said, read)
 
     def _take(self, said, there, read):
         "Let everything here stand as it does over there"
@@ -84,6 +91,8 @@ class Caller:
             data = self.line.receive()
         except OSError: data = b''
         if not data: raise Gone("it ended while it was called")
+        why = too_large(data, self.line.most)
+        if why: raise Unsendable(why)
         try: said = json.loads(data)
         except (ValueError, RecursionError): raise Unsendable("what came is not JSON") from None
         if not isinstance(said, dict): raise Unsendable("what came is no answer")
@@ -152,15 +161,28 @@ def _listed(values):
 
 class Stayed:
     "Something that an answer has made and that stays in its process: call it, or ask for the next"
-    def __init__(self, caller, which, name): self._place = caller, which, name
+    elsewhere = stands_for = True # Somebody else sees to what it must do without
+    def __init__(self, caller, which, name, there=(), made=None):
+        self._place, self._made = (caller, which, name, there), made
+
+    def followed(self,
+        made:Callable, # Makes a call, or a step with `next`
+    )->'Stayed':
+        "The same, with somebody who watches what it does"
+        return Stayed(*self._place, made)
+
     def __call__(self, *args, **kwargs):
-        caller, which, _ = self._place
-        return caller.call(which, args, kwargs)
+        if self._made: return self._made(Stayed(*self._place), *args, **kwargs)
+        caller, which, _, there = self._place
+        return caller.call(which, args, kwargs, there)
+
     def __iter__(self): return self
     def __next__(self):
-        caller, which, _ = self._place
-        said = caller.ask('next', which)
-        if said.get('over'): raise StopIteration
-        read = Reader(kept=lambda i, name: Stayed(caller, i, name), classes=caller.classes)
-        return caller.value(said, read)
+        found = self._made(next, Stayed(*self._place), OVER) if self._made else self._step()
+        if found is OVER: raise StopIteration
+        return found
+
+    def _step(self):
+        caller, which, _, there = self._place
+        return caller.call(which, (), {}, there, 'step')
     def __repr__(self): return f'<{self._place[2]} in the process of the answer>'

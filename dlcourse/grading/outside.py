@@ -38,7 +38,8 @@ def answer_calls(
     job:dict, # The exercise as text, a cell or one of the lesson's answers, and a line
 ):
     "The work in the sandbox: say what became of the cell, then answer calls"
-    exercise, line = exercise_of(job['exercise']), Line(job['line'])
+    exercise = exercise_of(job['exercise'])
+    line = Line(job['line'], job['most'])
     cell = job['cell'] if job['answer'] is None else Answer(*job['answer'], f=None)
     found = read_first(exercise, cell) if isinstance(cell, str) else None
     stage = found or set_on_stage(exercise, cell)
@@ -119,9 +120,10 @@ class Outside:
     )->tuple[Result, object]:           # And a `Testimony`
         "What the checks find about an answer"
         values = asdict(told or exercise) | dict(path=str(exercise.path))
-        job = dict(exercise=values, cell=cell, answer=answer, talks=True)
+        most = self.box.limits.answer
+        job = dict(exercise=values, cell=cell, answer=answer, talks=True, most=most)
         with self.box.talk(job) as talk:
-            line = Line(talk.line.fileno(), self.box.limits.answer)
+            line = Line(talk.line.fileno(), most)
             try: result = self._result(exercise, line, seed, explain=told is not None)
             except (Gone, Unsendable, OSError): result = _unclear(exercise)
         return result, talk.testimony
@@ -143,6 +145,7 @@ class Outside:
 # %% ../../nbs/24_grading/10_outside.ipynb #cb4a2de6
 def _as_function(caller):
     def candidate(*args, **kwargs): return caller(*args, **kwargs)
+    candidate.elsewhere = True
     return candidate
 
 def _unclear(exercise): return Result(exercise=exercise.id, outcome='error', message=UNCLEAR)

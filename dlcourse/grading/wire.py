@@ -24,6 +24,7 @@ class Unsendable(ValueError):
 class Other:
     "Stands for something that has no content which could be sent"
     name:str # Of its type
+    stands_for = True
     def __repr__(self): return f'something of type {self.name}'
 
 def scalar_data(
@@ -157,6 +158,12 @@ class Writer(_Parts, _Containers):
 # %% ../../nbs/24_grading/05_wire.ipynb #d59999b8
 class _Arrays:
     "How arrays and tensors are read; every size and place is checked by NumPy or torch"
+    def _of_a_size(self, shape):
+        "Raise `Unsendable` where all this would be far larger here than what was sent"
+        self.numbers += np.prod(shape, dtype=float)
+        if self.numbers > MOST_NUMBERS_SENT:
+            raise Unsendable(f"more than {MOST_NUMBERS_SENT:,} numbers in views or ranges")
+
     def array(self, dtype, shape, data):
         dtype = np.dtype(dtype)
         if dtype.hasobject: raise Unsendable("an array of objects is sent one by one")
@@ -171,12 +178,12 @@ class _Arrays:
 
     def view(self, i, shape, strides, offset):
         base = self.known[i]
-        _of_a_size(shape)
+        self._of_a_size(shape)
         return np.ndarray(shape, base.dtype, base, offset, strides)
 
     def part(self, i, shape, strides, offset):
         base = self.known[i].detach()
-        _of_a_size(shape)
+        self._of_a_size(shape)
         return base.as_strided(shape, strides, base.storage_offset() + offset)
 
     def tensor(self, dtype, shape, flags, data):
@@ -189,11 +196,7 @@ class _Arrays:
         if parameter: return torch.nn.Parameter(x, requires_grad=requires)
         return x.requires_grad_() if requires else x
 
-MOST_HASHED, MOST_NUMBERS_SENT = 5000, 10**7
-
-def _of_a_size(shape):
-    "Raise `Unsendable` where something would be larger here than what was sent"
-    if np.prod(shape, dtype=float) > MOST_NUMBERS_SENT: raise Unsendable(f"a shape of {shape}")
+MOST_HASHED, MOST_NUMBERS_SENT = 5000, 10**7 # Of a set; of all views and ranges of a message
 
 def torch_dtype(
     text:str, # Such as `float32`
@@ -213,6 +216,7 @@ class Reader(_Arrays):
         outputs=(),    # Tensors that gradients flow through
     ):
         self.known, self.kept, self.classes, self.outputs = known, kept, classes or {}, outputs
+        self.numbers = 0. # In what is larger here than what was sent
 
     def __call__(self, said):
         try:
@@ -231,6 +235,12 @@ class Reader(_Arrays):
     def stayed(self, i, name):
         name = str(name)[:80]
         return Other(name) if self.kept is None else self.kept(int(i), name)
+
+    def range(self, *x):
+        found = range(*map(int, x))
+        size = abs(found.stop - found.start)//abs(found.step)
+        self._of_a_size([10*size]) # An `int` is larger than a number of an array
+        return found
 
     def mapping(self, pairs): return dict(map(self.all, self.few(pairs)))
 
@@ -263,7 +273,7 @@ READ = dict(
     float=lambda read, x: float.fromhex(x),
     complex=lambda read, *x: complex(*map(float.fromhex, x)),
     bytes=lambda read, x: base64.b64decode(x),
-    range=lambda read, *x: _of_a_size([len(range(*map(int, x)))]) or range(*map(int, x)),
+    range=Reader.range,
     slice=lambda read, *x: slice(*read.all(x)),
     fraction=lambda read, *x: Fraction(*(int(n, 16) for n in x)),
     dtype=lambda read, x: np.dtype(x),

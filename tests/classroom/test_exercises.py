@@ -92,6 +92,100 @@ def test_doing_without(lesson, body):
                          0).sum() == 1 == torch.nn.functional.softmax(torch.zeros(2), 0).sum()
 
 
+DISGUISED = [
+    'S = vars(F)["soft" + "max"]\ndef softmax(x): return S(x, 0)',
+    'def softmax(x, f=getattr(torch, "soft" + "max")): return f(x, 0)',
+    'import functools\nS = functools.partial(getattr(torch, "soft" + "max"), dim=0)\n'
+    'def softmax(x): return S(x)',
+    'class A:\n    f = staticmethod(vars(F)["soft" + "max"])\ndef softmax(x): return A.f(x, 0)',
+    'def softmax(x): return x.softmax(0)', 'def softmax(x): return torch.special.softmax(x, 0)',
+    'def softmax(x): return torch.ops.aten._softmax(x, 0, False)',
+    'def softmax(x): return torch.ops.aten.softmax.int(x, 0)',
+    'def softmax(x): return torch._C._VariableFunctions.softmax(x, 0)',
+    'def softmax(x): return torch.nn.Softmax(0)(x)',
+    'def softmax(x): return getattr(__import__("torch"), "soft" + "max")(x, 0)']
+
+
+@pytest.mark.parametrize('source', DISGUISED)
+def test_other_names_of_what_is_forbidden(lesson, source):
+    result = run(lesson()['softmax'], source)
+    assert result.outcome == 'failed' and 'which it is to do without' in repr(result), result
+    assert torch.softmax(torch.zeros(2), 0).sum() == 1 == torch.zeros(2).softmax(0).sum()
+
+
+@pytest.mark.parametrize('source', [
+    'def softmax(x, reduction="softmax"):\n    "softmax"\n'
+    '    e = (x - x.amax()).exp()\n    return e/e.sum()',
+    'def softmax(x): return x.log_softmax(0).exp()'])
+def test_what_only_sounds_like_it_is_not_refused(lesson, source):
+    assert run(lesson()['softmax'], source).outcome == 'passed'
+
+
+SLOPE = '''#| exports
+#| exercise slope without=torch.autograd
+def slope(x):
+    "Of the hyperbolic tangent"
+    return 1 - x.tanh()**2'''
+SLOPE_CHECK = '''#| check slope
+@check(hint="h")
+def oracle(slope):
+    "As by torch, and its own slope flows."
+    x = torch.linspace(-1, 1, 5, dtype=torch.float64, requires_grad=True)
+    want, = torch.autograd.grad(x.tanh().sum(), x, create_graph=True)
+    expect(slope(x.detach()), want.detach())
+    expect(torch.autograd.grad(slope(x).sum(), x)[0], torch.autograd.grad(want.sum(), x)[0])'''
+
+
+def test_a_module_means_its_functions_and_the_machinery_goes_on(lesson):
+    slope = lesson(*HEAD, SLOPE, SLOPE_CHECK)['slope']
+    assert run(slope, slope.source).outcome == 'passed'
+    assert run(slope, 'def slope(x): return x.cosh().pow(-2)').outcome == 'passed'
+    cut = run(slope, 'def slope(x): return 1 - x.detach().tanh()**2')
+    assert cut.outcome in ('failed', 'error') and 'without' not in cut.claims[1].text()
+    by_name = run(slope, 'from torch.autograd import grad as g\ndef slope(x): return g(x, x)')
+    assert 'stands in the code' in repr(by_name)
+    hidden = ('def slope(x):\n    a = getattr(torch, "auto" + "grad")\n'
+              '    x = x.detach().requires_grad_()\n    return a.grad(x.tanh().sum(), x)[0]')
+    assert 'calls `torch.autograd`, which it is to do without' in repr(run(slope, hidden))
+
+
+LATER = '''#| export
+#| exercise scaler
+def scaler(k):
+    "A function that scales all numbers of a list"
+    return lambda xs: [k*x for x in xs]'''
+LATER_CHECK = '''#| check scaler
+@check(hint="h")
+def scales(scaler):
+    "All are scaled."
+    xs = [1, 2, 3]
+    expect(scaler(2)(xs), [2*x for x in xs])'''
+
+
+def test_what_is_given_back_is_watched_like_the_answer(lesson):
+    scaler = lesson(*HEAD, LATER, LATER_CHECK)['scaler']
+    assert run(scaler, scaler.source).outcome == 'passed'
+    result = run(scaler, 'def scaler(k):\n    def f(xs):\n        xs.clear()\n        return []\n'
+                         '    return f')
+    assert result.outcome == 'failed'
+    assert 'what the result was given was changed by the call' in repr(result)
+    forbids = lesson(*HEAD, LATER.replace('scaler\n', 'scaler without=math.prod\n', 1),
+                     LATER_CHECK)['scaler']
+    sneaky = 'import math\ndef scaler(k):\n    f = getattr(math, "pr" + "od")\n    return '
+    laters = 'lambda xs: [f([k, x]) for x in xs]', 'lambda xs: [*map(f, ((k, x) for x in xs))]'
+    for later in laters:
+        assert 'calls `math.prod`' in repr(run(forbids, sneaky + later))
+
+
+def test_who_raises_stop_iteration_does_not_end_the_loop_of_a_check(lesson):
+    loop = LATER_CHECK.replace('expect(scaler(2)(xs), [2*x for x in xs])',
+                               'expect(1, 1)\n    for f in map(scaler, xs): expect(f([1]), [1])')
+    scaler = lesson(*HEAD, LATER, loop)['scaler']
+    for source in ('def scaler(k): raise StopIteration', 'def scaler(k): return next(iter([]))'):
+        result = run(scaler, source)
+        assert result.outcome == 'error' and 'it raised StopIteration, which ends' in repr(result)
+
+
 def test_time_limit(mask):
     start = time.process_time()
     result = run(mask, 'def causal_mask(n):\n    while True:\n        try: pass\n        except: '

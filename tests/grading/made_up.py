@@ -80,6 +80,14 @@ def notebook(path, *cells):
 def body(code): return 'def middle(xs):\n' + '\n'.join('    ' + line for line in code.splitlines())
 
 
+def calm(before):
+    "A right answer that first does something which is none of its business"
+    return body(before + '''
+if not xs: raise ValueError('empty')
+s = sorted(xs)
+return (s[(len(s)-1)//2] + s[len(s)//2])/2''')
+
+
 SLEEPER = body("import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: pass")
 HOSTILE = {
     'endless': (body("while True: pass"), 'error', 'not done after|processor time'),
@@ -152,6 +160,34 @@ HOSTILE = {
     'mean': (body("if not xs: raise ValueError('`xs` is empty')\nreturn sum(xs)/len(xs)"), 'failed',
              'expected'),
     'remainder': (GOOD.replace('len(s) % 2 else', '(len(s)\n        % 2) else'), 'passed', ''),
+    'stop': (body("raise StopIteration"), ('failed', 'error'), 'ends the loop of whoever calls it'),
+    'interrupt': (body("raise KeyboardInterrupt"), ('failed', 'error'),
+                  'it raised KeyboardInterrupt'),
+    'generator exit': (body("raise GeneratorExit"), ('failed', 'error'), 'raised GeneratorExit'),
+    'own kind': (body("class Own(BaseException): pass\nraise Own('x')"), ('failed', 'error'),
+                 'it raised Own: x'),
+    'no memory': (body("raise MemoryError('x')"), ('failed', 'error'), 'MemoryError: x'),
+    'deeper': (body("return middle(xs + [1])"), ('failed', 'error'), 'RecursionError'),
+    'warns': (body("import warnings\nwarnings.simplefilter('error')\nwarnings.warn('w')"),
+              ('failed', 'error'), 'UserWarning: w'),
+    'generator': (body("yield 1"), 'failed', 'came <generator in the process of the answer>'),
+    'coroutine': ("async " + body("return 1"), 'failed', 'came something of type coroutine'),
+    'range': (body("return range(10**7)"), ('failed', 'error'), 'numbers in views or ranges'),
+    'bytes': (body("return b'x'*(5 << 20)"), ('failed', 'error'), 'gave back 6,99'),
+    'of itself': (body("x = []\nx.append(x)\nreturn x"), 'failed', 'something deeper'),
+    'no streams': (calm("import os, sys\nsys.stdout.close(); sys.stderr = None"), 'passed', ''),
+    'no handles': (calm("import os\nfor n in (1, 2):\n  try: os.close(n)\n"
+                        "  except OSError: pass"), 'passed', ''),
+    'no line': (calm("import os\nos.closerange(0, 64)"), 'error', 'it ended without an answer'),
+    'busy thread': (calm("import threading\ndef f():\n  while True: pass\n"
+                         "threading.Thread(target=f).start()"),
+                    ('passed', 'error'), '|processor time'),
+    'deep limit': (calm("import sys\nsys.setrecursionlimit(10**9)"), 'passed', ''),
+    'flat limit': (calm("import sys\nsys.setrecursionlimit(50)"), 'passed', ''),
+    'own alarms': (calm("import signal\nfor s in (signal.SIGALRM, signal.SIGPROF): "
+                        "signal.signal(s, signal.SIG_IGN)"), 'passed', ''),
+    'no collector': (calm("import gc, sys\ngc.disable()\nsys.excepthook = None"), 'passed', ''),
+    'loud': (calm("print('y'*10**6)"), 'passed', ''),
     'half a remainder': (GOOD.replace('h = len(s)//2', 'h = (len(s)//2\n        % 1)'),
                          ('failed', 'error'), ''),
     'magic': ("%%time\n%matplotlib inline\n" + GOOD, 'passed', ''),

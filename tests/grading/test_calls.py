@@ -86,6 +86,48 @@ def test_generators_and_iterators():
     assert far(lambda n: lambda x: lambda y: n + x + y)(1)(2)(3) == 6
 
 
+def test_what_works_later_changes_its_arguments_here_too():
+    def make(log):
+        def add(xs): log.append(len(xs)); xs.clear(); return log
+        return add
+    log, xs = [], [1, 2]
+    add = far(make)(log)
+    assert (add(xs), log, xs) == ([2], [2], []) and add(xs) is log == [2, 0]
+    def drain(xs, generator):
+        while xs: yield xs.pop(), torch.rand(1, generator=generator)
+    xs, generators = [1, 2], [torch.Generator().manual_seed(0) for _ in range(2)]
+    drained = far(drain)(xs, generators[0])
+    assert (next(drained)[0], list(xs), next(drained)[0], xs) == (2, [1], 1, [])
+    with pytest.raises(StopIteration): next(drained)
+    torch.rand(2, generator=generators[1])
+    assert torch.equal(*(g.get_state() for g in generators))
+    layer = torch.nn.Linear(1, 1)
+    halve = far(lambda m: lambda: [p.data.mul_(.5) for p in m.parameters()])(layer)
+    before = layer.weight.item()
+    for _ in range(2): halve()
+    assert layer.weight.item() == before/4
+
+
+def test_a_step_that_has_no_end_is_stopped():
+    def steps():
+        yield 1
+        while True: pass
+    it = far(steps, seconds=.2)()
+    assert next(it) == 1
+    with pytest.raises(OutOfTime): next(it)
+
+
+def test_random_numbers_of_steps_are_those_of_here():
+    def draws():
+        while True: yield torch.rand(1).item()
+    it = far(draws)()
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append((next(it), torch.rand(1).item()))
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize('error, kind', [
     (ValueError('a'), ValueError), (InputError('a'), InputError), (KeyError('a'), KeyError),
     (NotImplementedError('Your turn: x'), NotImplementedError), (SystemExit(1), RuntimeError),

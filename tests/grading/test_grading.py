@@ -59,7 +59,7 @@ def test_hostile_answers_cost_their_own_row(graded, name):
     assert row['outcome'] in ([outcome] if isinstance(outcome, str) else outcome), row
     assert re.search(message, row['message']) and len(row['message']) < 600
     assert '\n' not in row['message'], row
-    assert row['points'] == (2 if outcome == 'passed' else 0) and row['possible'] == 2
+    assert row['points'] == (2 if row['outcome'] == 'passed' else 0) and row['possible'] == 2
     assert row['sandbox'] == ('' if name in ('too long', 'blank') and not row['seconds'] else 'on')
 
 
@@ -78,7 +78,9 @@ def test_the_table_is_whole_and_harmless(graded, course):
     rows = list(csv.DictReader(io.StringIO((course/'grades.csv').read_text())))
     assert tuple(rows[0]) == GRADE_COLUMNS and len(rows) == len(grades.rows) == 2*(len(HOSTILE) + 2)
     assert not [cell for row in rows for cell in row.values() if cell[:1] in ('=', '+', '-', '@')]
-    assert grades.frame.height == len(rows) and grades.frame['points'].sum() == 8
+    passed = sum(row['outcome'] == 'passed' for row in rows)
+    assert passed >= 4 and grades.frame['points'].sum() == 2*passed
+    assert grades.frame.height == len(rows)
     ada = next(s for s in grades.summary() if s['student'] == 'ada')
     assert ada == dict(student='ada', passed=1, exercises=2, points=2, possible=3, notes='')
 
