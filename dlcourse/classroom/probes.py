@@ -28,7 +28,7 @@ from dlcourse.classroom.conduct import (
     value_of,
 )
 from .lessons import Exercise
-from .stage import GIVEN, Stage
+from .stage import TO_RESULT, Stage
 from .trials import OutOfTime, error_line, time_limit
 from .values import Mismatch, compare_values
 from ..core.random import loaded_torch, random_state
@@ -165,7 +165,7 @@ def _parameter(exercise, place):
     "The name of an argument"
     f = find_def(exercise.source, exercise.name)
     every = [a.arg for a in [*f.args.posonlyargs, *f.args.args]]
-    if place == GIVEN: return 'what the result was given'
+    if place == TO_RESULT: return 'what the result was given'
     if isinstance(place, str): return f'`{place}`'
     more = f.args.vararg.arg if f.args.vararg else place
     return f'`{every[place] if place < len(every) else more}`'
