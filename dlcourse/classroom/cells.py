@@ -112,9 +112,10 @@ def cells_of(
             Cell(cell.get('id') or f'cell{i}', ''.join(cell['source']), cell['cell_type'])
             for i, cell in enumerate(nb['cells'])
         ]
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, AttributeError):
         raise InputError(
-            f"this is not a notebook: {type(e).__name__}: {e}; open it in Jupyter and save it again"
+            "this is not a notebook: it must hold `cells`, each with a `cell_type` and a `source`; "
+            "open it in Jupyter and save it again"
         ) from None
 
 def read_notebook(

@@ -36,7 +36,7 @@ from .script import compiled
 from .stage import JUDGES, Missing, Stage
 from .trials import OutOfTime, error_line, has_gpu, time_limit, written
 from ..core.errors import InputError
-from ..core.pages import marked
+from ..core.pages import marked, shorten
 
 # %% ../../nbs/23_classroom/14_exercises.ipynb #6b83103c
 @dataclass(frozen=True)
@@ -187,16 +187,24 @@ def read_first(
     source:str,        # A cell
 )->dict|None:          # Outcome, and what else a `Result` has to say
     "What can be said of a cell by reading it; `None` where it must be run"
+    try: ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as e:
+        return dict(outcome='error', message=_not_python(e))
     if untouched(exercise, source):
         return dict(outcome='not tried', message=GIVEN if exercise.scaffold else BLANK)
-    try: ast.parse(source)
-    except SyntaxError as e:
-        text = f": {e.text.strip()}" if e.text else ''
-        return dict(outcome='error', message=f"line {e.lineno} is not Python: {e.msg}{text}")
     used = written(source, exercise.without)
     if not used: return None
     claim = _without(exercise, f"`{used[0]}` stands in the code")
     return dict(outcome='failed', claims=(claim,))
+
+def _not_python(e):
+    "Why Python cannot read a cell"
+    if isinstance(e, (MemoryError, RecursionError)):
+        return "the cell is nested too deeply to be read"
+    if getattr(e, 'lineno', None) is None: # A zero byte, or half of a character
+        return "the cell holds a character that Python cannot read; type that line again"
+    text = f": {shorten(e.text, 100)}" if e.text and e.text.strip() else ''
+    return f"line {e.lineno} is not Python: {e.msg}{text}"
 
 BLANK, GIVEN = "the cell is still blank", "the cell is still as it was given, to be mended"
 

@@ -67,6 +67,7 @@ def careful_bytes(
 def _read(path):
     "A notebook that may be anything; raises `InputError`"
     data = careful_bytes(path, LARGEST_NOTEBOOK, "clear its outputs and save it again")
+    if not data.strip(): raise InputError("the file is empty; save the notebook again")
     try: return json.loads(data) # In UTF-8 or UTF-16, with a BOM or without
     except (ValueError, RecursionError):
         raise InputError("this is not a notebook: it is not JSON") from None

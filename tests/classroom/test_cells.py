@@ -26,8 +26,8 @@ from dlcourse.core.errors import InputError
 
 
 @pytest.mark.parametrize('text, words',
-                         [('{', 'is not a notebook'), ('[]', 'is not a notebook: TypeError'),
-                          ('{"cells": [{}]}', 'is not a notebook: KeyError'),
+                         [('{', 'is not a notebook'), ('[]', 'is not a notebook: it must hold'),
+                          ('{"cells": [{}]}', 'is not a notebook: it must hold'),
                                          ('{"cells": 3}', 'is not a notebook'),
                                          ('['*200_000, 'is not a notebook'),
                                          (b'\xff\xfe', 'is not a notebook')])

@@ -22,11 +22,13 @@ def test_damaged_submissions_have_a_row(tmp_path, known):
              'no source': '{"cells": [{"cell_type": "code"}]}', 'null': '{"cells": null}'}
     for name, text in texts.items():
         (tmp_path/f'{name}.ipynb').write_text(text)
-        assert fault(tmp_path/f'{name}.ipynb')[0].startswith('this is not a notebook'), name
+        said = fault(tmp_path/f'{name}.ipynb')[0]
+        assert said.startswith('this is not a notebook: it '), name
+        assert 'Error' not in said, said
     (tmp_path/'photo.ipynb').write_bytes(b'\x89PNG\r\n\xff\xfe')
     assert fault(tmp_path/'photo.ipynb') == ['this is not a notebook: it is not JSON']
     (tmp_path/'empty.ipynb').touch()
-    assert fault(tmp_path/'empty.ipynb') == ['this is not a notebook: it is not JSON']
+    assert fault(tmp_path/'empty.ipynb') == ['the file is empty; save the notebook again']
     with open(tmp_path/'huge.ipynb', 'wb') as f: f.truncate(30_000_000)
     assert fault(tmp_path/'huge.ipynb') == ['the file is larger than 20 MB; clear its outputs and '
                                             'save it again']
