@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dlcourse.core.errors import InputError
-from dlcourse.training import ensembles
+from dlcourse.training import many
 from dlcourse.training.callbacks import FitConfig
 from dlcourse.training.ensembles import losses_of_all, outputs_of_all, stack
 from dlcourse.training.many import Mapped, fit_many
@@ -254,7 +254,7 @@ def test_the_random_numbers_of_the_caller_stay(how):
 @pytest.mark.parametrize('want', ['stacked', 'vmap', 'loop'])
 def test_auto_takes_the_way_with_the_least_seconds(want, monkeypatch):
     seconds = dict.fromkeys(('stacked', 'vmap', 'loop', 'processes'), 1.) | {want: .5}
-    monkeypatch.setattr(ensembles, 'estimates', lambda *_: seconds)
+    monkeypatch.setattr(many, 'estimates', lambda *_: seconds)
     members = fit_many(mlp, data(), F.cross_entropy, seeds=2, epochs=1, device='cpu')
     assert members.how == want and len(members) == 2
     assert f'{want}: estimated stacked' in repr(members)
@@ -266,7 +266,7 @@ def test_what_auto_measures(monkeypatch):
     def no_clock(fit, job, few):
         timed.append((len(job.seeds), few))
         return 2.
-    monkeypatch.setattr(ensembles, 'seconds_of_step', no_clock)
+    monkeypatch.setattr(many, 'seconds_of_step', no_clock)
     train = partial(fit_many, tensors=data(), loss=F.cross_entropy, seeds=2, epochs=1, device='cpu')
     by_hand, mapped = train(mlp), train(normed)
     assert by_hand.seconds.keys() == {'stacked', 'loop', 'processes'} and by_hand.how == 'stacked'
