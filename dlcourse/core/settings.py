@@ -90,6 +90,8 @@ class Settings:
         'full', 'course',
         "full (a lesson as printed), smoke (a quick test of it) or gpu (the large one)",
         word_of('full', 'smoke', 'gpu'))
+    retention:float = setting(
+        .9, 'course', "a number from 0.7 to 0.97, such as 0.9", number_in(float, .7, .97))
     data_home:Path = setting(
         usual_data_home, 'data', "a folder", Path, key='home', env='DLCOURSE_DATA')
     level:float = setting(
