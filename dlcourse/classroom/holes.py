@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['STEPS', 'DOING', 'TRIED', 'plain_reference', 'turning_points', 'Second', 'hole_in', 'fault_in']
 
-# %% ../../nbs/23_classroom/26_holes.ipynb #6ff79f19
+# %% ../../nbs/23_classroom/26_holes.ipynb #8f0955ec
 import ast
 import hashlib
+import re
 from dataclasses import dataclass
 
 from .cells import MARK, blank, directive_lines, find_def
@@ -49,10 +50,7 @@ class Second:
     source:str   # What is shown
     answer:str   # The same with the right line
     line:int     # Which line it is about, from 1
-    @property
-    def right(self)->str:
-        "The right line"
-        return _between(self.source, self.answer)
+    right:str    # What belongs there
 
     def with_line(self,
         text:str,           # A line or several, at any indentation
@@ -70,6 +68,8 @@ class Second:
             before, _, after = old.partition(_hole(old))
             indent = len(before) if not before.strip() else indent
         first, *rest = _dedented(text)
+        head = before.strip() # Of a line such as `if x: …`, which may be written whole
+        if head and first.startswith(head): first = first[len(head):].lstrip()
         new = [before + first + after, *(' '*indent*bool(more) + more for more in rest)]
         return '\n'.join([*lines[:line - 1], *new, *lines[line:]])
 
@@ -80,13 +80,6 @@ def _dedented(text):
     lines = [line for line in text.splitlines() if line.strip()] or ['']
     indent = len(lines[0]) - len(lines[0].lstrip())
     return [line[min(indent, len(line) - len(line.lstrip())):].rstrip() for line in lines]
-
-def _between(shown, answer):
-    "The lines of an answer that are not shown"
-    a, b = shown.splitlines(), answer.splitlines()
-    i = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
-    rest = len(a) - i - 1
-    return '\n'.join(b[i:len(b) - rest])
 
 def _without(source, node, name):
     "A source with a hole where a statement was"
@@ -109,7 +102,9 @@ def hole_in(
     turn %= max(len(best), 1)
     for node in dict.fromkeys([*best[turn:], *best[:turn], *ranked]):
         shown = _without(source, node, exercise.name)
-        if not passes(exercise, shown): return Second('hole', shown, source, node.lineno)
+        if passes(exercise, shown): continue
+        right = ast.get_source_segment(source, node)
+        return Second('hole', shown, source, node.lineno, right)
     raise InputError(f"`{exercise.id}` has no line that its checks would miss")
 
 # %% ../../nbs/23_classroom/26_holes.ipynb #2f396fed
@@ -125,19 +120,20 @@ def _retold(exercise, source):
     given[place:place + 1] = [indent*bool(line) + line for line in lines]
     return '\n'.join(given)
 
+_PLAIN = re.compile(r'\b(if|while) (True|False)\b|^\s*pass$')
+
 def _spoiled(exercise):
     "Each fault that one line shows, in an order that says nothing"
     right = _retold(exercise, exercise.source)
     lines, found = right.splitlines(), {}
     for m in mutants(exercise.source, exercise.name):
-        old, new = (part.strip() for part in m.description.split(' → ', 1))
-        plain = new.startswith(('`True`', '`False`')) and old not in ('`True`', '`False`')
-        if plain or new.startswith('`pass`'): continue
         shown = _retold(exercise, m.source)
         pairs = list(zip(lines, shown.splitlines(), strict=False))
         other = [i for i, (a, b) in enumerate(pairs, 1) if a != b]
         if len(other) != 1 or len(shown.splitlines()) != len(lines): continue
-        found[shown] = Second('fault', shown, right, other[0])
+        old, new = lines[other[0] - 1], shown.splitlines()[other[0] - 1]
+        if _PLAIN.search(new) and not _PLAIN.search(old): continue
+        found[shown] = Second('fault', shown, right, other[0], old)
     def order(s): return hashlib.sha256((exercise.id + s.source).encode()).hexdigest()
     return sorted(found.values(), key=order)
 

@@ -17,6 +17,7 @@ from .certify import certify_app
 from .data import datasets_app
 from .doctor import doctor_app
 from .learn import learn_app
+from .review import review_app
 from ..core.errors import InputError
 
 # %% ../../nbs/cli/app.ipynb #5ba2a07b
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(audit_app, name='audit')
 app.add_typer(datasets_app, name='datasets')
-for commands in (learn_app, certify_app, doctor_app): app.add_typer(commands)
+for commands in (learn_app, review_app, certify_app, doctor_app): app.add_typer(commands)
 
 def _version(wanted:bool):
     if wanted: print(dlcourse.__version__); raise typer.Exit

@@ -33,6 +33,16 @@ def lessons(
         return title, x['module'].partition('.')[2], x['claim'], many, done
     table(('lesson', 'module', 'what it shows', 'exercises', 'passed'), map(row, found))
     print("\n`dlcourse start --lesson attention` lays one out for you, `dlcourse lab` opens yours")
+    print(_due(), end='')
+
+def _due():
+    "A line about what is due for review, in the workspace that one is in or beside"
+    from dlcourse.classroom.deck import due_count
+    from dlcourse.classroom.progress import due_in_words
+    from dlcourse.classroom.workspace import workspace
+    try: said = due_in_words(due_count(workspace()))
+    except InputError: return ''
+    return f'\n{said.strip()}\n' if said else ''
 
 def course_lessons()->list[dict]: # Part, lesson, module, title, claim, file and exercises of each
     "All lessons, the platform's last; `passed` is None where there is no workspace or no page"
