@@ -127,6 +127,6 @@ def index_page(
         rows.setdefault(lesson.part, []).append(f'| {title} | {lesson.claim} | {many} | {how} |')
     head = "\n\n| Lesson | What it shows | Exercises | |\n|---|---|---|---|\n"
     parts = (f'## {part}{head}' + '\n'.join(r) for part, r in rows.items())
-    texts = ["# All lessons", REVIEWS_HERE, *parts]
+    texts = [f"# All lessons\n\n{REVIEWS_HERE}", *parts]
     cells = [text_cell(f'part{i}', text) for i, text in enumerate(texts)]
     return dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)
