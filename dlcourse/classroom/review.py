@@ -82,7 +82,7 @@ class Told:
     text:str                 # Markdown
     rating:str|None=None     # What was written down; `None` for nothing
     result:Result|None=None  # Of the checks
-    def __repr__(self): return '\n'.join(filter(None, [repr(self.result or ''), self.text]))
+    def __repr__(self): return f'{self.result}\n{self.text}' if self.result else self.text
     def _repr_mimebundle_(self, include=None, exclude=None):
         shown = {'text/plain': repr(self), 'text/markdown': self.text}
         if self.result is None: return shown
@@ -138,7 +138,7 @@ def choose(
     _, right, why = answers[LETTERS.index(letter)]
     lines = [f"{'Right' if right else 'No'}. {why}"]
     for x, (answer, correct, reason) in zip(LETTERS, answers, strict=False):
-        if correct and not right: lines.append(f"Right is **{x}** {answer} {reason}")
+        if correct and not right: lines.append(f"Right is **{x}** {answer}: {reason}")
     rating = 'good' if right else 'again'
     if said_today(q, folder, now):
         return Told(text='\n\n'.join([*lines, "Your first answer of today counts."]))

@@ -35,7 +35,7 @@ def review(
     if json: return print(json_text([_plain(q) for q in asked[:most]]), end='')
     if page: return _write_page(folder, most)
     if not asked: return print("Nothing is due today. What you pass today is asked tomorrow.")
-    if list: return _list(asked)
+    if list: return _list(asked[:most], len(asked))
     if sys.stdin.isatty() and sys.stdout.isatty(): return _ask_all(asked[:most], folder, asked)
     _print_all(asked[:most], len(asked))
 
@@ -50,12 +50,13 @@ def _write_page(folder, most):
     print(f"Written: {path}")
     if kept: print(f"Your page of before is kept as {kept.relative_to(folder)}")
 
-def _list(asked):
+def _list(asked, many):
     from dlcourse.cli.commands import table
     def row(q):
         last = q.memory.ratings[q.memory.last] if q.memory else 'new'
         return q.kind, q.lesson, q.name if q.kind != 'recall' else '', last, str(q.due)
     table(('kind', 'lesson', 'what', 'last answer', 'due'), map(row, asked))
+    print(f"{len(asked)} of {many} that are due")
 
 def _print_all(asked, many):
     from dlcourse.classroom.deck import SECOND
