@@ -21,7 +21,8 @@ START = date(2026, 3, 2)
 
 
 @pytest.mark.parametrize('ratings', [
-    {0: 'good'}, {0: 'again'}, {0: 'hard', 3: 'easy'}, {0: 'good', 2: 'good', 13: 'again', 14: 'good'},
+    {0: 'good'}, {0: 'again'}, {0: 'hard', 3: 'easy'},
+    {0: 'good', 2: 'good', 13: 'again', 14: 'good'},
     {0: 'easy', 40: 'again', 41: 'again', 43: 'hard'}])
 @pytest.mark.parametrize('retention', [.8, .9])
 def test_the_days_are_those_of_fsrs(ratings, retention):
