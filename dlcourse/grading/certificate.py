@@ -165,11 +165,12 @@ def _passed_lessons(grades, cells, submission, nbs):
     def graded(row):
         e = asked[f"{row['lesson']}.{row['exercise']}"]
         tried = row['outcome'] != 'not tried' and e.id in cells
+        answer = answer_digest(cells[e.id]) if tried else ''
         return Graded(
             exercise=e.id, title=e.title, outcome=row['outcome'], points=row['points'],
             possible=row['possible'], judged=row['judged'],
-            answer=answer_digest(cells[e.id]) if tried else '',
-            solved=how_solved(e, events) if row['outcome'] == 'passed' else '')
+            answer=answer,
+            solved=how_solved(e, answer, events) if row['outcome'] == 'passed' else '')
     found = [graded(r) for r in rows if r['lesson'] in passed]
     return found, {name: edition_of(lesson) for name, lesson in taken.items()}
 

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..classroom.lessons import Exercise, Lesson
-from ..classroom.progress import AFTER, standing
 from ..classroom.record import events_in
 from ..classroom.workspace import MARKER
 from ..core.errors import InputError
@@ -111,15 +110,18 @@ def happened(
 
 def how_solved(
     exercise:Exercise, # That is passed
+    answer:str,        # Digest of the cell that passed
     events:list[dict], # Of the learner's record, about any exercise
 )->str:
-    "In a few words"
+    "How one came to this very answer, in a few words"
     mine = [e for e in events if e['exercise'] == exercise.id]
-    stood = standing(exercise, mine)
-    if stood.passed_at is None: return UNTOLD
-    if stood.state == AFTER: return 'after the solution was seen'
-    hints = f"{stood.hints} hint{'s'*(stood.hints != 1)}"
-    return f'with {hints}' if stood.hints else "alone"
+    passed = [i for i, e in enumerate(mine) if e['kind'] == 'attempt'
+              and (e['outcome'], e['answer']) == ('passed', answer)]
+    if not passed: return UNTOLD
+    before = [e['kind'] for e in mine[:passed[0]]]
+    if 'solution' in before: return 'after the solution was seen'
+    hints = before.count('hint')
+    return f"with {hints} hint{'s'*(hints != 1)}" if hints else "alone"
 
 # %% ../../nbs/24_grading/15_records.ipynb #5a14c8fc
 V2 = 'https://www.w3.org/ns/credentials/v2'

@@ -11,6 +11,7 @@ pytest.importorskip('cryptography')
 from grading.made_up import GOOD, HEAD, LOW, body, notebook
 
 from dlcourse.classroom.lessons import read_lesson
+from dlcourse.classroom.record import answer_digest
 from dlcourse.core.errors import InputError
 from dlcourse.grading.certificate import certificate, verify
 from dlcourse.grading.records import OB3, SELF, V2, claims_of, edition_of, record_of
@@ -26,7 +27,7 @@ from dlcourse.grading.signatures import (
 )
 
 ATTEMPT = dict(exercise='toys.bags.middle', kind='attempt', time='2026-01-01', outcome='passed',
-               held=3, claims=3, answer='')
+               held=3, claims=3, answer=answer_digest(GOOD))
 HINT = dict(exercise='toys.bags.middle', kind='hint', time='2026-01-01')
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -254,6 +255,10 @@ def test_how_it_was_solved_where_the_record_is_lost_or_odd(desk, teacher, how, t
     place = seen/'.dlcourse'/'progress.jsonl'
     place.write_bytes(b'['*100_000 + b'\n\xff\n{"kind": "attempt"}\n')
     assert solved(seen, 'd.jwt') == 'not recorded'
+    other = workspace(tmp_path/'other', ATTEMPT | dict(answer=answer_digest('another')))
+    assert solved(other, 'f.jwt') == 'not recorded', "another answer passed"
+    late = workspace(tmp_path/'late', ATTEMPT, HINT, dict(HINT, kind='solution'))
+    assert solved(late, 'g.jwt') == 'alone', "what came after does not count"
     place.unlink()
     place.symlink_to(alone/'.dlcourse'/'progress.jsonl')
     assert solved(seen, 'e.jwt') == 'not recorded', "the record of somebody else"
