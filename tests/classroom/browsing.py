@@ -51,7 +51,7 @@ class Page:
     def wait_on(browser, condition, message, within=WITHIN):
         from selenium.common.exceptions import WebDriverException
         from selenium.webdriver.support.ui import WebDriverWait
-        faults = [WebDriverException, IndexError]
+        faults = [WebDriverException, IndexError, ValueError] # Such as a file half written
         return WebDriverWait(browser, within, .1, faults).until(lambda _: condition(), message)
 
     def find(self, selector, inside=None):
@@ -133,7 +133,11 @@ class Page:
             ".sharedModel.getSource()", self.place(says))
 
     def save(self):
+        "Ctrl+S; the cells of the file, once all of it is written"
         from selenium.webdriver import Keys
         before = self.path.stat().st_mtime_ns
         self.chord(Keys.CONTROL, 's')
-        self.wait(lambda: self.path.stat().st_mtime_ns != before, "the page was not saved")
+        def saved():
+            if self.path.stat().st_mtime_ns == before: return None
+            return json.loads(self.path.read_text(encoding='utf-8'))['cells']
+        return self.wait(saved, "the page was not saved")

@@ -107,8 +107,7 @@ def test_a_learner_solves_an_exercise(folder, page):
     page.check(NAME, 'not tried')
     found = page.add_below(says, 'progress() # so far')
     assert page.wait(lambda: f'0 of {len(progress(folder).exercises)}' in found.text, "no table")
-    page.save()
-    cells = json.loads(page.path.read_text(encoding='utf-8'))['cells']
+    cells = page.save()
     assert sum(f'def {NAME}(' in ''.join(c['source']) for c in cells) == 1
     outputs = json.dumps([c.get('outputs') for c in cells])
     assert 'blank again in its cell' in outputs and 'jupyterapp' not in outputs

@@ -4,7 +4,6 @@
     python tests/classroom/walk.py FOLDER tensors loop   # these pages, run, in light and dark
 """
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
@@ -103,8 +102,7 @@ def begin_anew(page, folder):
     page.add_below(f'check("{NAME}")', f'reset("{NAME}") # anew')
     blank = find_exercise(NAME).blank
     page.wait(lambda: page.text_of(f'Your turn: {NAME}') == blank, "no blank")
-    page.save()
-    cells = json.loads(page.path.read_text(encoding='utf-8'))['cells']
+    cells = page.save()
     assert sum(f'def {NAME}(' in ''.join(c['source']) for c in cells) == 1
     says("reset: one blank cell")
 
