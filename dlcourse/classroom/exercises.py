@@ -29,6 +29,7 @@ from dlcourse.classroom.checks import (
     too_late,
     verdict,
 )
+from .fresh import faults_of_freshness, trials
 from .lessons import Exercise, Lesson, untouched
 from .mistakes import misconception
 from .probes import faults_of_conduct, standard
@@ -147,7 +148,7 @@ def run(
     candidate,                 # A cell's source, a function, or an `Answer` that the lesson knows
     *,
     seconds:float|None=None,   # Time limit of each check; its own when not given
-    seed:int=0,                # That the inputs of the checks are made from
+    seed:int=0,                # That inputs are made from
     explain:bool=True,         # Is a known mistake looked for, where it does not pass?
 )->Result:
     "Run the checks of an exercise on an answer"
@@ -166,7 +167,7 @@ def run(
 @cache
 def _ready(exercise):
     "What the reference imports and does for the first time is nobody's time"
-    with suppress(Exception), redirect_stdout(io.StringIO()): standard(exercise)
+    with suppress(Exception), redirect_stdout(io.StringIO()): standard(exercise), trials(exercise)
 
 def _import_all(source):
     "Import what a cell imports, wherever in it: that is not its work"
@@ -243,6 +244,7 @@ def check_stage(
     exercise = stage.exercise
     found = stage.run(seconds)
     found += faults_of_conduct(stage, verdict(found) == 'passed')
+    if verdict(found) == 'passed': found += faults_of_freshness(stage)
     claims = [_advised(c) for c in found]
     if exercise.without:
         called = (c.message for c in claims if 'which it is to do without' in c.message)
@@ -267,4 +269,4 @@ def passes(
         with time_limit(limit): stage = Stage(exercise, candidate)
     except (Exception, OutOfTime, SystemExit): return False
     if verdict(stage.run(seconds, stop=True)) != 'passed': return False
-    return not faults_of_conduct(stage)
+    return not faults_of_conduct(stage) and not faults_of_freshness(stage)

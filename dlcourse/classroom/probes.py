@@ -31,7 +31,7 @@ from .lessons import Exercise
 from .stage import TO_RESULT, Stage
 from .trials import OutOfTime, error_line, time_limit
 from .values import Mismatch, compare_values
-from ..core.random import loaded_torch, random_state
+from ..core.random import loaded_torch, random_state, random_states
 
 # %% ../../nbs/23_classroom/10_probes.ipynb #4c57e791
 PURE = "It leaves what it is given as it was."
@@ -53,6 +53,7 @@ class Standard:
     "How a right answer conducts itself"
     touched:frozenset           # Places of the arguments that calls may change
     probes:tuple[Probe, ...]=() # That all right answers stand
+    draws:bool=False            # Do calls draw random numbers that everybody draws from?
 
 def _observed(f, observe, call):
     "What a call gives, with the same random numbers each time"
@@ -80,14 +81,28 @@ def standard(
 
 def _standard(exercise):
     stage = Stage(exercise, None, answers=True)
-    stage.calls = []
+    stage.calls, drawn = [], []
+    stage.around = lambda f: _noting_draws(f, drawn)
     for check in stage.script.checks:
         if stage.try_check(check).outcome == 'not tried': return None
-    touched, calls = frozenset(stage.touched), _different(stage.calls)
-    if stage.owner or touched or not calls or _draws(exercise): return Standard(touched)
+    touched, calls, draws = frozenset(stage.touched), _different(stage.calls), any(drawn)
+    if stage.owner or touched or not calls or _draws(exercise):
+        return Standard(touched, draws=draws)
+    stage.around = None
     rights = [Stage(exercise, answer) for answer in stage.script.of_kind('right')]
     found = [_sound(stage, rights, *asked) for call in calls for asked in _asked(exercise, call)]
-    return Standard(touched, tuple(filter(None, found)))
+    return Standard(touched, tuple(filter(None, found)), draws)
+
+def _noting_draws(f, drawn):
+    def noting(*args, **kwargs):
+        before = random_states()
+        try: return f(*args, **kwargs)
+        finally: drawn.append(_places_of(before) != _places_of(random_states()))
+    return noting
+
+def _places_of(states):
+    "Random states as values that `==` compares whole"
+    return {name: x.tolist() if hasattr(x, 'tolist') else x for name, x in states.items()}
 
 def _draws(exercise):
     "Does it draw random numbers? Another right answer may draw others, or in another order"

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SEEDED', 'SHIFT', 'OVER', 'MANY_ITEMS', 'LAZY', 'CALLED', 'Answer', 'Script', 'compiled', 'remember_lines',
-           'candidate_code', 'check_code', 'used_imports', 'lesson_imports', 'page_imports', 'imported_name',
-           'followed']
+           'candidate_code', 'check_code', 'moved_seeds', 'used_imports', 'lesson_imports', 'page_imports',
+           'imported_name', 'followed']
 
 # %% ../../nbs/23_classroom/08_script.ipynb #958705c3
 import ast
@@ -95,7 +95,7 @@ def check_code(
     exercise:Exercise, # Any
 )->tuple[list, list, list]:
     "The check cells, the cells of known answers, and the imports that they use"
-    checks = [_reseeded(s, f'<check {exercise.id}>') for s in exercise.checks]
+    checks = [_check_cell(s, f'<check {exercise.id}>') for s in exercise.checks]
     answers = [compiled(s, f'<answers {exercise.id}>') for s in exercise.wrongs]
     imports = []
     for node in used_imports(exercise):
@@ -106,10 +106,15 @@ def check_code(
 SEEDED = ('manual_seed', 'default_rng', 'Random', 'RandomState', 'seed')
 SHIFT = '__shift__' # In the namespace of the checks: what is added to each seed in them
 
-def _reseeded(source, filename):
-    "A cell of checks whose generators start elsewhere when a grading wants other inputs"
+def _check_cell(source, filename):
     remember_lines(source, filename)
-    tree = ast.parse(source, filename)
+    tree = moved_seeds(ast.parse(source, filename))
+    return compile(ast.fix_missing_locations(tree), filename, 'exec', dont_inherit=True)
+
+def moved_seeds(
+    tree:ast.Module, # A cell of checks; it is changed
+)->ast.Module:       # The same
+    "Let a cell's generators start elsewhere, as far away as `SHIFT` holds"
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args: continue
         name = getattr(node.func, 'attr', getattr(node.func, 'id', ''))
@@ -117,7 +122,7 @@ def _reseeded(source, filename):
         if name not in SEEDED or constant and type(node.args[0].value) is not int: continue
         shift = ast.Name(SHIFT, ast.Load())
         node.args[0] = ast.BinOp(node.args[0], ast.Add(), shift)
-    return compile(ast.fix_missing_locations(tree), filename, 'exec', dont_inherit=True)
+    return tree
 
 def used_imports(
     exercise:Exercise, # Any

@@ -10,8 +10,10 @@ import ast
 import builtins
 import functools
 import inspect
+import random
 import sys
 import types
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -83,8 +85,10 @@ class Stage:
         *,
         answers:bool=False,     # Are the answers wanted that the lesson knows?
         seed:int=0,             # Another one makes other inputs
+        fresh:int|None=None,    # That those come from which stand in no check; `seed` if not given
     ):
         self.exercise, self.script, self.seed = exercise, Script(), seed
+        self.fresh = seed if fresh is None else fresh
         self.owner, _, self.function = exercise.name.rpartition('.')
         self.module = types.ModuleType(exercise.module)
         self.module.__file__ = str(exercise.path)
@@ -96,7 +100,9 @@ class Stage:
         self.tampered:set[str] = set() # What the candidate changed and must not
         self.touched:set = set()       # Places of the arguments that calls have changed
         self.calls:list|None = None    # Where a list, the calls of plain data are kept here
+        self.around:Callable|None = None # Where a function, it gets the candidate and gives another
         self.inside, self.last = False, ()
+        self.asked:tuple[tuple, dict] = (), {} # In the last call
         with self.entered(): self._set(candidate, answers)
 
     def _set(self, candidate, answers):
@@ -188,7 +194,9 @@ class Stage:
             if self.inside: return f(*args, **kwargs) # It calls itself
             if self.calls is not None: self.calls.append(recorded(args, kwargs))
             places = [*enumerate(args), *kwargs.items()]
-            try: value = self._made(f, args, kwargs, places)
+            self.asked = args, kwargs
+            called = self.around(f) if self.around else f
+            try: value = self._made(called, args, kwargs, places)
             except BaseException as e:
                 if now.trace is not None: now.trace.append(('raised', type(e).__name__))
                 raise
@@ -238,18 +246,24 @@ class Stage:
         stop:bool=False,         # Is the first claim that does not pass enough?
     )->list[Claim]:
         "What all checks find, and what else is wrong; after one that came to no end none is tried"
-        claims, name = [], self.exercise.name
+        claims, name, checks = {}, self.exercise.name, self.script.checks
         how = dict(seconds=seconds, seed=self.seed, name=name, last=lambda: self.last)
-        for check in self.script.checks:
-            try: claims.append(self.try_check(check, **how))
+        for i in self._order():
+            try: claims[i] = self.try_check(checks[i], **how)
             except Exception as e:
                 message = f"the check could not be run: {error_line(e)}"
-                claims.append(Claim(claim=check.claim, outcome='error', message=message))
-            last = claims[-1]
-            fell = stop and last.outcome not in ('passed', 'not checked')
-            if fell or last.message.startswith(LATE): break
-        if not stop: claims += map(_not_run, self.script.checks[len(claims):])
-        return [*claims, *self._faults()]
+                claims[i] = Claim(claim=checks[i].claim, outcome='error', message=message)
+            fell = stop and claims[i].outcome not in ('passed', 'not checked')
+            if fell or claims[i].message.startswith(LATE): break
+        told = sorted(claims) if stop else range(len(checks))
+        found = [claims[i] if i in claims else _not_run(checks[i]) for i in told]
+        return [*found, *self._faults()]
+
+    def _order(self):
+        "That of the page in self-study, and another one in each grading"
+        order = list(range(len(self.script.checks)))
+        if self.seed: random.Random(self.seed).shuffle(order)
+        return order
 
     def _faults(self):
         "Claims about what the candidate did besides"

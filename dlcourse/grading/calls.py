@@ -51,8 +51,10 @@ class Caller:
         classes=None,     # (module, name) → class: of which objects may be made here
         seconds:float=10, # Of the processor that a call may take over there
         torch:bool=True,  # Is torch loaded over there?
+        draws:bool=True,  # May it move the random states of this process?
     ):
         self.line, self.classes, self.seconds, self.torch = line, classes, seconds, torch
+        self.draws = draws
 
     def __call__(self, *args, **kwargs): return self.call(0, args, kwargs)
 
@@ -80,7 +82,7 @@ class Caller:
         "Let everything here stand as it does over there"
         if 'flow' in said: read.outputs = self._flowing(*said['flow'], there)
         for i, news in said.get('changed', ()): _told(there[i], news, read)
-        if 'states' in said: set_random_states(read(said['states']))
+        if self.draws and 'states' in said: set_random_states(read(said['states']))
 
     def ask(self,
         *message, # What the answerer is to do

@@ -75,7 +75,7 @@ class Examiner:
         mark = judge.grade(exercise, cell)
         spent = time.process_time() + self.box.spent - before
         clock = round(time.monotonic() - began, 3)
-        seed = self.outside.seeds[exercise.name] if judge is self.outside else None
+        seed = self.outside.seeds[exercise.name].fresh if judge is self.outside else None
         return replace(mark, seconds=round(spent, 3), clock=clock, seed=seed)
 
 def plain_work(

@@ -64,7 +64,9 @@ def _recorded(f):
 TABLE = DIGEST + '''
 def _from_table(*args, **kwargs):
     import base64, builtins, pickle
-    data, error, text = pickle.loads(base64.b64decode({table!r}))[_digest([args, kwargs])]
+    known = pickle.loads(base64.b64decode({table!r}))
+    first = next(iter(known.values()))
+    data, error, text = known.get(_digest([args, kwargs]), first)
     if error: raise getattr(builtins, error, ValueError)(text)
     return pickle.loads(data)
 '''
@@ -102,9 +104,3 @@ def table(exercise:Exercise, seed:int=0)->str:
             except Exception: pass # It cannot be written down
     text = base64.b64encode(pickle.dumps(known)).decode()
     return exercise.source + TABLE.format(table=text) + put(exercise, '_from_table')
-
-
-def fixed(exercise:Exercise)->list[bool]:
-    "For each check: are its inputs the same from two seeds?"
-    keys = [[[call[0] for call in check] for check in calls(exercise, seed)] for seed in (1, 2)]
-    return [one == other for one, other in zip(*keys, strict=True)]

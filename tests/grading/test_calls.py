@@ -8,6 +8,7 @@ import pytest
 
 from dlcourse.classroom.trials import OutOfTime
 from dlcourse.core.errors import InputError
+from dlcourse.grading import calls
 from dlcourse.grading.answerer import Answerer, Line
 from dlcourse.grading.calls import Caller, Gone
 from dlcourse.grading.wire import Other, Unsendable
@@ -172,3 +173,13 @@ def test_a_length_that_is_no_length():
     with pytest.raises(Unsendable, match='a message of'): Line(near.fileno()).receive()
     near.close()
     other.close()
+
+
+@pytest.mark.parametrize('draws', [True, False])
+def test_only_where_the_reference_draws_may_an_answer_move_our_random_states(draws, monkeypatch):
+    moved = []
+    monkeypatch.setattr(calls, 'set_random_states', moved.append)
+    caller = far(lambda: torch.rand(1))
+    caller.draws = draws
+    caller()
+    assert bool(moved) == draws
