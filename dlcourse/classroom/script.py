@@ -5,15 +5,17 @@
 # %% auto #0
 __all__ = ['SEEDED', 'SHIFT', 'OVER', 'MANY_ITEMS', 'LAZY', 'CALLED', 'Answer', 'Script', 'compiled', 'remember_lines',
            'candidate_code', 'check_code', 'moved_seeds', 'used_imports', 'lesson_imports', 'page_imports',
-           'imported_name', 'followed']
+           'imported_name', 'standing_in', 'followed']
 
 # %% ../../nbs/23_classroom/08_script.ipynb #958705c3
 import ast
 import functools
 import linecache
+import sys
 import types
 import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -162,6 +164,24 @@ def imported_name(
 )->str:
     "The name that an import brings"
     return alias.asname or alias.name.split('.')[0]
+
+@contextmanager
+def standing_in(
+    module:types.ModuleType, # Any
+    name:str,                # That it goes by
+):
+    "While this is entered, importing a name gives this module"
+    absent, (package, _, attribute) = object(), name.rpartition('.')
+    parent, kept = sys.modules.get(package), sys.modules.get(name)
+    kept_attribute = getattr(parent, attribute, absent)
+    sys.modules[name] = module
+    if parent: setattr(parent, attribute, module)
+    try: yield
+    finally:
+        if kept is None: sys.modules.pop(name, None)
+        else: sys.modules[name] = kept
+        if parent and kept_attribute is not absent: setattr(parent, attribute, kept_attribute)
+        elif parent and hasattr(parent, attribute): delattr(parent, attribute)
 
 # %% ../../nbs/23_classroom/08_script.ipynb #7344ba70
 OVER = object()   # What a step of an iterator gives that has no more

@@ -11,7 +11,6 @@ import builtins
 import functools
 import inspect
 import random
-import sys
 import types
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from dlcourse.classroom.script import (
     compiled,
     followed,
     page_imports,
+    standing_in,
 )
 from .trials import Without, error_line, out_of_line, time_limit
 from .values import compare_values
@@ -116,7 +116,7 @@ class Stage:
     def entered(self):
         "While this is entered, the lesson's module is the one on the stage"
         seal = _seal(self.checked)
-        with _standing_in(self.module, self.exercise.module):
+        with standing_in(self.module, self.exercise.module):
             try: yield self
             finally: self.tampered |= _unseal(seal)
 
@@ -292,18 +292,3 @@ def _like(there, f):
     "Wrap a function as the one that it replaces was"
     if isinstance(there, property): return property(f, there.fset, there.fdel)
     return type(there)(f) if isinstance(there, (classmethod, staticmethod)) else f
-
-@contextmanager
-def _standing_in(module, name):
-    "While this is entered, importing a name gives this module"
-    absent, (package, _, attribute) = object(), name.rpartition('.')
-    parent, kept = sys.modules.get(package), sys.modules.get(name)
-    kept_attribute = getattr(parent, attribute, absent)
-    sys.modules[name] = module
-    if parent: setattr(parent, attribute, module)
-    try: yield
-    finally:
-        if kept is None: sys.modules.pop(name, None)
-        else: sys.modules[name] = kept
-        if parent and kept_attribute is not absent: setattr(parent, attribute, kept_attribute)
-        elif parent and hasattr(parent, attribute): delattr(parent, attribute)
