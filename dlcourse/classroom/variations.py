@@ -165,7 +165,8 @@ def other_ints(
     found, last, new = {}, 1, 1
     for n in sorted(values):
         gap, last = n - last, n
-        new += gap + 2*(int(gap*rng.uniform(0, .2)) + (rng.randrange(2) if found else 1))
+        more = rng.randrange(3) if found else rng.randrange(1, 9)
+        new += gap + 2*(int(gap*rng.uniform(0, .2)) + more)
         found[n] = new
     return found
 
