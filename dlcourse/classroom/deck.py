@@ -23,14 +23,12 @@ from .spacing import Memory, day_of, memory_of, past_reviews, today
 @dataclass(frozen=True)
 class Recall:
     "A question to answer from memory"
-    name:str       # Made from its text
-    text:str       # The question
-    compare:str    # What to hold an answer against: its own, or what the lesson wants remembered
-    answered:bool  # Is that its own answer?
+    name:str    # Made from its text
+    text:str    # The question
+    answer:str  # The lesson's own
 
-_PARAGRAPH = re.compile(r'[*_]*(?:Questions(?: to answer)? )?from memory:?[*_]*:?\s+', re.I)
-_FOLDED = re.compile(r'<details>\s*<summary>(.*?)</summary>\s*(.*?)\s*</details>', re.S)
-_SENTENCE = re.compile(r'(?<=[?.])[*_]*\s+(?=[A-Z*`$(])')
+_ASKED = re.compile(
+    r'((?:[^\n]+\n)+)\n?<details><summary>Answer</summary>\n(.*?)\n</details>', re.S)
 
 def recalls(
     lesson:Lesson, # Any
@@ -41,40 +39,11 @@ def recalls(
 @cache
 def _recalls(path, stamp):
     cells = [c.source for c in cells_of(read_notebook(path)) if c.kind == 'markdown']
-    found, in_list = [], False
-    for i, source in enumerate(cells):
-        in_list = source.startswith('#') and 'memory' in source or in_list and source[0] != '#'
-        folded = [(q, a, True) for q, a in _FOLDED.findall(source)]
-        asked = [(q, '', False) for q in _asked(source, in_list)]
-        bullets = _bullets(cells[max(i - 1, 0):i + 3])
-        for question, answer, own in folded or asked:
-            text = ' '.join(question.split())
-            name = hashlib.sha256(text.encode()).hexdigest()[:6]
-            found.append(Recall(name, text, answer or bullets, own))
-    return found
+    pairs = [pair for source in cells for pair in _ASKED.findall(source)]
+    return [_recall(' '.join(question.split()), answer.strip()) for question, answer in pairs]
 
-def _asked(source, in_list):
-    "The questions of a cell"
-    if in_list and not source.startswith('#'):
-        return re.findall(r'^(?:\d+\.|-) +(.*)$', source, re.M)
-    for paragraph in source.split('\n\n'):
-        opening = _PARAGRAPH.match(paragraph)
-        if opening: return _questions(paragraph[opening.end():])
-    return []
-
-def _questions(text):
-    "Sentences, each that is no question with the one below it"
-    found, waiting = [], []
-    for sentence in _SENTENCE.split(' '.join(text.split())):
-        waiting.append(sentence)
-        if sentence.rstrip('*_').endswith('?'):
-            found.append(' '.join(waiting))
-            waiting = []
-    return found + [' '.join(waiting)] if waiting else found
-
-def _bullets(sources):
-    lines = [line for s in sources for line in s.splitlines() if line.startswith('- ')]
-    return '\n'.join(lines)
+def _recall(question, answer):
+    return Recall(hashlib.sha256(question.encode()).hexdigest()[:6], question, answer)
 
 # %% ../../nbs/23_classroom/19_deck.ipynb #b58ab350
 KINDS = ('quiz', 'recall', 'hole', 'fault')

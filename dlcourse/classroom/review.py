@@ -156,9 +156,7 @@ def remember(
     folder = workspace(folder)
     q = question_named(id, folder)
     if not rating:
-        known, page = _recall(q), f"The lesson: `{q.lesson}`."
-        opening = '' if known.answered else "What the lesson wants remembered:\n\n"
-        return Told(text=f"{opening}{known.compare}\n\n{page}")
+        return Told(text=f"{_recall(q).answer}\n\nThe lesson: `{q.lesson}`.")
     if rating not in RATINGS:
         raise InputError(f"`rating` must be {', '.join(RATINGS)}; got '{rating}'")
     return Told(text=write_rating(q, rating, folder, now), rating=rating)
