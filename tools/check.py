@@ -3,6 +3,7 @@ import argparse
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cells import NBS, ROOT, module_name, notebooks, read_cells
@@ -31,9 +32,17 @@ def check(book:Path):
     part, lesson = module_name(book, NBS).split('.')
     run('nbdev-export')
     run('python', 'tools/lint.py', str(book))
-    if part != 'cli':
-        run('nbdev-test', str(book.relative_to(ROOT)), '--n-workers', '0',
-            DLCOURSE_SIZE='smoke')
+    with ThreadPoolExecutor() as pool: # Two programs, one core each
+        beside = [pool.submit(_page, book)]*(part != 'cli')
+        _tests(book, part, lesson)
+        for page in beside: page.result()
+
+
+def _page(book):
+    run('nbdev-test', str(book.relative_to(ROOT)), '--n-workers', '0', DLCOURSE_SIZE='smoke')
+
+
+def _tests(book, part, lesson):
     if any('exercise' in cell.directives for cell in read_cells(book)):
         gate = 'tests/classroom/test_gate.py'
         run('pytest', '-n', '0', gate, '-k', f'{part}.{lesson}.', MPLBACKEND='Agg')
@@ -41,7 +50,8 @@ def check(book:Path):
     names = [str(path.relative_to(ROOT)) for path in tests]
     print(f"tests of {part}.{lesson}: {', '.join(names)}; `make test` runs the slow ones too",
           flush=True)
-    run('pytest', '-n', '0', '-m', 'not slow', *names, MPLBACKEND='Agg')
+    workers = '2' if part == 'cli' else '0' # Where no page runs beside them
+    run('pytest', '-n', workers, '-m', 'not slow', *names, MPLBACKEND='Agg')
 
 
 def main(argv:list[str]|None=None)->int:
