@@ -61,7 +61,7 @@ def test_every_lesson_with_exercises_has_something_to_ask_and_to_compare():
         found = recalls(lesson)
         assert len(found) >= 3 or not lesson.exercises, lesson.id
         assert len({r.name for r in found}) == len(found)
-        for r in found: assert '?' in r.text and len(r.answer) > 10, (lesson.id, r.text)
+        for r in found: assert len(r.text) > 10 and len(r.answer) > 3, (lesson.id, r.text)
 
 
 def letter(q, right): return 'abcdefgh'[[r for _, r, _ in quiz_of(q).answers].index(right)]

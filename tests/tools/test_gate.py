@@ -38,7 +38,7 @@ def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch
     out = capsys.readouterr().out
     assert 'SKIPPED 06_groups.ipynb: it needs adult, compas' in out and '02_autograd' not in out
     pattern = ran[0][ran[0].index('--skip-file-re') + 1]
-    assert re.match(pattern, '04_groups.ipynb') and re.match(pattern, '_draft.ipynb')
+    assert re.match(pattern, '06_groups.ipynb') and re.match(pattern, '_draft.ipynb')
     assert not re.match(pattern, '02_autograd.ipynb')
     monkeypatch.setattr(gate, 'without_data', dict)
     gate.lessons(tmp_path)
