@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.frames import as_number, as_text, is_missing, some, to_frame, to_lists
+from ..core.pages import percent
 from ..core.settings import settings
 from .grouping import SENSITIVE, Grouping, check_values, plan_grouping, too_many
 from .tally import Tally
@@ -85,10 +86,10 @@ def uneven_loss(
     p = chdtrc(len(table) - 1, ((table - expected)**2/expected).sum())
     if p >= .01: return []
     share = lost_shares(lost, kept)
-    low, high = min(share, key=share.get), max(share, key=share.get)
+    low, high = (f(sorted(share), key=share.get) for f in (min, max)) # In no engine's order
     said = f'p = {p:.1g}' if p >= 1e-4 else 'p < 0.0001'
-    return [f"Dropping rows is not harmless: {share[high]:.1%} of `{attribute}` = {high} were "
-            f"dropped and {share[low]:.1%} of {low} (chi-square test, {said}). "
+    return [f"Dropping rows is not harmless: {percent(share[high])} of `{attribute}` = {high} were "
+            f"dropped and {percent(share[low])} of {low} (chi-square test, {said}). "
             "The rates describe those who are left."]
 
 def _lost(before, after):

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import InputError, need
 from ..core.frames import opened_table, to_polars
+from ..core.pages import percent
 from ..core.settings import settings
 from ..evaluation.intervals import clopper_pearson, mover_difference
 from .counting import classes
@@ -47,9 +48,9 @@ class Subgroup:
         "The finding in words"
         also = f" (the same people: {'; '.join(self.aliases)})" if self.aliases else ''
         rest = "the rest" if self.order == 1 else "the rest of those not named above"
-        return (f"{self.conjunction}{also}: {label} {self.rate:.1%} of {self.n:,}, {rest} "
-                f"{self.rest:.1%} of {self.rest_n:,}; gap {self.gap:+.1%} "
-                f"({self.low:+.1%} to {self.high:+.1%}), q = {self.q:.2g}")
+        return (f"{self.conjunction}{also}: {label} {percent(self.rate)} of {self.n:,}, {rest} "
+                f"{percent(self.rest)} of {self.rest_n:,}; gap {100*self.gap:+.1f} points "
+                f"({100*self.low:+.1f} to {100*self.high:+.1f}), q = {self.q:.2g}")
 
 def _subgroup(order, f, text, level):
     "A finding with limits that hold for whichever of all the tests is printed (Bonferroni)"
@@ -96,13 +97,14 @@ class Subgroups:
         head = (f"{label}: {self.tests:,} groups of up to {self.depth} conditions on "
                 f"{', '.join(self.attributes)}, at least {self.min_count} people each, among "
                 f"{self.rows:,}. A finding differs from the rest by more than {self.tolerance:g}; "
-                f"of the findings at most {self.level:.0%} are expected to be false.")
+                f"of the findings at most {100*self.level:g} % are expected to be false.")
         if not self.found:
             return [head, "No group was found. That is no proof that there is none: small groups "
                           "and gaps near the margin are missed."]
         left = "Nobody is left."
         if self.left:
-            left = f"In none of these: {self.left:,} people, {label.lower()} {self.left_rate:.1%}."
+            left = (f"In none of these: {self.left:,} people, {label.lower()} "
+                    f"{percent(self.left_rate)}.")
         return [head, *(f"{s.order}. {s.sentence(label.lower())}" for s in self.found), left]
 
     def to_dict(self)->dict: # JSON values
@@ -114,7 +116,7 @@ class Subgroups:
     def _repr_html_(self):
         head, *rest = map(escape, self.findings)
         if not self.found: return f"<p>{head}</p><p>{rest[0]}</p>"
-        names = ('Group', 'n', 'Rate', 'Rest', 'Gap', 'Interval', 'q')
+        names = ('Group', 'n', 'Rate', 'Rest', 'Gap (points)', 'Interval', 'q')
         heads = ''.join(f"<th>{name}</th>" for name in names)
         rows = ''.join(map(_html_row, self.found))
         return (f"<p>{head}</p><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -124,21 +126,21 @@ class Subgroups:
         "The gaps with their intervals, and what is tolerated"
         plt = need('matplotlib.pyplot', 'lab')
         fig, ax = plt.subplots(figsize=(9, 1.6 + .32*max(len(self.found), 1)))
-        ax.axvspan(-self.tolerance, self.tolerance, color='#9c9ca1', alpha=.25, lw=0)
+        ax.axvspan(-100*self.tolerance, 100*self.tolerance, color='#9c9ca1', alpha=.25, lw=0)
         for i, s in enumerate(self.found):
-            ax.plot([s.low, s.high], [i, i], color='C0', ls='-')
-            ax.plot(s.gap, i, 'o', color='C0')
+            ax.plot([100*s.low, 100*s.high], [i, i], color='C0', ls='-')
+            ax.plot(100*s.gap, i, 'o', color='C0')
         names = [s.conjunction.replace('$', r'\$') for s in self.found]
         ax.set_yticks(range(len(names)), names, size=8)
         ax.invert_yaxis()
-        ax.set(xlabel=f'{METRICS[self.metric].label}: gap to the rest (grey: tolerated)')
+        ax.set(xlabel=f'{METRICS[self.metric].label}: gap to the rest (points; grey: tolerated)')
         return fig
 
 def _html_row(s):
     "A finding as a row of a table"
     named = escape('; also '.join([s.conjunction, *s.aliases]))
-    cells = (f"{s.n:,}", f"{s.rate:.1%}", f"{s.rest:.1%}", f"{s.gap:+.1%}",
-             f"{s.low:+.1%} to {s.high:+.1%}", f"{s.q:.2g}")
+    cells = (f"{s.n:,}", percent(s.rate), percent(s.rest), f"{100*s.gap:+.1f}",
+             f"{100*s.low:+.1f} to {100*s.high:+.1f}", f"{s.q:.2g}")
     rest = ''.join(f"<td>{cell}</td>" for cell in cells)
     return f"<tr><td style='text-align:left'>{named}</td>{rest}</tr>"
 

@@ -145,7 +145,7 @@ def out_of_scope(
             elif named and group not in named: why = "not named by the policy"
             elif n < min_count: why = f"{n} people, fewer than {min_count}"
             elif n < policy.min_share*total:
-                why = f"{n/total:.2%} of the people, less than {policy.min_share:.2%}"
+                why = f"{100*n/total:.2f} % of the people, less than {100*policy.min_share:.2f} %"
             else: continue
             out.setdefault(attribute, {})[group] = why
     return out

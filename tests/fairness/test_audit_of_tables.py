@@ -220,7 +220,7 @@ def test_dropping_warns_only_where_it_is_uneven():
                             for i, s in enumerate(even['s'])])
     tally = count_groups(uneven, y_pred='p', y_true='y', sensitive_features=['s'], missing='drop')
     assert tally.dropped == 100
-    assert "33.3% of `s` = a were dropped and 0.0% of b" in tally.warnings[0]
+    assert "33.3 % of `s` = a were dropped and 0.0 % of b" in tally.warnings[0]
 
 
 def test_uneven_p_value_is_scipys():
