@@ -9,6 +9,7 @@ from classroom.recorder import Recorder
 from dlcourse.classroom.exercises import run
 from dlcourse.classroom.fresh import FRESH, plain, same, trials
 from dlcourse.classroom.lessons import find_exercise, lesson_of
+from dlcourse.classroom.probes import standard
 from dlcourse.classroom.stage import Stage
 from dlcourse.classroom.variations import (
     VARIATIONS,
@@ -18,6 +19,7 @@ from dlcourse.classroom.variations import (
     other_ints,
     other_texts,
 )
+from dlcourse.grading.inside import without_answers
 
 CELLS = ['#| default_exp numbers.tiny', '''#| export
 #| exercise mean
@@ -59,6 +61,13 @@ def test_what_another_right_answer_does_otherwise_is_not_asked():
     exercise = lesson_of(book(*CELLS[:3], other), '01_tiny.ipynb').exercises[0]
     assert trials(exercise, 1) == ()
     assert len(trials(tiny(), 1)) == 1
+
+
+def test_a_scaffold_is_no_reference():
+    exercise = find_exercise('backward_in_parts')
+    sealed = without_answers(exercise)
+    assert trials(sealed) == () and standard(sealed) is None and trials(exercise)
+    assert run(sealed, exercise.source).outcome == 'passed'
 
 
 def test_an_option_of_the_lesson_stays():
