@@ -277,6 +277,6 @@ def find_exercise(
     here = [e for e in exact if f'{e.part}.{e.lesson}' == lesson] or exact
     if len(here) == 1: return here[0]
     if not here:
-        raise InputError(f"`{name}` is no exercise; `dlcourse lessons` lists what there is")
+        raise InputError(f"`{name}` is no exercise; the top of each page names its own")
     which = ', '.join(e.id for e in here)
     raise InputError(f"`{name}` is an exercise of several lessons; say which: {which}")

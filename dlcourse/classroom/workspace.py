@@ -203,14 +203,20 @@ def exercise_named(
     name:str,                # `causal_mask`, with its lesson or its part in front where needed
     folder:Path|None=None,   # A workspace, whose lessons are preferred where several have the name
 )->Exercise:
-    "The exercise that is meant; raises `InputError` with the nearest name, or all that it could be"
+    "The exercise that is meant; else an `InputError` with the nearest name, or all it could be"
     try: return find_exercise(name)
     except InputError as e: error = e
-    every = [e for lesson in lessons() for e in lesson.exercises]
+    course = lessons()
+    every = [e for lesson in course for e in lesson.exercises]
     matching = [e for e in every if f'.{e.id}'.endswith(f'.{name}')]
     here = [e for e in matching if folder and f'{e.part}.{e.lesson}' in pages(folder)]
     if len(here) == 1: return here[0]
     if matching: raise error
+    for lesson in course:
+        if name not in (lesson.id, lesson.name): continue
+        names = ', '.join(e.name for e in lesson.exercises)
+        says = f"name one of its exercises: {names}" if names else "it has no exercises"
+        raise InputError(f"`{name}` is a lesson; {says}")
     words = [word for e in every for word in (e.id, f'{e.lesson}.{e.name}', e.name)]
     near = get_close_matches(name, words, 1)
     if near: error = InputError(f"`{name}` is no exercise; did you mean `{near[0]}`?")

@@ -191,11 +191,13 @@ def show(
 def table(
     heads:tuple[str, ...], # What stands above
     rows,                  # Texts, as many in each
+    whole:tuple[str, ...]=(), # Heads of columns that are never broken
 ):
     "Print a table in the width of the terminal"
     from rich import print as show_table
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
+    heads = (Column(head, no_wrap=head in whole) for head in heads)
     found = Table(*heads, box=None, pad_edge=False)
     for row in rows: found.add_row(*map(escape, row))
     show_table(found)

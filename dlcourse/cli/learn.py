@@ -21,17 +21,27 @@ learn_app = typer.Typer()
 @command(learn_app)
 def lessons(
     *,
-    json:bool=False, # Print JSON
+    all:bool=False,  # Also those about the course itself
+    json:bool=False, # Print JSON, of all
 ):
-    "The lessons, in the order of the course, with what you have done; those about itself come last"
+    "The lessons, in the order of the course, with what you have done"
+    from rich import get_console
+
+    from dlcourse.classroom.lessons import is_platform
     found = course_lessons()
     if json: return print(json_text(found), end='')
+    wide = get_console().width >= 140
     def row(x):
         title = f"{x['part_number']}.{x['number']} {x['title']}"
         many = f"{x['exercises']} · {x['minutes']} min" if x['exercises'] else ''
         done = '' if x['passed'] is None or not many else f"{x['passed']} of {x['exercises']}"
-        return title, x['module'].partition('.')[2], x['claim'], many, done
-    table(('lesson', 'module', 'what it shows', 'exercises', 'passed'), map(row, found))
+        claim = [x['claim']] if wide else []
+        return title, *claim, x['module'].partition('.')[2], many, done
+    shown = [x for x in found if all or not is_platform(x['module'].partition('.')[2])]
+    heads = 'lesson', *(['what it shows'] if wide else []), 'name', 'exercises', 'passed'
+    table(heads, map(row, shown), whole=('name', 'exercises', 'passed'))
+    if len(shown) < len(found):
+        print(f"\n{len(found) - len(shown)} more are about the course itself: --all shows them")
     print("\n`dlcourse start --lesson attention` lays one out for you, `dlcourse lab` opens yours")
     print(_due(), end='')
 
@@ -137,7 +147,7 @@ def check(
     if package == bool(exercise):
         raise InputError(
             "`check` needs the name of an exercise or --package, and not both; "
-            "`dlcourse progress` lists the exercises"
+            "`dlcourse progress` says which is next"
         )
     if package:
         found = check_package(**options)

@@ -65,7 +65,7 @@ def test_find_exercise(lesson, tmp_path):
     with pytest.raises(InputError, match='say which: transformers.tiny.causal_mask, '
                                          'transformers.other.causal_mask'):
         find_exercise('causal_mask', nbs)
-    with pytest.raises(InputError, match='`mask` is no exercise; `dlcourse lessons` lists'):
+    with pytest.raises(InputError, match='`mask` is no exercise; the top of each page'):
         find_exercise('mask', nbs)
 
 

@@ -134,8 +134,13 @@ def test_names_may_be_short_and_nearly_right(attention):
     with pytest.raises(InputError,
                        match="`casual_mask` is no exercise; did you mean `causal_mask`?"):
         exercise_named('casual_mask', attention)
-    with pytest.raises(InputError, match="`qqqqq` is no exercise; `dlcourse lessons` lists"):
+    with pytest.raises(InputError, match="`qqqqq` is no exercise; the top of each page"):
         exercise_named('qqqqq')
+    for name in ('attention', 'transformers.attention'):
+        with pytest.raises(InputError, match=f"`{name}` is a lesson; .*: causal_mask, "):
+            exercise_named(name)
+    with pytest.raises(InputError, match="`core.files` is a lesson; it has no exercises"):
+        exercise_named('core.files')
 
 
 def test_of_two_exercises_of_one_name_the_one_in_the_workspace_is_meant(small, monkeypatch):

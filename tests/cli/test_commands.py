@@ -21,12 +21,16 @@ OPTIONS = {
                        '--table',
     'audit plan': 'rate gap --level --power --share --tolerance',
     'audit inputs': '', 'audit demo': '--out', 'datasets list': '--json',
-    'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--json',
+    'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
     'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',
     'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
     'reset': 'exercise --folder --json', 'progress': '--folder --json',
     'lab': 'folder --browser --port --source',
     'grade': 'submissions --budget --json --lesson --out --sandbox --seed', 'doctor': '--json',
+    'review': 'folder --json --list --most --page', 'new-key': '--json --private --public',
+    'certificate': 'submission --days --issuer --json --key --lesson --name --out --sandbox '
+                   '--seed --with-answers',
+    'verify': 'record --again --inside --json --key --sandbox --seed',
 }
 
 

@@ -109,6 +109,14 @@ def test_lessons_say_what_was_done(dlcourse):
     assert f"1 of {mine['exercises']}" in out and f"{mine['minutes']} min" in out
 
 
+def test_lessons_fit_a_narrow_terminal_and_keep_their_names_whole():
+    _, out, _ = command('lessons', COLUMNS='80')
+    mine = [x for x in course_lessons() if not is_platform(x['module'].partition('.')[2])]
+    assert all(x['module'].partition('.')[2] in out for x in mine)
+    assert len(out.splitlines()) < 1.5*len(mine) and 'core.settings' not in out
+    assert 'core.settings' in command('lessons', '--all', COLUMNS='80')[1]
+
+
 @pytest.mark.parametrize('line, word', [
     ('check causal', 'causal_mask'), ('hint attention.cau', 'attention.causal_mask'),
     ('solution transformers.attention.causal', 'transformers.attention.causal_mask'),
