@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MOST_CLASSES', 'CLASS_RATES', 'one_vs_rest', 'adds_up', 'ClassCounts', 'class_name', 'from_cells', 'count_classes',
-           'ClassAudit', 'audit_classes']
+           'given_right', 'ClassAudit', 'audit_classes']
 
 # %% ../../nbs/16_fairness/30_classes.ipynb #7eec6db8
 from collections.abc import Iterable
@@ -184,19 +184,33 @@ def count_classes(
     return from_cells(attributes, [c for c, k in zip(cells, keep, strict=True) if k], sums,
                       rows=int(n.sum()), dropped=int(n[~keep].sum()))
 
+# %% ../../nbs/16_fairness/30_classes.ipynb #8fa41feb
+def given_right(
+    group:np.ndarray,  # Group of each cell, 0, 1, 2 …; [cell]
+    y_true:np.ndarray, # Its true class, or -1 where it is not known
+    y_pred:np.ndarray, # Its predicted class
+    count:np.ndarray,  # How many people (or what weight) it holds
+    groups:int,        # How many groups there are, also where no cell is of the last ones
+)->np.ndarray:         # [group]; NaN where a group has nobody whose class is known
+    "Share of each group's people that is given the true class, among those whose class is known"
+    known = y_true >= 0
+    correct = known & (y_true == y_pred)
+    people, hits = (np.bincount(group[k], count[k], groups) for k in (known, correct))
+    with np.errstate(invalid='ignore'): return hits/people
+
 # %% ../../nbs/16_fairness/30_classes.ipynb #166e0038
 class ClassAudit(OutcomeAudit): "Classes by group"
 
 CLASS_RATES = ('selection_rate', 'true_positive_rate', 'false_positive_rate', 'precision_score')
 
 def _accuracies(one, s):
-    "How often each group is given its true class"
+    "How often each group is given its true class, as values of an audit"
+    shares = given_right(one.group, one.y_true, one.y_pred, one.weight, len(one.groups))
     for i, group in enumerate(one.groups):
         at = (one.group == i) & (one.y_true >= 0)
         n, weight = one.n[at].sum(), one.weight[at].sum()
-        right = one.weight[at & (one.y_true == one.y_pred)].sum()
         size = effective_size(weight, one.weight_sq[at].sum())
-        share = min(right/weight, 1) if weight else np.nan
+        share = min(shares[i], 1) # Sums of weights are rounded
         limits = (share, *wilson(np.nan_to_num(share)*size, size, s.level))
         yield group_value(one.attributes[0], group_name(group), 'accuracy_score', limits, n=n,
                           min_count=s.min_count, reason=None if n else "no label is known")

@@ -23,21 +23,6 @@ from .tally import Tally
 ONE_VS_REST = ("With three classes or more, compare one with the rest: name it in `positive`, "
                "one count for each class")
 
-def classes(
-    values:Counter,             # How often each value came, missing ones apart
-    column:str,                 # The column's name, for errors
-    positive:tuple[str, ...]=(),# The values that count as positive, where that has to be said
-    part:bool=False,            # May the positive values be absent: is this a part of a table?
-)->dict:                        # Value → 0 or 1
-    "Which values are the positive class; raises `InputError` rather than guess"
-    numbers = {v: as_number(v) for v in values}
-    named = {p.strip() for p in positive} | {as_number(p) for p in positive} - {None}
-    chosen = {v: int(as_text(v) in named or x in named) for v, x in numbers.items()}
-    if any(chosen.values()) or part and positive: return chosen
-    found = set(numbers.values())
-    if found <= {0., 1.} or found <= {-1., 1.}: return {v: int(x > 0) for v, x in numbers.items()}
-    raise _unsaid(values, found, column, positive)
-
 def _unsaid(values, found, column, positive):
     "What has to be said before these values are classes"
     if positive:
@@ -53,6 +38,22 @@ def _unsaid(values, found, column, positive):
                           "say from where on they count as a yes: `threshold`, such as 0.5")
     return InputError(f"`{column}` must hold two classes, 0 and 1; got {some(values)}. "
                       f"{ONE_VS_REST}")
+
+# %% ../../nbs/16_fairness/04_counting.ipynb #2cfa55fa
+def classes(
+    values:Counter,             # How often each value came, missing ones apart
+    column:str,                 # The column's name, for errors
+    positive:tuple[str, ...]=(),# The values that count as positive, where that has to be said
+    part:bool=False,            # May the positive values be absent: is this a part of a table?
+)->dict:                        # Value → 0 or 1
+    "Which values are the positive class; raises `InputError` rather than guess"
+    numbers = {v: as_number(v) for v in values}
+    named = {p.strip() for p in positive} | {as_number(p) for p in positive} - {None}
+    chosen = {v: int(as_text(v) in named or x in named) for v, x in numbers.items()}
+    if any(chosen.values()) or part and positive: return chosen
+    found = set(numbers.values())
+    if found <= {0., 1.} or found <= {-1., 1.}: return {v: int(x > 0) for v, x in numbers.items()}
+    raise _unsaid(values, found, column, positive)
 
 # %% ../../nbs/16_fairness/04_counting.ipynb #8a469764
 def judged(

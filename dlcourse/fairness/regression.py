@@ -44,22 +44,24 @@ def move_sums(
     "The sums as they would be, had all numbers been counted from another zero"
     return total - n*by, square - 2*by*total + n*by**2
 
-# %% ../../nbs/16_fairness/31_regression.ipynb #c6dfac25
+# %% ../../nbs/16_fairness/31_regression.ipynb #b6fed493
 def mean_limits(
     n:np.ndarray,      # How many, [group]
     total:np.ndarray,  # Their sum
     square:np.ndarray, # The sum of their squares
     level:float=.95,   # Confidence level
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # Mean, lower and upper limit; none for one person
-    "A mean with its interval, from sums (Student 1908)"
+    """A mean with its interval, from sums (Student 1908); limits of one person are NaN, of nobody
+    the mean too, and a spread that rounding makes negative is 0"""
     from scipy.special import stdtrit
     n = np.asarray(n, float)
     with np.errstate(all='ignore'):
         mean = total/n
-        half = stdtrit(np.maximum(n - 1, 1),
-                       (1 + level)/2)*np.sqrt(np.maximum(square - total*mean, 0)/((n - 1)*n))
+        spread = np.maximum(square - total*mean, 0)
+        half = stdtrit(n - 1, (1 + level)/2)*np.sqrt(spread/((n - 1)*n))
     return mean, mean - half, mean + half
 
+# %% ../../nbs/16_fairness/31_regression.ipynb #c6dfac25
 def rmse_limits(
     n:np.ndarray,        # How many, [group]
     error_sq:np.ndarray, # Sum of squared errors
