@@ -71,23 +71,33 @@ class Question:
         return len(self.memory.ratings) if self.memory else 0
 
 def deck(
-    folder:Path,       # A workspace
-)->list[Question]:     # In the order of the course
+    folder:Path,            # A workspace
+    now:datetime|None=None, # A moment with its time zone; this one when not given
+)->list[Question]:          # In the order of the course
     "All that may come back to this learner, now or later"
-    begun, answers = _begun(folder), past_reviews(folder)
+    day = today(now)
+    begun, answers = _begun(folder, day), _until(day, past_reviews(folder))
     found = []
     for path in lesson_paths():
         mine = begun.get(lesson_at(path))
         if mine: found += _of_lesson(read_lesson(path), mine, answers)
     return found
 
-def _begun(folder):
+def _until(day, answers):
+    "Without the days that have not come anywhere: the clock was wrong when they were written"
+    last = day + timedelta(1) # Who travels west may see a day twice
+    return {id: {d: x for d, x in days.items() if d <= last} for id, days in answers.items()}
+
+def _begun(folder, today):
     "Lesson → exercise → the day on which it was first passed, or its solution seen"
     known, found = {lesson_at(p): p for p in lesson_paths()}, {}
     for e in history(folder):
         if e['kind'] != 'solution' and e.get('outcome') != 'passed': continue
-        part, lesson, name = now_called(e['exercise'], known).split('.', 2)
-        found.setdefault(f'{part}.{lesson}', {}).setdefault(name, day_of(e['time']))
+        try:
+            part, lesson, name = now_called(e['exercise'], known).split('.', 2)
+            day = min(day_of(e['time']), today)
+        except (ValueError, OverflowError): continue # A damaged line
+        found.setdefault(f'{part}.{lesson}', {}).setdefault(name, day)
     return found
 
 def now_called(
@@ -131,7 +141,7 @@ def due(
 )->list[Question]:          # In the order in which to ask
     "What is to be asked today"
     day = today(now)
-    ready = [q for q in deck(folder) if q.due <= day]
+    ready = [q for q in deck(folder, now) if q.due <= day]
     def order(pair):
         place, q = pair
         if q.memory: return 0, q.memory.chance(day), place

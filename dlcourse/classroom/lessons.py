@@ -24,7 +24,7 @@ from dlcourse.classroom.cells import (
     is_blank,
     read_notebook,
 )
-from ..core.errors import InputError
+from ..core.errors import InputError, path_of, string_of
 from ..core.files import project_path
 
 # %% ../../nbs/23_classroom/02_lessons.ipynb #8223f1cf
@@ -238,7 +238,8 @@ def lesson_paths(
     nbs:str|Path|None=None, # Folder of parts; the course's own when not given
 )->list[Path]:              # In the order of the course
     "The notebooks of all lessons"
-    return sorted(Path(nbs or project_path('nbs')).glob('[0-9]*_*/[0-9]*_*.ipynb'))
+    folder = path_of(nbs, 'nbs') if nbs else project_path('nbs')
+    return sorted(folder.glob('[0-9]*_*/[0-9]*_*.ipynb'))
 
 def lessons(
     nbs:str|Path|None=None, # Folder of parts; the course's own when not given
@@ -268,8 +269,8 @@ def find_exercise(
     lesson:str|None=None,   # The lesson that is open, preferred where several have the name
 )->Exercise:
     "The exercise of that name; raises `InputError` where there is none, or more than one"
-    last = re.escape(name.rsplit('.')[-1])
-    marked = re.compile(rf'#\| *exercise +([\w.]+\.)?{last}\b'.encode())
+    last = re.escape(string_of(name, 'name').rsplit('.')[-1])
+    marked = re.compile(rf'#\| *exercise +([\w.]+\.)?{last}\b'.encode('utf-8', 'replace'))
     paths = [p for p in lesson_paths(nbs) if marked.search(p.read_bytes())]
     every = [e for path in paths for e in read_lesson(path).exercises]
     found = [e for e in every if f'.{e.id}'.endswith(f'.{name}')]

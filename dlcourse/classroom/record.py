@@ -21,7 +21,7 @@ from pathlib import Path
 from .checks import Result
 from .lessons import Exercise
 from .workspace import attic, find_workspace, writing
-from ..core.errors import InputError
+from ..core.errors import InputError, path_of
 from ..core.files import write_whole
 from ..core.locks import locked
 
@@ -51,6 +51,8 @@ def record(
         if not ours:
             raise InputError(f"somebody else has been writing for {WAIT} seconds; try again")
         path = place/book.file
+        if path.exists() and not path.is_file():
+            raise InputError(f"`{path}` is no file; move it away")
         events = _read(path, folder, book) if path.exists() else _begin(path, folder, book)
         known = len(events)
         yield events
@@ -58,7 +60,7 @@ def record(
 
 UNRECORDED = "{} are written down there: make room, or make it writable"
 
-def _line(value): return json.dumps(value, ensure_ascii=False) + '\n'
+def _line(value): return json.dumps(value) + '\n'
 
 def _append(path, events):
     if not events: return
@@ -82,9 +84,11 @@ def history(
     book:Book|None=None, # Which of its records; that of the progress when not given
 )->list[dict]:           # In order
     "What has happened; where nothing can be written, what can be read of it"
+    folder = path_of(folder, 'folder')
     book, place = book or PROGRESS, folder/'.dlcourse'
     if os.access(place, os.W_OK):
         with record(folder, book) as events: return list(events)
+    if not (place/book.file).is_file(): return []
     try: return events_in((place/book.file).read_bytes(), book)
     except OSError: return []
 

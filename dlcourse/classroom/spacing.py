@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from .record import Book, history, record
-from ..core.errors import InputError, need
+from ..core.errors import InputError, moment_of, need, string_of
 from ..core.settings import settings
 
 # %% ../../nbs/23_classroom/18_spacing.ipynb #68a78040
@@ -25,7 +25,7 @@ def today(
     now:datetime|None=None, # A moment with its time zone; this one when not given
 )->date:
     "The day where the learner is"
-    return (now or clock()).date()
+    return moment_of(now or clock(), 'now').date()
 
 def day_of(
     time:str, # A moment as the record has it
@@ -70,7 +70,8 @@ def memory_of(
 )->Memory:
     "What answers on some days amount to; raises `InputError` for an unknown rating, or none"
     fsrs, plan = need('fsrs', 'lab'), scheduler(retention)
-    if not ratings: raise InputError("`ratings` must be at least one, got none")
+    if not (ratings and isinstance(ratings, dict)):
+        raise InputError("`ratings` must be at least one, by day, got none")
     card = fsrs.Card(card_id=0)
     for day, rating in sorted(ratings.items()):
         if rating not in RATINGS:
@@ -102,7 +103,7 @@ def write_review(
     "Write an answer down, or that a hint was taken"
     if rating is not None and rating not in RATINGS:
         raise InputError(f"`rating` must be {', '.join(RATINGS)}; got '{rating}'")
-    now = now or clock()
+    now, question = moment_of(now or clock(), 'now'), string_of(question, 'question')
     new = dict(time=now.astimezone(UTC).isoformat(timespec='seconds'),
                day=now.date().isoformat(), question=question)
     new |= dict(kind='hint') if rating is None else dict(kind='review', rating=rating)

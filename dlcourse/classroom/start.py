@@ -24,11 +24,12 @@ from dlcourse.classroom.workspace import (
     attic,
     chosen,
     find_workspace,
+    inside,
     notebook_text,
     pages,
     writing,
 )
-from ..core.errors import InputError
+from ..core.errors import InputError, path_of
 from ..core.files import write_whole
 
 # %% ../../nbs/23_classroom/25_start.ipynb #f115f643
@@ -87,8 +88,9 @@ class _Laying:
             with suppress(InputError): what, text = 'carried', self.carry(item, path)
         if what in ('updated', 'carried'): attic(self.folder, path.name, path.read_bytes())
         if now is not None: path = self.settle(path, item)
-        if what in ('added', 'updated', 'carried'): write_whole(path, self.linked(item, path, text))
-        if now == new or what in ('added', 'updated', 'carried'): self.laid[item.key] = new
+        new_text = what in ('added', 'updated', 'carried')
+        if new_text: write_whole(inside(path), self.linked(item, path, text))
+        if now == new or new_text: self.laid[item.key] = new
         if item.is_lesson or what not in ('added', 'same'): self.did[what].append(item.key)
         self.placed.append((item, path))
 
@@ -189,7 +191,7 @@ def start(
     given = part not in (None, 'all') or lesson is not None
     paths = chosen(None if part == 'all' else part, lesson, nbs)
     found = find_workspace() or Path(FOLDER)
-    folder = (Path(folder).expanduser() if folder else found).resolve()
+    folder = (path_of(folder, 'folder').expanduser() if folder else found).resolve()
     _may_be(folder)
     with writing(folder, "nothing that was there is lost; mend that and start again"):
         laid, choices, notes = _laid_out(folder, nbs)

@@ -42,6 +42,8 @@ def _root(version:Annotated[bool, SHOWS_VERSION] = False): pass
 # %% ../../nbs/cli/app.ipynb #0e9e5d28
 def main():
     "The `dlcourse` command"
+    for stream in (sys.stdout, sys.stderr): # What a terminal cannot show must stop nothing
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     try: app()
     except (InputError, OSError) as e:
         if isinstance(e, BrokenPipeError): sys.stderr.close()

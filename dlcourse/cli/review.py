@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from .commands import command, json_text
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/cli/review.ipynb #648fcd76
 review_app = typer.Typer()
@@ -29,7 +29,8 @@ def review(
     "Ask what is due today from the lessons that you have worked on"
     from dlcourse.classroom.deck import due
     from dlcourse.classroom.workspace import workspace
-    if most < 1: raise InputError(f"`most` must be 1 or more, got {most}")
+    number_of(most, 'most', 1)
+    if page and (json or list): raise InputError("give `--page` without `--json` or `--list`")
     folder = workspace(folder)
     asked = due(folder)
     if json: return print(json_text([_plain(q) for q in asked[:most]]), end='')

@@ -18,8 +18,8 @@ from pathlib import Path
 from .. import __version__
 from ..classroom.lessons import lesson_at, lesson_paths, read_lesson
 from ..classroom.record import answer_digest
-from ..core.errors import InputError
-from ..core.files import write_whole
+from ..core.errors import InputError, moment_of, number_of, path_of, string_of
+from ..core.files import named, write_whole
 from .grading import grade
 from .marks import EXAM_LIMITS, strangers_line
 from dlcourse.grading.records import (
@@ -56,7 +56,7 @@ LARGEST_RECORD = 5_000_000 # Bytes of a signed one
 
 def _said(what, text):
     "A name as it will stand on the page"
-    line = ' '.join(text.split())
+    line = ' '.join(string_of(text, what).split())
     if line and len(line) <= LONGEST_NAME and line.isprintable(): return line
     raise InputError(f"`{what}` must be a name that can be printed, of {LONGEST_NAME} characters "
                      f"at most, got '{strangers_line(text, 40)}'")
@@ -64,28 +64,29 @@ def _said(what, text):
 def _signer(key):
     "The private key that is meant"
     need_signing()
-    path = Path(key or usual_key())
+    path = usual_key() if key is None else path_of(key, 'key')
     if key is None and not os.path.lexists(path):
         raise InputError("there is no key to sign with; `dlcourse new-key` makes one")
     return read_private(path)
 
 def _places(submission, out):
     "Where record and page are written, neither over anything"
-    name = Path(os.path.abspath(submission)).name.removesuffix('.ipynb')
-    record = Path(out or f'{name}.jwt')
+    name = Path(os.path.abspath(path_of(submission, 'submission'))).name.removesuffix('.ipynb')
+    record = Path(f'{name}.jwt') if out is None else path_of(out, 'out')
     places = record, record.with_suffix('.html')
     if record.suffix == '.html': raise InputError("`out` is the record's file; end it in .jwt")
     for path in places:
         if not os.path.lexists(path): continue
         raise InputError(f"`{path}` is there already; move it, or give another name with --out")
+    with named(record): # Can it be written there? An hour may go into what it shall hold
+        record.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=record.parent).close()
     return places
 
 def _ends(since, days):
     "Until when a record is valid"
     if days is None: return None
-    if not 1 <= days <= 36_500:
-        raise InputError(f"`days` must be from 1 to 36500, or left out; got {days}")
-    return iso_time(since + timedelta(days=days))
+    return iso_time(since + timedelta(days=number_of(days, 'days', 1, 36_500)))
 
 # %% ../../nbs/24_grading/16_certificate.ipynb #04808f49
 @dataclass(frozen=True)
@@ -218,14 +219,16 @@ def verify(
 )->Verdict:
     "Check a signed record, without a network: signature, time, edition, and the answers if wanted"
     need_signing()
-    given = read_public(key) if key else None
+    given = None if key is None else read_public(key)
+    if again is not None: path_of(again, 'again')
     if again and inside: raise InputError("`again` and `inside` are two places; give one")
-    try: token = careful_bytes(Path(record), LARGEST_RECORD, "no record is so large", links=True)
+    file = path_of(record, 'record')
+    try: token = careful_bytes(file, LARGEST_RECORD, "no record is so large", links=True)
     except InputError as e: raise InputError(f"`{record}` cannot be checked: {e}") from None
     try:
-        claims, jwk = open_token(token.decode('utf-8', 'replace'), given)
+        claims, jwk = open_token(token.decode('utf-8-sig', 'replace'), given)
         found = record_of(claims, jwk)
-        _in_time(found, now or datetime.now(UTC))
+        _in_time(found, moment_of(now or datetime.now(UTC), 'now'))
     except NoProof as e: return Verdict(False, str(e))
     edition = _compared(found, nbs)
     if given is None: return Verdict(False, _unknown(found, jwk), found, edition)

@@ -22,7 +22,7 @@ from pathlib import Path
 from .. import __version__
 from ..classroom.cells import SCALES
 from ..classroom.lessons import lesson_at, lesson_paths, read_lesson
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of, path_of, string_of
 from ..core.files import apart, named, write_whole
 from .endings import stoppable
 from .examiner import Examiner
@@ -154,7 +154,10 @@ def grade(
     tell:Callable=lambda *_: None,    # Called with how many answers are done, and of how many
 )->Grades:
     "Grade what students handed in, in a sandbox; what has not changed is not graded again"
+    submissions, lessons = _several(submissions), _several(lessons)
     worth, known = _worth(points), {lesson_at(p): p for p in lesson_paths(nbs)}
+    if not isinstance(limits, Limits): raise InputError(f"`limits` must be Limits, got {limits!r}")
+    number_of(budget, 'budget', 0, whole=False)
     handed = _handed(submissions, lessons, known)
     _may_be_written(out, submissions, known)
     work = _Work(Kept(out), limits, sandbox, budget, seed)
@@ -171,6 +174,12 @@ def grade(
             raise KeyboardInterrupt(f"what was graded so far stands in {out}") from None
         return written()
 
+def _several(given):
+    "What was given, where that is one thing or several"
+    if given is None or isinstance(given, (str, Path)): return [given]*(given is not None)
+    try: return list(given)
+    except TypeError: return [given]
+
 def _all_marked(work, tasks, tell, asked):
     "Mark all answers, lesson by lesson; an interrupt that was lost in a library counts late"
     for lesson in dict.fromkeys(s.lesson for s, *_ in tasks):
@@ -181,15 +190,19 @@ def _all_marked(work, tasks, tell, asked):
 
 def _worth(points):
     "Level → points; raises `InputError`"
-    for level in points or ():
+    points, there = points or {}, ', '.join(map(str, POINTS))
+    if not isinstance(points, dict):
+        raise InputError(f"`points` must be given by level, {there}; got {points!r}")
+    for level, worth in points.items():
         if level not in POINTS:
-            there = ', '.join(map(str, POINTS))
             raise InputError(f"`points` must be given by level, {there}; got level {level!r}")
-    return POINTS | (points or {})
+        number_of(worth, 'points', 0)
+    return POINTS | points
 
 def _may_be_written(out, submissions, known):
     "Raise `InputError` where the table, or what is kept beside it, would lie over something else"
     if out is None: return
+    if not path_of(out, 'out').name: raise InputError(f"`out` must be a file's name, got {out}")
     places = [Path(p) for p in submissions]
     pages = [page for p in places if p.is_dir() for page in p.rglob('*.ipynb')]
     apart([out, kept_beside(out)], [*places, *pages, *known.values()])
@@ -197,8 +210,7 @@ def _may_be_written(out, submissions, known):
 class _Work:
     "Answers on their way to marks"
     def __init__(self, kept, limits, insist, budget, seed):
-        if seed is not None and not 0 <= seed < 1 << 32:
-            raise InputError(f"`seed` must be a whole number from 0 to {(1 << 32) - 1}, got {seed}")
+        if seed is not None: number_of(seed, 'seed', 0, (1 << 32) - 1)
         self.kept, self.limits, self.insist, self.budget = kept, limits, insist, budget
         self.wanted, self.seed = seed, secrets.randbelow(1 << 31) if seed is None else seed
         self.marks, self.done = {}, 0 # Student and exercise → mark; how many were worked out now
@@ -235,12 +247,12 @@ class _Work:
 
 def _handed(submissions, asked, known):
     "What was handed in, and of that what was asked for"
-    paths = [Path(os.path.abspath(p)) for p in submissions]
+    paths = [Path(os.path.abspath(path_of(p, 'submissions'))) for p in submissions]
     if not paths: raise InputError("`submissions` must hold at least one notebook or workspace")
     gone = ', '.join(strangers_line(p) for p in paths if not os.path.lexists(p))
     if gone: raise InputError(f"`submissions`: there is no {gone}; check the name")
     for name in asked:
-        if name in known: continue
+        if string_of(name, 'lessons') in known: continue
         how = "write it as part.lesson, such as transformers.attention"
         raise InputError(f"`{name}` is no lesson; {how}")
     found = []

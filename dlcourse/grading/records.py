@@ -20,7 +20,7 @@ from ..classroom.workspace import MARKER
 from ..core.errors import InputError
 from ..core.files import project_path
 from ..core.toml import build
-from .marks import strangers_line
+from .marks import OUTCOMES, strangers_line
 from .signatures import NoProof, did_of, jwk_of, thumbprint
 from .submissions import careful_bytes
 
@@ -199,6 +199,19 @@ def record_of(
         fault = "parts are missing, or of another kind"
     raise NoProof(f"it is signed, but no record of this course: {strangers_line(fault)}")
 
+def _agrees(found, said):
+    "Raise `InputError` where a badge says something else than its record, or what cannot be"
+    ours = claims_of(found)['credentialSubject']
+    if any(said[key] != ours[key] for key in ('identifier', 'result')):
+        raise InputError("it says one thing in two ways")
+    names = [g.exercise for g in found.exercises]
+    if len(set(names)) < len(names): raise InputError("an exercise is in it twice")
+    for g in found.exercises:
+        if '.'.join(g.exercise.split('.')[:2]) not in found.lessons:
+            raise InputError(f"`{g.exercise}` is of none of its lessons")
+        if g.outcome not in OUTCOMES or not 0 <= g.points <= g.possible:
+            raise InputError(f"`{g.exercise}` cannot be {g.outcome} with {g.points} points")
+
 def _checked(c, signer):
     if c['@context'][:2] != [V2, OB3] or c['type'] != TYPES: raise InputError("no Open Badge 3.0")
     until, subject = c.get('validUntil'), c['credentialSubject']['id']
@@ -211,6 +224,7 @@ def _checked(c, signer):
     found = build(Record, c['grading'] | said | dict(until=until), 'the record')
     if len(found.exercises) > MOST_EXERCISES: raise InputError("it has too many exercises")
     if found.self_signed != (subject == signer): raise InputError("it says one thing in two ways")
+    _agrees(found, c['credentialSubject'])
     def line(x): return strangers_line(x, 300) if isinstance(x, str) else x
     def plain(x): return {f.name: line(getattr(x, f.name)) for f in fields(x)}
     lines = {line(k): line(v) for k, v in found.lessons.items()}

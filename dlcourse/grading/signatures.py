@@ -16,7 +16,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..core.errors import InputError, need
+from ..core.errors import InputError, need, path_of
 from ..core.files import write_whole
 from .marks import strangers_line
 from .submissions import careful_bytes
@@ -51,7 +51,7 @@ def _create(path):
 # %% ../../nbs/24_grading/14_signatures.ipynb #b99b6a13
 def _key_file(path):
     "The bytes of a file of a key"
-    try: return careful_bytes(Path(path), LARGEST_KEY, "that is no key", links=True)
+    try: return careful_bytes(path_of(path, 'key'), LARGEST_KEY, "that is no key", links=True)
     except InputError as e: raise InputError(f"`{path}` is no key: {e}") from None
 
 def read_private(
@@ -159,7 +159,8 @@ def new_key(
     public:Path='dlcourse-key.jwk', # File of the public key, to be handed out
 )->KeyPair:
     "Make the two keys that certificates are signed and verified with; nothing is replaced"
-    private, public = Path(private or usual_key()), Path(public)
+    private = usual_key() if private is None else path_of(private, 'private')
+    public = path_of(public, 'public')
     if os.path.realpath(private) == os.path.realpath(public):
         raise InputError(f"`private` and `public` are one file, {public}; give two names")
     need_signing()

@@ -41,8 +41,8 @@ def scalar_data(
     if type(x) is slice: return ['slice', *map(scalar_data, (x.start, x.stop, x.step))]
     if type(x) is Fraction: return ['fraction', hex(x.numerator), hex(x.denominator)]
     if isinstance(x, np.dtype): return ['dtype', x.str]
-    if torch and isinstance(x, torch.dtype): return ['torch_dtype', str(x)]
-    if torch and isinstance(x, torch.device): return ['torch_device', str(x)]
+    kinds = dict(torch_dtype=torch.dtype, torch_device=torch.device) if torch else {}
+    return next(([word, str(x)] for word, kind in kinds.items() if isinstance(x, kind)), None)
 
 def _text(data): return base64.b64encode(data).decode()
 
@@ -71,7 +71,7 @@ def tensor_data(
 
 # %% ../../nbs/24_grading/05_wire.ipynb #b5db3f55
 SEQUENCES = {list: 'list', tuple: 'tuple', set: 'set', frozenset: 'frozenset'}
-DICTS = (dict, OrderedDict, Counter)
+DICTS = {OrderedDict: 'OrderedDict', Counter: 'Counter'} # Others are dictionaries
 NESTED = 20 # Values inside values
 
 def _in_memory(x):
@@ -109,8 +109,10 @@ class _Containers:
         torch = loaded_torch()
         if torch and type(x) is torch.Size: return ['size', list(x)]
         if type(x) is np.ndarray: return ['objects', list(x.shape), inside(x.ravel().tolist())]
-        if type(x) in SEQUENCES: return [SEQUENCES[type(x)], inside(x)]
-        if type(x) in DICTS: return [type(x).__name__, [inside(pair) for pair in x.items()]]
+        base = next((base for base in SEQUENCES if isinstance(x, base)), None) # Also a named tuple
+        if base: return [SEQUENCES[base], inside(base.__iter__(x))]
+        if not isinstance(x, dict): return None
+        return [DICTS.get(type(x), 'dict'), [inside(pair) for pair in dict.items(x)]]
 
     def _made(self, x, depth):
         "An object of one of the course's classes"
@@ -120,12 +122,17 @@ class _Containers:
         if not kind.__module__.startswith('dlcourse.') or not hasattr(x, '__dict__'): return None
         attributes = [[name, self(value, depth)] for name, value in vars(x).items()]
         place = [kind.__module__, kind.__qualname__, attributes]
-        return ['number', float(x).hex(), *place] if isinstance(x, float) else ['made', *place]
+        if isinstance(x, float): return ['number', float(x).hex(), *place]
+        return ['made', *place, self._stays(x)]
+
+    def _stays(self, x):
+        "The number of what can be called or asked for the next, and so need not travel"
+        can = self.keep is not None and (callable(x) or hasattr(x, '__next__'))
+        return self.keep(x) if can else None
 
     def _other(self, x):
-        stays = self.keep is not None and (callable(x) or hasattr(x, '__next__'))
-        if not stays: return ['other', type(x).__name__]
-        return ['kept', self.keep(x), type(x).__name__]
+        number, name = self._stays(x), type(x).__name__
+        return ['other', name] if number is None else ['kept', number, name]
 
 # %% ../../nbs/24_grading/05_wire.ipynb #2ac93c76
 class Writer(_Parts, _Containers):
@@ -249,18 +256,19 @@ class Reader(_Arrays):
         if len(items) <= MOST_HASHED: return items
         raise Unsendable(f"{len(items)} items of a set or a dictionary")
 
-    def made(self, module, name, attributes):
+    def made(self, module, name, attributes, stays=None):
         kind = self._class(module, name)
-        return kind if isinstance(kind, Other) else self._filled(object.__new__(kind), attributes)
+        if not isinstance(kind, Other): return self._filled(object.__new__(kind), attributes)
+        return kind if stays is None else self.stayed(stays, name)
 
     def number(self, value, module, name, attributes):
-        kind = self._class(module, name)
-        if isinstance(kind, Other): return kind
-        return self._filled(float.__new__(kind, float.fromhex(value)), attributes)
+        kind, value = self._class(module, name), float.fromhex(value)
+        if isinstance(kind, Other): return value
+        return self._filled(float.__new__(kind, value), attributes)
 
     def _class(self, module, name):
         try: return self.classes[module, name]
-        except KeyError: return Other(str(name)[:80])
+        except KeyError: return Other(str(name)[:80]) # Or a class of the answer's own
 
     def _filled(self, made, attributes):
         vars(made).update((str(name), self(value)) for name, value in attributes)
@@ -268,12 +276,11 @@ class Reader(_Arrays):
 
 # %% ../../nbs/24_grading/05_wire.ipynb #33f5da09
 READ = dict(
-    plain=Reader.plain,
+    plain=Reader.plain, range=Reader.range,
     int=lambda read, x: int(x, 16),
     float=lambda read, x: float.fromhex(x),
     complex=lambda read, *x: complex(*map(float.fromhex, x)),
     bytes=lambda read, x: base64.b64decode(x),
-    range=Reader.range,
     slice=lambda read, *x: slice(*read.all(x)),
     fraction=lambda read, *x: Fraction(*(int(n, 16) for n in x)),
     dtype=lambda read, x: np.dtype(x),
@@ -281,16 +288,13 @@ READ = dict(
     torch_device=lambda read, x: loaded_torch().device(x),
     size=lambda read, x: loaded_torch().Size(map(int, x)),
     array=Reader.array, scalar=Reader.scalar, objects=Reader.objects, tensor=Reader.tensor,
-    view=Reader.view, part=Reader.part,
-    known=lambda read, i: read.known[i],
-    output=lambda read, i: read.outputs[i],
-    list=Reader.all,
+    view=Reader.view, part=Reader.part, made=Reader.made, number=Reader.number, kept=Reader.stayed,
+    known=lambda read, i: read.known[i], output=lambda read, i: read.outputs[i],
+    list=Reader.all, dict=Reader.mapping,
     tuple=lambda read, x: tuple(read.all(x)),
     set=lambda read, x: set(read.all(read.few(x))),
     frozenset=lambda read, x: frozenset(read.all(read.few(x))),
-    dict=Reader.mapping,
     OrderedDict=lambda read, x: OrderedDict(read.mapping(x)),
     Counter=lambda read, x: Counter(read.mapping(x)),
-    made=Reader.made, number=Reader.number, kept=Reader.stayed,
     other=lambda read, name: Other(str(name)[:80]),
 )

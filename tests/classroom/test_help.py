@@ -135,7 +135,7 @@ def test_on_a_page_a_call_that_does_not_fit_is_a_sentence(word, shell):
 
 def test_on_a_page_other_questions_that_go_wrong_are_sentences(shell):
     assert str(progress(1, 2)).startswith('`progress`: too many positional arguments')
-    assert '`folder` must be the path of a workspace, got 3' in str(progress(3))
+    assert '`folder` must be the path of a file or a folder, got 3' in str(progress(3))
     assert '`nothing` is no quiz' in str(quiz('nothing'))
 
 

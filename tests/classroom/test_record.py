@@ -187,3 +187,15 @@ def test_it_loads_nothing_heavy():
     env = dict(PYTHONPATH=':'.join(filter(None, sys.path)), PATH='')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env=env)
     assert done.stdout.strip() == '[]', done.stderr
+
+
+def test_half_a_character_is_kept_and_read_again(folder, lines):
+    with record(folder) as found: found.append(dict(event(MASK, 'hint'), more='\ud800'))
+    with record(folder) as found: assert found[-1]['more'] == '\ud800'
+
+
+def test_a_record_that_is_no_file_is_one_sentence(folder, lines):
+    lines.unlink(missing_ok=True)
+    lines.mkdir()
+    with pytest.raises(InputError, match='is no file; move it away'):
+        with record(folder): pass

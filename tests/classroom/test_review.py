@@ -21,6 +21,7 @@ from dlcourse.classroom.review import (
     second_of,
     shown,
 )
+from dlcourse.classroom.spacing import REVIEWS
 from dlcourse.core.errors import InputError
 
 pytest.importorskip('fsrs')
@@ -94,7 +95,7 @@ def test_a_line_passed_at_once_is_good_and_the_fault_comes_another_day(folder):
     assert fill(HOLE, hole.answer, folder, day(1)).rating == 'good'
     assert fill(HOLE, hole.source.replace('raise', 'return'), folder, day(1)).rating is None
     assert FAULT not in [q.id for q in due(folder, day(1))]
-    fault = question_named(FAULT, folder)
+    fault = question_named(FAULT, folder, day(2))
     assert fault in due(folder, day(2)) and 'One line is wrong' in question_text(fault)
     assert fill(FAULT, second_of(fault).source, folder, day(2)).rating == 'again'
     assert fill(FAULT, second_of(fault).answer, folder, day(2)).rating == 'hard'
@@ -106,7 +107,7 @@ def test_help_decides_the_rating_and_is_no_hint_to_the_exercise(folder):
     assert MASK.hints[0] in clue(HOLE, folder, day(1)).text
     assert fill(HOLE, answer, folder, day(1)).rating == 'hard'
     assert 'tril' in shown(HOLE, folder, day(2)).text
-    assert question_named(HOLE, folder).memory.ratings[day(2).date()] == 'again'
+    assert question_named(HOLE, folder, day(2)).memory.ratings[day(2).date()] == 'again'
     assert len(history(folder)) == 1
 
 
@@ -124,3 +125,50 @@ def test_the_page_is_new_each_day_and_the_old_one_kept(folder):
 def test_an_unknown_question_is_said(folder):
     with pytest.raises(InputError, match='is no question to you now'):
         choose('quiz:no.such.one', 'a', folder)
+
+
+def test_a_page_edited_by_hand_is_told_which_function_answers(folder):
+    quiz = next(q.id for q in due(folder, day(1)) if q.kind == 'quiz')
+    calls = [(choose, HOLE, 'fill'), (remember, quiz, 'choose'), (clue, quiz, 'choose'),
+             (shown, quiz, 'choose')]
+    for f, id, other in calls:
+        with pytest.raises(InputError, match=f'is answered with `{other}`'):
+            f(id, folder=folder, now=day(1))
+    with pytest.raises(InputError, match='is answered with `choose`'):
+        fill(quiz, 'x', folder, day(1))
+    assert not history(folder, REVIEWS)
+
+
+def test_an_answer_of_a_clock_that_was_wrong_counts_once_its_day_has_come(folder):
+    quiz = next(q.id for q in due(folder, day(1)) if q.kind == 'quiz')
+    choose(quiz, 'a', folder, day(5000))
+    found = question_named(quiz, folder, day(1))
+    assert found.memory is None and found in due(folder, day(1))
+    assert question_named(quiz, folder, day(5000)).memory
+
+
+@pytest.mark.parametrize('line', [
+    dict(exercise='x'), dict(exercise=''), dict(time='yesterday'), dict(time='9999-12-31T00:00:00'),
+])
+def test_a_strange_line_of_the_record_stops_no_review(folder, line):
+    before = [q.id for q in due(folder, day(1))]
+    passed = dict(exercise=MASK.id, kind='attempt', outcome='passed', held=2, claims=2, answer='x',
+                  time='2026-01-01T00:00:00+00:00')
+    with record(folder) as events: events.append(passed | line)
+    assert [q.id for q in due(folder, day(1))] == before
+
+
+def test_a_page_that_leads_out_of_the_workspace_is_not_written(folder, tmp_path):
+    target = tmp_path/'mine.txt'
+    target.write_text('mine')
+    (folder/'review.ipynb').symlink_to(target)
+    with pytest.raises(InputError, match='leads out of the workspace'):
+        review_page(folder, now=day(1))
+    assert target.read_text() == 'mine'
+
+
+def test_odd_options_are_one_sentence(folder):
+    for odd in (0, -1, 1.5, 'x', None):
+        with pytest.raises(InputError, match='`most` must be'): review_page(folder, odd)
+    for odd in ('x', 3, datetime(2026, 1, 1)):
+        with pytest.raises(InputError, match='`now` must be'): due(folder, odd)

@@ -1,4 +1,5 @@
 "Comparing values: types first, then content, and nobody's own `==`"
+from collections import Counter, defaultdict, namedtuple
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -8,7 +9,7 @@ import torch
 
 from dlcourse.classroom.checks import expect
 from dlcourse.classroom.conduct import alike, freeze
-from dlcourse.classroom.values import Mismatch
+from dlcourse.classroom.values import Mismatch, compare_values
 
 
 @dataclass
@@ -139,3 +140,25 @@ def test_frozen_values_are_alike_but_for_rounding():
     before = freeze(thing)
     thing.x += 1
     assert not alike(before, freeze(thing))
+
+
+class Lying(list):
+    def __iter__(self): return iter([1, 2])
+    def __getitem__(self, i): return i + 1
+    def __len__(self): return 2
+    def __eq__(self, other): return True
+
+
+@pytest.mark.parametrize('got, want', [
+    (defaultdict(int, a=1), dict(a=1)), (Counter('aab'), dict(a=2, b=1)),
+    (namedtuple('Pair', 'a b')(1, 2), (1, 2)),
+])
+def test_a_container_of_a_kind_of_its_own_is_what_it_holds(got, want):
+    compare_values(got, want)
+    with pytest.raises(Mismatch): compare_values(got, want, exactly=True)
+
+
+def test_a_container_that_lies_is_looked_into():
+    compare_values(Lying([1, 2]), [1, 2])
+    with pytest.raises(Mismatch): compare_values(Lying([7]), [1, 2])
+    with pytest.raises(Mismatch): compare_values([1, 2], (1, 2))

@@ -42,7 +42,9 @@ def test_without_a_terminal_the_questions_are_printed(folder, tmp_path):
 def test_what_goes_wrong_is_one_line(tmp_path):
     assert 'is no workspace' in dlcourse('review', cwd=tmp_path)[2]
     start(tmp_path/'dlcourse-work', lesson='attention')
-    assert '`most` must be 1 or more, got 0' in dlcourse('review', '--most', '0', cwd=tmp_path)[2]
+    said = dlcourse('review', '--most', '0', cwd=tmp_path)[2]
+    assert '`most` must be a whole number from 1 up, got 0' in said
+    assert 'without `--json`' in dlcourse('review', '--page', '--json', cwd=tmp_path)[2]
     assert 'Nothing is due today.' in dlcourse('review', cwd=tmp_path)[1]
 
 
@@ -63,3 +65,11 @@ def test_an_evening_in_a_terminal_that_is_interrupted(folder, tmp_path):
     child.close()
     ratings = [rating for days in past_reviews(folder).values() for rating in days.values()]
     assert child.exitstatus == 0 and ratings == ['again', 'good', 'good']
+
+
+def test_a_terminal_that_cannot_show_a_character_shows_another(folder, tmp_path, monkeypatch):
+    pytest.importorskip('torch')
+    monkeypatch.setenv('PYTHONIOENCODING', 'ascii')
+    monkeypatch.setenv('PYTHONUTF8', '0')
+    code, out, said = dlcourse('lessons', cwd=tmp_path)
+    assert code == 0 and 'attention' in out and 'Traceback' not in said

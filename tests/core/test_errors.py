@@ -1,9 +1,18 @@
 "Errors a reader can mend"
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from dlcourse.core.errors import InputError, need
+from dlcourse.core.errors import (
+    InputError,
+    moment_of,
+    need,
+    number_of,
+    path_of,
+    string_of,
+)
 
 
 def test_a_missing_library_says_what_to_install():
@@ -20,3 +29,35 @@ def test_a_library_that_misses_another_one_is_no_fault_of_ours(tmp_path, monkeyp
     monkeypatch.setattr(sys, 'path', [str(tmp_path), *sys.path])
     with pytest.raises(ModuleNotFoundError, match='something_it_needs'):
         need('half_a_module', 'lab')
+
+
+ODD = [None, b'x', [], {}, object(), 'a\0b', 'a'*5000, '\ud800']
+
+
+@pytest.mark.parametrize('value', [*ODD, '', 0, True])
+def test_what_is_no_path_is_one_sentence(value):
+    with pytest.raises(InputError, match='`out` must be the path of a file or a folder, got '):
+        path_of(value, 'out')
+
+
+def test_a_path_need_not_be_there(tmp_path):
+    assert path_of(tmp_path/'gone'/'deeper', 'out') == tmp_path/'gone'/'deeper'
+    assert path_of('gone', 'out') == Path('gone')
+
+
+@pytest.mark.parametrize('value', [*ODD, True, float('nan'), 1.5, -1, 10, '3'])
+def test_what_is_no_whole_number_within_limits_is_one_sentence(value):
+    with pytest.raises(InputError, match='`seed` must be a whole number from 0 to 9, got ') as e:
+        number_of(value, 'seed', 0, 9)
+    assert str(e.value).isprintable() and len(str(e.value)) < 200
+
+
+def test_a_number_may_be_infinite_where_nothing_ends_it():
+    assert number_of(float('inf'), 'budget', 0, whole=False) == float('inf')
+    assert number_of(3, 'seed', 0, 9) == 3 and string_of('x', 'name') == 'x'
+
+
+@pytest.mark.parametrize('value', [*ODD, datetime(2026, 1, 1), datetime.max.replace(tzinfo=UTC)])
+def test_a_moment_has_a_zone(value):
+    with pytest.raises(InputError, match='`now` must be a moment with its time zone'):
+        moment_of(value, 'now')

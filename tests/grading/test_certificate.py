@@ -192,10 +192,16 @@ def test_a_record_must_be_one_even_where_its_signature_holds(claims, teacher, de
 def test_text_of_a_signer_is_shown_and_never_obeyed(claims, teacher, desk, how):
     evil = '\x1b[2J<script>alert(1)</script>\u202e'
     g = claims['grading']
-    graded = [e | dict(title=evil, solved=evil, judged=evil, exercise=f'toys.bags.{evil}')
-              for e in g['exercises']]
-    more = dict(name=evil, exercises=graded, version=evil, sandbox=evil, lessons={evil: evil})
-    changed = claims | dict(grading=g | more, issuer=claims['issuer'] | dict(name=evil))
+    graded = [e | dict(title=evil, solved=evil, judged=evil, exercise=f'toys.bags.{i}{evil}')
+              for i, e in enumerate(g['exercises'])]
+    lessons = {'toys.bags': evil, evil: evil}
+    more = dict(name=evil, exercises=graded, version=evil, sandbox=evil, lessons=lessons)
+    subject = json.loads(json.dumps(claims['credentialSubject']))
+    subject['identifier'][0]['identityHash'] = evil
+    for e, result in zip(graded, subject['result'], strict=True):
+        result['resultDescription'] = f"urn:dlcourse:exercise:{e['exercise']}"
+    changed = claims | dict(grading=g | more, issuer=claims['issuer'] | dict(name=evil),
+                            credentialSubject=subject)
     verdict = verify(resigned(changed, teacher, desk/'evil.jwt'), key=teacher.public, **how)
     assert all(line.isprintable() for line in str(verdict).splitlines())
     from dlcourse.grading.records import certificate_page
@@ -267,8 +273,8 @@ def test_how_it_was_solved_where_the_record_is_lost_or_odd(desk, teacher, how, t
 @pytest.mark.parametrize('change, says', [
     (dict(name=''), '`name` must be a name'), (dict(name='a\x1b[1m'), '`name` must be a name'),
     (dict(name='x'*81), 'of 80 characters'), (dict(name='\u202eadA'), '`name` must be'),
-    (dict(issuer=' '), '`issuer` must be'), (dict(days=0), '`days` must be from 1'),
-    (dict(days=10**9), '`days` must be from 1'), (dict(out=Path('a.html')), 'end it in .jwt'),
+    (dict(issuer=' '), '`issuer` must be'), (dict(days=0), '`days` must be a whole number'),
+    (dict(days=10**9), '`days` must be a whole'), (dict(out=Path('a.html')), 'end it in .jwt'),
     (dict(key=Path('nobody.pem')), 'there is no such file'),
     (dict(lessons=['toys.nothing']), 'is no lesson')])
 def test_what_is_asked_wrongly_is_said_before_grading(change, says, made, desk, teacher, how,
@@ -318,3 +324,54 @@ def test_the_page_is_one_file_with_the_record_as_text(made):
     assert made.token in page and 'School &amp; Co &lt;b&gt;' in page and 'Ada Lovelace' in page
     assert not any(word in page for word in ('<script', 'src=', 'href=', 'http:', 'url('))
     assert 'light only' in page and '@page' in page and SELF not in page
+
+
+@pytest.mark.parametrize('change', [
+    lambda c: c['credentialSubject']['result'][0].update(value='99'),
+    lambda c: c['credentialSubject']['identifier'][0].update(identityHash='Bob'),
+    lambda c: c['grading'].update(name='Bob'),
+    lambda c: c['grading']['exercises'][0].update(points=99),
+    lambda c: c['grading']['exercises'][0].update(outcome='excellent'),
+    lambda c: c['grading'].update(exercises=2*c['grading']['exercises']),
+    lambda c: c['grading'].update(lessons={}),
+])
+def test_what_other_programs_show_is_what_is_verified(change, claims, teacher, desk, how):
+    other = json.loads(json.dumps(claims))
+    change(other)
+    file = resigned(other, teacher, desk/'other.jwt')
+    found = verify(file, key=teacher.public, nbs=how['nbs'])
+    assert not found.valid and 'no record of this course' in found.says
+
+
+def test_a_badge_and_its_record_may_differ_together_in_nothing_that_cannot_be(
+        claims, teacher, desk, how):
+    other = json.loads(json.dumps(claims))
+    other['credentialSubject']['result'] *= 2
+    other['grading']['exercises'] *= 2
+    found = verify(resigned(other, teacher, desk/'other.jwt'), key=teacher.public, nbs=how['nbs'])
+    assert not found.valid and 'an exercise is in it twice' in found.says
+
+
+def test_a_record_saved_by_an_editor_that_marks_utf8(made, teacher, how, tmp_path):
+    (tmp_path/'r.jwt').write_text(made.token, encoding='utf-8-sig')
+    assert verify(tmp_path/'r.jwt', key=teacher.public, nbs=how['nbs']).valid
+
+
+def test_where_nothing_can_be_written_nothing_is_graded(desk, teacher, how):
+    (desk/'file').write_text('')
+    with pytest.raises(OSError, match='file'):
+        certificate(desk/'ada', name='Ada', key=teacher.private, out=desk/'file'/'a.jwt', **how,
+                    tell=lambda *_: pytest.fail("it was graded"))
+
+
+@pytest.mark.parametrize('odd', [b'x', 0, 1.5, [], 'a\0b', 'a'*5000, '\ud800'])
+def test_odd_options_are_one_sentence(odd, made, desk, teacher, how):
+    good = dict(name='Ada', key=teacher.private, out=desk/'odd.jwt', **how)
+    for option in ('name', 'issuer', 'days', 'out'):
+        with pytest.raises(InputError): certificate(desk/'ada', **good | {option: odd})
+    with pytest.raises(InputError): verify(odd, key=teacher.public)
+    for option in ('key', 'now', 'again'):
+        if odd or option == 'key':
+            with pytest.raises(InputError):
+                verify(made.file, **dict(key=teacher.public) | {option: odd})
+    with pytest.raises(InputError): new_key(private=odd, public=desk/'odd.jwk')

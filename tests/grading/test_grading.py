@@ -390,3 +390,27 @@ def test_who_is_stopped_keeps_what_is_done_and_leaves_nobody(course, tmp_path, n
     assert process.returncode == 1 and said == f'stopped: what was graded so far stands in {out}\n'
     rows = [r for r in csv.DictReader(io.StringIO(out.read_text())) if r['exercise'] == 'middle']
     assert [r['outcome'] for r in rows] == ['passed', 'not checked', 'not checked']
+
+
+@pytest.mark.parametrize('odd', [
+    dict(seed='x'), dict(seed=1.5), dict(seed=True), dict(seed=1 << 32), dict(budget=-1),
+    dict(budget=float('nan')), dict(budget=None), dict(limits=None), dict(limits=3),
+    dict(points=[]), dict(points={1: -1}), dict(points={1: 'x'}), dict(points={1: 1.5}),
+    dict(lessons=['x']), dict(lessons='x'), dict(lessons=[3]), dict(nbs=3), dict(out='a\0b'),
+    dict(out='.'), dict(out=b'x'), dict(out='a'*5000),
+])
+def test_odd_options_are_one_sentence(odd, course, tmp_path):
+    page = notebook(tmp_path/'ada.ipynb', HEAD, GOOD)
+    if odd == dict(points=[]): odd = dict(points=[1])
+    with pytest.raises(InputError): grade([page], **dict(out=None, nbs=course/'nbs') | odd)
+
+
+@pytest.mark.parametrize('odd', [None, 3, b'x', [None], [b'x'], ['a\0b'], ['a'*5000], [[]]])
+def test_odd_submissions_are_one_sentence(odd, course):
+    with pytest.raises(InputError, match='`submissions`'): grade(odd, None, nbs=course/'nbs')
+
+
+def test_one_submission_and_one_lesson_need_no_list(course, insist, tmp_path):
+    page = notebook(tmp_path/'ada.ipynb', HEAD, GOOD)
+    found = grade(page, None, lessons='toys.bags', nbs=course/'nbs', sandbox=insist, limits=LOW)
+    assert {row['student'] for row in found.rows} == {'ada'}

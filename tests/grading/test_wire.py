@@ -1,6 +1,6 @@
 "Values arrive as they left, and whatever else arrives is refused"
 import json
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict, namedtuple
 from fractions import Fraction
 
 import numpy as np
@@ -78,3 +78,39 @@ def test_no_class_is_made_that_is_not_allowed():
     class Allowed: pass
     made = Reader(classes={('a', 'B'): Allowed})(['made', 'a', 'B', [['x', ['int', '0x1']]]])
     assert isinstance(made, Allowed) and made.x == 1
+
+
+Pair = namedtuple('Pair', 'low high')
+Pair.__module__ = 'dlcourse.made_up'
+
+
+class Lying(list):
+    def __iter__(self): return iter([float('nan')]*3)
+    def __len__(self): return 99
+
+
+class Ratio(float): __module__ = 'dlcourse.made_up'
+
+
+class Rate:
+    "As somebody defines it in the cell of an answer"
+    __module__ = 'dlcourse.made_up'
+    def __call__(self, step): return step/2
+
+
+@pytest.mark.parametrize('x, plain', [
+    (defaultdict(int, a=1), dict(a=1)), (Pair(1, 2), (1, 2)), (Lying([1, 2]), [1, 2]),
+    (Ratio(.5), .5),
+])
+def test_a_kind_of_its_own_arrives_as_what_it_is_a_kind_of(x, plain):
+    got = sent(x)
+    assert got == plain and type(got) is type(plain)
+
+
+def test_what_can_be_called_stays_where_its_class_is_known_only_there():
+    kept = []
+    written = Writer(keep=lambda x: kept.append(x) or len(kept))(Rate())
+    asked = Reader(kept=lambda i, name: (i, name))(json.loads(json.dumps(written)))
+    assert asked == (1, 'Rate') and kept[0](4) == 2
+    classes = {('dlcourse.made_up', 'Rate'): Rate}
+    assert type(Reader(kept=lambda *_: None, classes=classes)(written)) is Rate
