@@ -14,7 +14,7 @@ from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
 from dlcourse.classroom.mistakes import patience
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
-SECONDS = 15. # Of the processor; most need less than one
+SECONDS = 25. # Of the processor; most need less than one, and where a run is trained some ten
 
 
 @pytest.mark.slow
