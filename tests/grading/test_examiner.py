@@ -3,7 +3,7 @@
 import pytest
 from grading.made_up import LOW
 
-from dlcourse.classroom.lessons import lesson_paths, read_lesson
+from dlcourse.classroom.lessons import find_exercise, lesson_at, lesson_paths, read_lesson
 from dlcourse.grading import sandbox
 from dlcourse.grading.examiner import Examiner
 from dlcourse.grading.inside import Inside, known_text
@@ -94,3 +94,19 @@ def test_the_courses_own_right_answers_pass(name):
                                       + f'return {call}')
                 assert mark.outcome == 'failed'
                 assert 'scaled_dot_product_attention' in mark.message, call
+
+
+@pytest.mark.slow
+def test_what_torch_reads_of_the_processor_is_read_before_the_walls_stand(insist):
+    pytest.importorskip('torch')
+    paths = {lesson_at(p): p for p in lesson_paths()}
+    lesson = read_lesson(paths['training.regularization'])
+    exercise = find_exercise('training.regularization.dropout')
+    answer = '''import torch
+def dropout(x, p=.5, training=True, generator=None):
+    if not training: return x
+    kept = torch.bernoulli(torch.full(x.shape, 1 - p), generator=generator)
+    return x*kept.to(x.dtype)/(1 - p)'''
+    with Examiner(lesson, insist=insist) as examiner:
+        mark = examiner.grade(exercise, answer)
+    assert (mark.outcome, mark.judged) == ('passed', 'outside'), mark
