@@ -21,7 +21,7 @@ import numpy as np
 from .checks import Claim, is_mark, now, unheard
 from .conduct import has_attributes, is_generator
 from .lessons import Exercise
-from .script import SHIFT, Script, check_code
+from .script import SHIFT, Script, check_code, shift_of
 from .stage import Stage
 from .trials import Forbidden
 from .values import Mismatch, as_numpy, compare_values, short
@@ -162,7 +162,7 @@ class Trial:
 
     def _script(self, stage, tape):
         script, (_, _, imports) = Script(), check_code(stage.exercise)
-        space = stage.space | {SHIFT: self.seed and 1 + self.seed % 9_999}
+        space = stage.space | {SHIFT: shift_of(self.seed)}
         for code in imports: exec(code, space)
         space |= script.names() | dict(expect=tape.expect, expect_error=tape.expect_error)
         with stage.entered():

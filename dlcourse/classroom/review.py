@@ -19,7 +19,7 @@ from .exercises import Quiz, ask, run
 from .help import in_words, ladder
 from .holes import Second, fault_in, hole_in
 from .lessons import Exercise, Lesson, lesson_at, lesson_paths, read_lesson
-from .spacing import RATINGS, past_reviews, today, write_review
+from .spacing import RATINGS, past_reviews, rating_of, today, write_review
 from .workspace import attic, kernel, notebook_text, workspace, writing
 from ..core.errors import InputError, number_of, string_of
 from ..core.files import write_whole
@@ -162,9 +162,7 @@ def remember(
     q = question_named(id, folder, now, ['recall'])
     if not rating:
         return Told(text=f"{_recall(q).answer}\n\nThe lesson: `{q.lesson}`.")
-    if rating not in RATINGS:
-        raise InputError(f"`rating` must be {', '.join(RATINGS)}; got '{rating}'")
-    return Told(text=write_rating(q, rating, folder, now), rating=rating)
+    return Told(text=write_rating(q, rating_of(rating), folder, now), rating=rating)
 
 # %% ../../nbs/23_classroom/27_review.ipynb #4e30f3f8
 @in_words

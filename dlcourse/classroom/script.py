@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEEDED', 'SHIFT', 'OVER', 'MANY_ITEMS', 'LAZY', 'CALLED', 'Answer', 'Script', 'compiled', 'remember_lines',
-           'candidate_code', 'check_code', 'moved_seeds', 'used_imports', 'lesson_imports', 'page_imports',
+           'candidate_code', 'check_code', 'shift_of', 'moved_seeds', 'used_imports', 'lesson_imports', 'page_imports',
            'imported_name', 'standing_in', 'followed']
 
 # %% ../../nbs/23_classroom/08_script.ipynb #958705c3
@@ -107,6 +107,12 @@ def check_code(
 
 SEEDED = ('manual_seed', 'default_rng', 'Random', 'RandomState', 'seed')
 SHIFT = '__shift__' # In the namespace of the checks: what is added to each seed in them
+
+def shift_of(
+    seed:int, # From 0
+)->int:       # From 1 to 9,999; 0 for 0, where the seeds of the checks are those of the page
+    "How far another seed moves the seeds in a check"
+    return seed and 1 + seed % 9_999
 
 def _check_cell(source, filename):
     remember_lines(source, filename)

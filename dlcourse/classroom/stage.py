@@ -34,6 +34,7 @@ from dlcourse.classroom.script import (
     compiled,
     followed,
     page_imports,
+    shift_of,
     standing_in,
 )
 from .trials import Without, error_line, out_of_line, time_limit
@@ -153,7 +154,7 @@ class Stage:
         e = self.exercise
         checks, known, imports = check_code(e)
         self.checked.update(self.space)
-        self.checked[SHIFT] = self.seed % 10_000
+        self.checked[SHIFT] = shift_of(self.seed)
         for code in imports: exec(code, self.checked)
         self.checked |= self.script.names()
         for code in checks: exec(code, self.checked)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'ABBREVIATIONS', 'LOOPS', 'SPELLED', 'SPELLED_ELSE', 'OutOfTime', 'Waited', 'time_limit', 'Forbidden',
-           'Without', 'forbidden', 'written', 'has_gpu', 'out_of_line', 'error_line']
+           'Without', 'written', 'has_gpu', 'out_of_line', 'error_line']
 
 # %% ../../nbs/23_classroom/06_trials.ipynb #71378c21
 import ast
@@ -150,12 +150,7 @@ def _set(owner, name, value):
     if isinstance(owner, dict): owner[name] = value
     else: setattr(owner, name, value)
 
-def forbidden(
-    without:tuple[str, ...], # Dotted names, such as `F.softmax`
-    space:dict,              # Where the first part of the name is looked up
-):
-    "Within the block, calling one of these raises `Forbidden`"
-    return Without(without, space).working()
+
 
 # %% ../../nbs/23_classroom/06_trials.ipynb #794bef89
 def _places(path, space):
