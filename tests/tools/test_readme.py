@@ -7,7 +7,7 @@ LINKS = ('<img src="img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)
          '[i]: cli/app.ipynb\n\n```\n[j](k.md)\n```')
 MOVED = ('<img src="nbs/img/a.png"> [c](https://example.org/d.md) [e](#f) `[g](h.md)`\n\n'
          '[i]: nbs/cli/app.ipynb\n\n```\n[j](k.md)\n```')
-PICTURE = '![A report](report.png "x") and [`a`](16_fairness/06_groups.ipynb#how), [b](../LICENSE).'
+PICTURE = '![A report](report.png "x") and [`a`](16_fairness/07_groups.ipynb#how), [b](../LICENSE).'
 
 
 def test_the_reader_sees_what_is_to_be_seen(tmp_path):
@@ -18,7 +18,7 @@ def test_the_reader_sees_what_is_to_be_seen(tmp_path):
     assert made.splitlines()[0].startswith('<!-- Made from nbs/index.ipynb')
     assert 'secret' not in made and '#|' not in made
     assert '```python\nshown()\n```' in made and '\n    output\n' in made
-    assert '![A report](nbs/report.png "x") and [`a`](nbs/16_fairness/06_groups.ipynb#how)' in made
+    assert '![A report](nbs/report.png "x") and [`a`](nbs/16_fairness/07_groups.ipynb#how)' in made
     assert '[b](LICENSE).' in made and MOVED in made
 
 
