@@ -15,6 +15,7 @@ import pytest
 from grading.made_up import GOOD, HEAD, HOSTILE, LESSON, LOW, SLEEPER, body, notebook
 
 from dlcourse.core.errors import InputError
+from dlcourse.core.pages import safe_cell
 from dlcourse.grading import grading, sandbox
 from dlcourse.grading.examiner import Examiner
 from dlcourse.grading.grading import (
@@ -25,7 +26,6 @@ from dlcourse.grading.grading import (
     Grades,
     Kept,
     grade,
-    safe_cell,
 )
 from dlcourse.grading.marks import Mark
 from dlcourse.grading.sandbox import Sandbox
