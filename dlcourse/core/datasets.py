@@ -127,11 +127,21 @@ def load(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
     split:str|None=None,     # 'official' or 'writer', where the data set has such a split
+    cohort:bool=False,       # Only the rows that came in by one rule, where the card says which?
 ):                           # A polars frame, a dict of arrays or texts, a text; `Parts` of a split
     "A data set, verified and read; raises `InputError` where it cannot be had"
     c = which if isinstance(which, Card) else card(which)
     data = _carried(c) if c.kind == 'library' else _reader(c)(c, fetch(c, home))
+    if cohort: data = _cohort(c, data)
     return data if split is None else _split(c, data, split)
+
+def _cohort(card, data):
+    "The rows of a table that all came in by one rule, in their order"
+    if card.cohort is None:
+        raise InputError(f"`cohort` of {card.name} cannot be given: its card names none, "
+                         "so take all of it")
+    import polars as pl
+    return data.filter(pl.col(card.cohort.column) <= card.cohort.until)
 
 def _carried(card):
     if card.name in CARRIED: return CARRIED[card.name]()

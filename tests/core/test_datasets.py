@@ -237,6 +237,17 @@ def test_compas_kept_only_the_charged_of_those_screened_late(real):
     assert len(late) == late.sum() == 998
     assert round((frame['two_year_recid'].sum() - 998)/(7214 - 998), 3) == .362
 
+def test_the_cohort_that_its_card_calls_right(real):
+    frame, cohort = real('compas'), load('compas', cohort=True)
+    assert cohort.height == card('compas').cohort.rows == 6216
+    assert cohort.equals(frame.filter(frame['compas_screening_date'] < '2014-04-02'))
+    assert (frame['two_year_recid'] == 0).sum() == (cohort['two_year_recid'] == 0).sum()
+    assert '6,216 people, compas_screening_date until 2014-04-01' in str(card('compas'))
+
+def test_a_cohort_that_no_card_names_is_refused():
+    assert refused('digits', cohort=True) == (
+        "`cohort` of digits cannot be given: its card names none, so take all of it")
+
 def test_adult(real):
     frame = real('adult')
     counts = dict(frame['split'].value_counts().rows())
