@@ -139,3 +139,24 @@ def test_spoilers_by_every_way(arrows):
     want = {v for v in range(6) if v not in (0, 3) and ways(0, v) and ways(v, 3)
             and any(3 not in way for way in ways(v, 5)) and v != 5}
     assert spoilers(arrows, 0, 3, 5) == want
+
+
+def changed_cause(n=4_000, seed=0):
+    "L, which the attribute changes, moves mediator and outcome: half of the effect is direct"
+    rng = np.random.default_rng(seed)
+    a = rng.random(n) < .5
+    l = rng.normal(size=n) + a
+    m = l + rng.normal(size=n)
+    return dict(a=np.where(a, 'one', 'other'), l=l, m=m, y=l + m + rng.normal(size=n))
+
+
+def test_a_cause_of_the_mediator_that_the_attribute_moves_breaks_the_split_and_is_said():
+    "With y = l + m and l = noise + a: direct (l at its mediator's other world) is 1"
+    rows = changed_cause()
+    for given in ((), ('l',)):
+        found = path_effect(rows, 'y', 'a', 'one', 'other', through=['m'], given=given)
+        assert not found.direct.low <= 1 <= found.direct.high
+        said = repr(found)
+        assert "nothing that `a` changes moves both `m` and `y`" in said
+        assert f"adjusted for ({', '.join(given) or 'nothing'})" in said
+        assert 'Setting `a` to one instead of other' in found.findings[0]
