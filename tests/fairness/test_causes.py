@@ -153,10 +153,10 @@ def changed_cause(n=4_000, seed=0):
 def test_a_cause_of_the_mediator_that_the_attribute_moves_breaks_the_split_and_is_said():
     "With y = l + m and l = noise + a: direct (l at its mediator's other world) is 1"
     rows = changed_cause()
-    for given in ((), ('l',)):
-        found = path_effect(rows, 'y', 'a', 'one', 'other', through=['m'], given=given)
+    for held in ((), ('l',)):
+        found = path_effect(rows, 'y', 'a', 'one', 'other', through=['m'], given=held)
         assert not found.direct.low <= 1 <= found.direct.high
         said = repr(found)
         assert "nothing that `a` changes moves both `m` and `y`" in said
-        assert f"adjusted for ({', '.join(given) or 'nothing'})" in said
+        assert f"adjusted for ({', '.join(held) or 'nothing'})" in said
         assert 'Setting `a` to one instead of other' in found.findings[0]
