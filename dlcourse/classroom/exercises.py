@@ -150,14 +150,15 @@ def run(
     seconds:float|None=None,   # Time limit of each check; its own when not given
     seed:int=0,                # That inputs are made from
     explain:bool=True,         # Is a known mistake looked for, where it does not pass?
+    whole:bool=True,           # Are its conduct and what it does with other inputs judged, too?
 )->Result:
     "Run the checks of an exercise on an answer"
-    start, _ = time.perf_counter(), _ready(exercise)
+    start, _ = time.perf_counter(), whole and _ready(exercise)
     found = read_first(exercise, candidate) if isinstance(candidate, str) else None
     if found is None:
         with redirect_stdout(io.StringIO()) as printed:
             stage = set_on_stage(exercise, candidate, seed)
-            found = stage if isinstance(stage, dict) else check_stage(stage, seconds)
+            found = stage if isinstance(stage, dict) else check_stage(stage, seconds, whole)
             if explain and found['outcome'] in ('failed', 'error') and 'claims' in found:
                 found['misconception'] = misconception(exercise, candidate)
         _echo(printed.getvalue())
@@ -239,12 +240,13 @@ def set_on_stage(
 def check_stage(
     stage:Stage,             # With a candidate on it
     seconds:float|None=None, # Time limit of each check; its own when not given
+    whole:bool=True,         # As for `run`
 )->dict:                     # Outcome and claims
     "What the checks find about what is on a stage"
     exercise = stage.exercise
     found = stage.run(seconds)
-    found += faults_of_conduct(stage, verdict(found) == 'passed')
-    if verdict(found) == 'passed': found += faults_of_freshness(stage)
+    if whole: found += faults_of_conduct(stage, verdict(found) == 'passed')
+    if whole and verdict(found) == 'passed': found += faults_of_freshness(stage)
     claims = [_advised(c) for c in found]
     if exercise.without:
         called = (c.message for c in claims if 'which it is to do without' in c.message)

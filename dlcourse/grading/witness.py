@@ -140,7 +140,7 @@ def examine(
     candidate = job['cell'] if job['answer'] is None else Answer(*job['answer'], f=None)
     known, now.witness = set(sys.modules), _Witness()
     heard = now.witness.heard
-    result = run(exercise, candidate, explain=job['explain'])
+    result = run(exercise, candidate, explain=job['explain'], whole=False)
     return dict(result=result.to_dict(), heard=heard, loaded=sorted(set(sys.modules) - known))
 
 def exercise_of(

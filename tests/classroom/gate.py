@@ -1,7 +1,9 @@
 "What is wrong with the checks of an exercise: the gate that every one has to pass"
+import pytest
 from classroom.recorder import Recorder
 
 from dlcourse.classroom.exercises import run
+from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.mistakes import known_answers, patience
 from dlcourse.classroom.mutants import kills
 
@@ -14,6 +16,12 @@ BY_HEART = {
     'could_confirm': "yes or no, and the nearest question has the same answer",
     'adds_up': "yes or no, and what is moved in a table are places",
 }
+
+
+def together(name):
+    "A name of an exercise, whose tests all run in one process: what they find out, they share"
+    group = pytest.mark.xdist_group(find_exercise(name).id)
+    return pytest.param(name, marks=group)
 
 
 def faults(exercise, kill_rate=KILLED):

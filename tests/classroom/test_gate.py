@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from classroom.gate import faults
+from classroom.gate import faults, together
 from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
 
 from dlcourse.classroom.cells import cells_of, read_notebook
@@ -14,11 +14,12 @@ from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
 from dlcourse.classroom.mistakes import patience
 
 EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
+TOGETHER = [together(name) for name in EXERCISES]
 SECONDS = 25. # Of the processor; most need less than one, and where a run is trained some ten
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', EXERCISES)
+@pytest.mark.parametrize('name', TOGETHER)
 def test_exercise(name, record_property):
     exercise = EXERCISES[name]
     run(exercise, exercise.source), patience(exercise) # Heavy imports are not the exercise's
