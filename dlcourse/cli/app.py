@@ -6,7 +6,6 @@
 __all__ = ['app', 'SHOWS_VERSION', 'main']
 
 # %% ../../nbs/cli/app.ipynb #3fa447f1
-import sys
 from typing import Annotated
 
 import typer
@@ -16,9 +15,10 @@ from .audit import audit_app
 from .certify import certify_app
 from .data import datasets_app
 from .doctor import doctor_app
+from .exits import ended, guard_streams
 from .learn import learn_app
 from .review import review_app
-from ..core.errors import InputError
+
 
 # %% ../../nbs/cli/app.ipynb #5ba2a07b
 app = typer.Typer(
@@ -42,14 +42,11 @@ def _root(version:Annotated[bool, SHOWS_VERSION] = False): pass
 # %% ../../nbs/cli/app.ipynb #0e9e5d28
 def main():
     "The `dlcourse` command"
-    for stream in (sys.stdout, sys.stderr): # What a terminal cannot show must stop nothing
-        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
-    try: app()
-    except (InputError, OSError) as e:
-        if isinstance(e, BrokenPipeError): sys.stderr.close()
-        else: print(f'dlcourse: {e}', file=sys.stderr)
-        raise SystemExit(2) from None
-    except Exception as e: # Python's own exit code for it is that of `fail`
-        import traceback
-        traceback.print_exception(e)
-        raise SystemExit(2) from None
+    from click.exceptions import NoArgsIsHelpError
+    def run():
+        try: return app(standalone_mode=False)
+        except NoArgsIsHelpError as e:
+            print(e.ctx.get_help())
+            return 2
+    guard_streams()
+    raise SystemExit(ended(run))

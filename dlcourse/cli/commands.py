@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 import dlcourse
+from .exits import stopping
 
 # %% ../../nbs/cli/commands.ipynb #54799801
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def command(
         mine = {p.name for p in own}
         def run(**values):
             theirs = {k if k in mine else names.get(k, k): v for k, v in values.items()}
-            return f(**theirs)
+            with stopping(): return f(**theirs)
         options = [_for_typer(name, p, complete.get(name)) for name, p in parameters.items()]
         run.__signature__ = inspect.Signature(options)
         run.__annotations__ = {p.name: p.annotation for p in options}

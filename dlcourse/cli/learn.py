@@ -222,8 +222,9 @@ def lab(
     if hasattr(signal, 'SIGHUP'): # The terminal was closed: end as when asked to
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     os.environ.update(_environment())
-    try: raise typer.Exit(main(words))
-    except KeyboardInterrupt: raise typer.Exit(0) from None
+    try: code = main(words)
+    except KeyboardInterrupt: code = 0
+    raise typer.Exit(2 if code else 0)
 
 def _environment():
     "What the server adds: its notebooks find our programs by name, and may be written in by them"

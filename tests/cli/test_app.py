@@ -1,4 +1,5 @@
 "The command line as a whole: version, help, and faults that are no verdict"
+import os
 import re
 import subprocess
 import sys
@@ -12,8 +13,13 @@ def broken(): raise ZeroDivisionError('ours')
 c.cards = broken
 sys.argv = ['dlcourse', 'datasets', 'list']
 from dlcourse.cli.app import main; main()'''
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert done.returncode == 2 and 'Traceback' in done.stderr and 'ours' in done.stderr
+    start = [sys.executable, '-c', code]
+    done = subprocess.run(start, capture_output=True, text=True)
+    assert done.returncode == 2 and 'ZeroDivisionError: ours (<string>, line 2)' in done.stderr
+    assert done.stderr.count('\n') == 1 and 'Traceback' not in done.stderr
+    env = os.environ | {'PYTHONDEVMODE': '1', 'PYTHONWARNINGS': 'ignore'}
+    done = subprocess.run(start, capture_output=True, text=True, env=env)
+    assert done.returncode == 2 and 'Traceback' in done.stderr
 
 
 def test_version_and_help():
