@@ -42,10 +42,10 @@ def _root(version:Annotated[bool, SHOWS_VERSION] = False): pass
 # %% ../../nbs/cli/app.ipynb #0e9e5d28
 def main():
     "The `dlcourse` command"
-    from click.exceptions import NoArgsIsHelpError
     def run():
         try: return app(standalone_mode=False)
-        except NoArgsIsHelpError as e:
+        except Exception as e: # The library that has it is not always installed by itself
+            if type(e).__name__ != 'NoArgsIsHelpError': raise
             print(e.ctx.get_help())
             return 2
     guard_streams()

@@ -12,7 +12,7 @@ import sys
 from contextlib import contextmanager
 
 from ..core.errors import InputError
-from ..core.pages import brief, plain
+from ..core.pages import brief, harmless
 
 # %% ../../nbs/cli/exits.ipynb #8f1d2a35
 class Plain:
@@ -23,8 +23,8 @@ class Plain:
         self.stream = stream
         if stream.isatty(): self.rich_proxied_file = stream # Where rich looks for the terminal
 
-    def write(self, text:str): return self.stream.write(plain(text))
-    def writelines(self, lines): self.stream.writelines(map(plain, lines))
+    def write(self, text:str): return self.stream.write(harmless(text))
+    def writelines(self, lines): self.stream.writelines(map(harmless, lines))
     def __getattr__(self, name): return getattr(self.stream, name)
 
 class _Cleaned:
@@ -33,7 +33,7 @@ class _Cleaned:
 
     def __rich_console__(self, console, options):
         for s in console.render(self.inner, options):
-            yield s if s.control else s._replace(text=plain(s.text))
+            yield s if s.control else s._replace(text=harmless(s.text))
 
 class _Cleaning:
     "A hook of rich's console"

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DASH', 'FORMULA', 'is_absent', 'mean_and_spread', 'percent', 'points', 'number', 'p_value', 'escape', 'printable',
-           'plain', 'brief', 'shorten', 'marked', 'html_table', 'html_list', 'safe_cell', 'csv_text']
+           'harmless', 'brief', 'shorten', 'marked', 'html_table', 'html_list', 'safe_cell', 'csv_text']
 
 # %% ../../nbs/00_core/10_pages.ipynb #56e2b6fa
 import html
@@ -110,10 +110,10 @@ def printable(
     return ''.join(c if c.isprintable() else '\N{REPLACEMENT CHARACTER}' for c in str(text))
 
 _OBEYED = re.compile( # Controls, marks that turn or hide what follows, and halves of characters
-    '[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f'
-    '\\ud800-\\udfff\\ufeff\\ufff9-\\uffff\\U000e0000-\\U000e0fff]')
+    r'[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f'
+    r'\ud800-\udfff\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]')
 
-def plain(
+def harmless(
     text:str, # Of any lines, from anywhere
 )->str:       # The same lines, with the code of what is not shown, as JSON writes it
     "Text of which a terminal obeys nothing but its line breaks and tabs"

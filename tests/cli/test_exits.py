@@ -12,7 +12,7 @@ from cli.runs import dlcourse
 from dlcourse.cli.commands import command
 from dlcourse.cli.exits import Plain, Stopped, ended, stopping
 from dlcourse.core.errors import InputError
-from dlcourse.core.pages import brief, plain
+from dlcourse.core.pages import brief, harmless
 
 START = [sys.executable, '-c', 'from dlcourse.cli.app import main; main()']
 ESCAPES = '\x1b[2J\x9b31m\x1b]0;owned\x07\x7f\u202e\u2066\r'
@@ -107,7 +107,7 @@ def test_a_terminal_gets_colours_and_no_escapes_of_others(tmp_path):
 
 def test_what_is_plain_stays_as_it_is():
     text = 'Zoë 東京 भारत می‌خواهم 👩‍👩‍👧 1 234\tx\n'
-    assert plain(text) == text
+    assert harmless(text) == text
     out = Plain(io.StringIO())
     out.writelines([text, ESCAPES])
     assert out.stream.getvalue().startswith(text) and '\x1b' not in out.getvalue()
