@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import typer
-
 from cli.runs import dlcourse
+
 from dlcourse.cli.commands import command
 from dlcourse.cli.exits import Plain, Stopped, ended, stopping
 from dlcourse.core.errors import InputError
