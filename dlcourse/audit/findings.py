@@ -8,7 +8,7 @@ __all__ = ['VERDICTS', 'EXIT_CODES', 'HOW_MISSING_COUNT', 'WORDS', 'Section', 's
 # %% ../../nbs/21_audit/01_findings.ipynb #b8c25adb
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import dlcourse
 from ..core.errors import InputError
@@ -137,6 +137,7 @@ class Findings:
     created:str                          # When, in UTC
     out_of_scope:dict[str, dict[str, str]] = field(default_factory=dict) # Attribute → group → why
     sections:tuple[Section, ...] = ()    # What else was asked for
+    not_measured:tuple[str, ...] = ()    # What could have been, and what that takes
 
     @property
     def verdict(self)->str:
@@ -170,6 +171,10 @@ class Findings:
         "The rates as a polars frame, a row per attribute, group and metric"
         import polars as pl
         return pl.DataFrame([asdict(r) for r in self.rates], infer_schema_length=None)
+
+    def with_section(self, section:Section)->'Findings':
+        "The same with one section more"
+        return replace(self, sections=(*self.sections, section))
 
     def section(self, name:str)->Section:
         "One section, such as `audit.section('four-fifths')`"

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .sections import check_profiles, four_fifths_line, make_sections
+from .making import Asked, make_sections
+from .sections import check_profiles, four_fifths_line, law_inputs
 from .writers import FairnessAudit
 from ..core.errors import InputError
-from ..core.frames import as_number, as_text, opened_table
+from ..core.frames import as_number, as_text
 from ..core.settings import settings
 from ..fairness.counting import count_groups
 from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
+from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
 from ..fairness.bounds import measure_gaps
 
@@ -146,26 +148,21 @@ def _now():
     return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
 
 # %% ../../nbs/21_audit/09_report.ipynb #90d33fe1
-def _roles(given, threshold):
-    "Role → column, as counting names them; raises `InputError` unless there are decisions"
+def _check_decisions(given, threshold):
+    "Raise `InputError` unless there are decisions"
     if given['y_pred'] and given['score'] and threshold is not None:
         raise InputError("`threshold` makes decisions of a `score`, and a prediction is a decision "
-                         "already; "
-                         "give one of the two")
+                         "already; give one of the two")
     if not given['y_pred'] and (not given['score'] or threshold is None):
         raise InputError("there are no decisions to audit: give `y_pred` (on the command line "
-                         "--prediction), "
-                         "or a `score` and a `threshold`")
-    return dict(prediction=given['y_pred'] or given['score'], label=given['y_true'],
-                score=given['score'],
-                weight=given['sample_weight'], cluster=given['cluster'])
+                         "--prediction), or a `score` and a `threshold`")
 
-def _metrics(roles, good, scored):
+def _metrics(rows, good):
     "What is computed of every group"
     of_labels = [m for m in METRICS if m not in ('selection_rate', 'favorable_rate')]
     return ['count', 'selection_rate',
             *(['favorable_rate'] if good and good['prediction'] == 0 else []),
-            *(['mean_prediction'] if scored else []), *(of_labels if roles['label'] else [])]
+            *(['mean_prediction'] if rows.score else []), *(of_labels if rows.y_true else [])]
 
 # %% ../../nbs/21_audit/09_report.ipynb #67bbdce4
 def _settled(policy, profiles, good):
@@ -180,6 +177,41 @@ def _settled(policy, profiles, good):
     return policy
 
 def _names(values): return (values,) if isinstance(values, str) else tuple(values)
+
+# %% ../../nbs/21_audit/09_report.ipynb #b7e21a03
+def _law_columns(law):
+    "The columns that Local Law 144 reads, beside those of the audit"
+    if law is None: return {}
+    said = [law.get(k) for k in ('sex', 'race', 'selected', 'groups')]
+    return dict(further=[c for c in said if c], figures=[c for c in [law.get('score')] if c])
+
+def _compared(rows, policy, profiles, *, title, tell):
+    "Rates, gaps and verdicts of open rows"
+    tally = count_groups(rows)
+    good = _favorable(rows.favorable, tally.classes['prediction'], rows.threshold)
+    policy, names = _settled(policy, profiles, good), _metrics(rows, good)
+    sensitive, shared = rows.sensitive_features, dict(level=rows.level, min_count=rows.min_count)
+    sizes = range(1, min(rows.depth, len(sensitive)) + 1)
+    crossed = [c for size in sizes for c in combinations(sensitive, size)]
+    _check_policy(policy, names, [' × '.join(c) for c in crossed])
+    tell('Comparing groups …')
+    found = [r for c in crossed for r in rates(tally.by(*c), names, **shared)]
+    together = _correlation(tally, crossed) if rows.cluster else None
+    gaps = measure_gaps(disparities(found, ratios=good is not None), found, level=rows.level,
+                        correlation=together)
+    gaps = judge(gaps, found, policy, **shared, correlation=together)
+    file = Path(rows.data).name if isinstance(rows.data, (str, Path)) else None
+    return FairnessAudit(
+        title=title, source=file, crossed=crossed, columns=_columns_said(rows), favorable=good,
+        tally=tally, overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
+        policy=policy if policy.judges else None, missing=rows.missing, created=_now(), **shared,
+        out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
+
+def _columns_said(rows):
+    "Role → column, as the report names them"
+    return dict(prediction=rows.prediction, label=rows.y_true, score=rows.score,
+                weight=rows.sample_weight, cluster=rows.cluster,
+                sensitive=list(rows.sensitive_features), threshold=rows.threshold)
 
 # %% ../../nbs/21_audit/09_report.ipynb #0d2eebfc
 def audit(
@@ -206,6 +238,7 @@ def audit(
     level:float|None=None,         # Confidence level; the setting when not given
     depth:int=3,                   # How many attributes are crossed at most
     encoding:str='utf-8',          # Of a CSV file: utf-8, latin-1 or utf-16
+    delimiter:str|None=None,       # Between its cells, if it cannot be found out
     title:str='Fairness audit',    # Heading of the report
     tell:Callable=lambda text: None, # Called with a line about what is being done
 )->FairnessAudit:                  # What was found
@@ -213,51 +246,24 @@ def audit(
     policy = read_policy(policy) if isinstance(policy, (str, Path)) else policy
     asked = dict(level=level, min_count=min_count)
     if policy: asked = {k: getattr(policy, k) if v is None else v for k, v in asked.items()}
-    s = settings(missing=missing, max_groups=max_groups, **asked)
-    profiles, subgroups = _names(profile), _names(subgroups)
+    profiles = _names(profile)
     named = dict(y_pred=y_pred, y_true=y_true, score=score, sample_weight=sample_weight,
                  cluster=cluster)
     data, given, sensitive = one_table(data, named, sensitive_features)
-    policy = policy or settings_policy(s, given['y_true'] is not None)
-    roles, wanted = _roles(given, threshold), policy.favorable if favorable is None else favorable
+    policy = policy or settings_policy(settings(), given['y_true'] is not None)
+    wanted = policy.favorable if favorable is None else favorable
+    _check_decisions(given, threshold)
     check_profiles(profiles, inputs, strata, wanted)
-    tell('Counting …')
-    numeric = [roles['score'], roles['weight'],
-               roles['prediction'] if threshold is not None else None]
-    counted = (*sensitive, *([strata] if strata and strata not in sensitive else []))
-    columns = [c for c in (*counted, *roles.values()) if c]
-    with opened_table(data, columns, numeric=[c for c in numeric if c], encoding=encoding) as rows:
-        tally = count_groups(rows.to_native(), y_pred=roles['prediction'], y_true=roles['label'],
-                             score=roles['score'], sample_weight=roles['weight'],
-                             cluster=roles['cluster'], sensitive_features=counted,
-                             threshold=threshold,
-                             positive=positive, missing=s.missing, null=null,
-                             max_groups=s.max_groups,
-                             depth=depth)
-    good = _favorable(wanted, tally.classes['prediction'], threshold)
-    policy = _settled(policy, profiles, good)
-    names, sizes = _metrics(roles, good,
-                            score is not None), range(1, min(depth, len(sensitive)) + 1)
-    crossed = [c for size in sizes for c in combinations(sensitive, size)]
-    _check_policy(policy, names, [' × '.join(c) for c in crossed])
-    tell('Comparing groups …')
-    shared = dict(level=s.level, min_count=s.min_count)
-    found = [r for c in crossed for r in rates(tally.by(*c), names, **shared)]
-    together = _correlation(tally, crossed) if roles['cluster'] else None
-    gaps = disparities(found, ratios=good is not None)
-    gaps = judge(measure_gaps(gaps, found, level=s.level, correlation=together), found, policy,
-                 **shared,
-                 correlation=together)
-    audited = FairnessAudit(
-        title=title, source=Path(data).name if isinstance(data, (str, Path)) else None,
-        crossed=crossed,
-        columns=roles | dict(sensitive=list(sensitive), threshold=threshold), favorable=good,
-        tally=tally,
-        overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
-        policy=policy if policy.judges else None, missing=s.missing, created=_now(), **shared,
-        out_of_scope=out_of_scope(found, policy, min_count=s.min_count) if policy.judges else {})
-    how = dict(positive=positive, null=null, encoding=encoding, missing=s.missing)
-    return replace(audited,
-                   sections=make_sections(audited, data, profiles=profiles, inputs=inputs,
-                                          strata=strata,
-                                                   subgroups=subgroups, how=how, tell=tell))
+    law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
+    rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
+                strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
+                threshold=threshold, missing=missing, null=null, max_groups=max_groups,
+                depth=depth, encoding=encoding, delimiter=delimiter)
+    more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster
+    with opened(rows, keep=bool(more)) as rows:
+        tell('Counting …')
+        found = _compared(rows, policy, profiles, title=title, tell=tell)
+        # Nothing is missing, or the count would have said so
+        if rows.missing == 'error': rows = replace(rows, missing='unknown')
+        return make_sections(Asked(rows=rows, found=found, profiles=profiles, inputs=law), tell)
+

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Columns', 'is_missing', 'as_text', 'as_number', 'some', 'to_frame', 'opened_table', 'unread_text', 'to_lists',
-           'to_polars', 'numeric_column', 'bad_weights', 'check_weights', 'check_numbers', 'blank_as_null']
+           'to_polars', 'numeric_column', 'bad_weights', 'check_weights', 'check_unread', 'blank_as_null']
 
 # %% ../../nbs/00_core/11_frames.ipynb #92b5d4c6
 from collections import Counter
@@ -176,11 +176,11 @@ def check_weights(
     if isinstance(weight, int): n = weight
     else: [[n]] = to_lists(frame.select(bad_weights(weight).sum().alias('n')))
     if not n: return
-    check_numbers(frame, column)
+    check_unread(frame, column)
     raise InputError(f"`{column}` must hold weights of 0 or more; {n:,} rows are missing, "
                      "negative or infinite. Mend or leave out those rows")
 
-def check_numbers(
+def check_unread(
     frame,                 # A narwhals frame
     column:str,            # One of its columns, of numbers
     null:Iterable[str]=(), # Texts that mean "missing", beside the empty one

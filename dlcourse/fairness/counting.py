@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.frames import as_number, as_text, check_numbers, is_missing, some, to_lists
+from ..core.frames import as_number, as_text, check_unread, is_missing, some, to_lists
 from ..core.pages import percent
 from .grouping import SENSITIVE, Grouping, plan_grouping
 from dlcourse.fairness.rows import (
@@ -188,7 +188,7 @@ def _absent(asked:Grouping, values, raw, rows):
             raise InputError(f"`{roles['score']}` must hold finite numbers; some of {infinite:,} "
                              "rows are infinite. Mend or leave out those rows")
     if 'gap' in raw and raw['n'] @ raw['gap']: absent |= gaps(rows, rows.searched)
-    for column in set(absent) & set(rows.numbers): check_numbers(rows.frame, column, rows.null)
+    for column in set(absent) & set(rows.numbers): check_unread(rows.frame, column, rows.null)
     if absent and rows.missing == 'error': raise gap_error(absent, many)
     return absent
 

@@ -9,6 +9,7 @@ __all__ = ['NAMES', 'KEEP', 'Rows', 'rows_of', 'opened', 'gaps', 'gap_error', 'r
 from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -19,7 +20,7 @@ from ..core.settings import settings
 from .grouping import Grouping, check_threshold
 
 # %% ../../nbs/16_fairness/04_rows.ipynb #a1d0c3e8
-NAMES = ('sensitive_features', 'subgroups', 'further', 'positive', 'null') # One, or several
+NAMES = ('sensitive_features', 'subgroups', 'further', 'figures', 'positive', 'null') # Or one
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:
@@ -34,6 +35,7 @@ class Rows:
     strata:str|None = None      # Column within whose values groups are compared as well
     subgroups:tuple[str, ...] = () # Columns whose conjunctions are searched
     further:tuple[str, ...] = ()   # Columns that somebody will read beside these
+    figures:tuple[str, ...] = ()   # Further columns, of numbers
     positive:tuple[str, ...] = ()  # Values of prediction and label that are positive, if not 0/1
     favorable:str|int|None = None  # The prediction that is good for the person
     threshold:float|None = None # A prediction is positive from here on
@@ -60,22 +62,24 @@ class Rows:
         return self.y_pred or (self.score if self.threshold is not None else None)
 
     @property
-    def groups(self)->tuple[str, ...]: # Columns, each once
+    def groups(self)->tuple[str, ...]: # Columns
         "The attributes that are counted: those that are compared, and the strata"
-        return tuple(dict.fromkeys([*self.sensitive_features, *filter(None, [self.strata])]))
+        more = self.strata is not None and self.strata not in self.sensitive_features
+        return (*self.sensitive_features, self.strata) if more else self.sensitive_features
 
     @property
     def columns(self)->tuple[str, ...]: # Each once
         "Every column that anybody will read"
         single = (self.prediction, self.y_true, self.score, self.sample_weight, self.cluster)
-        asked = (*self.groups, *single, *self.subgroups, *self.further)
+        asked = (*self.groups, *single, *self.subgroups, *self.further, *self.figures)
         return tuple(dict.fromkeys(c for c in asked if c))
 
     @property
     def numbers(self)->tuple[str, ...]: # Columns, each once
         "The columns that hold numbers"
         scores = self.prediction if self.threshold is not None else None
-        return tuple(dict.fromkeys(filter(None, (self.score, self.sample_weight, scores))))
+        found = (self.score, self.sample_weight, scores, *self.figures)
+        return tuple(dict.fromkeys(filter(None, found)))
 
     @property
     def searched(self)->tuple[str, ...]: # Columns
@@ -83,6 +87,7 @@ class Rows:
         counted = (*self.groups, self.prediction, self.y_true, self.score)
         return tuple(c for c in dict.fromkeys(self.subgroups) if c not in counted)
 
+    @cached_property
     def kept(self)->object: # A narwhals frame; columns have their own names
         "The people that every rate rests on, with null for what is missing; open rows only"
         return _kept(self)

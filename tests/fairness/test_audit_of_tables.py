@@ -288,7 +288,7 @@ def test_bad_tables():
     wrong("`missing` must be error, unknown or drop; got 'ignore'", missing='ignore')
     wrong("`race` holds '1' as int and as str",
           pd.DataFrame(t).assign(race=pd.Series(['1', 1]*200, dtype=object)))
-    wrong("`frame` must be a table", [1, 2])
+    wrong("`data` must be a table", [1, 2])
     wrong("all 400 rows have something missing", t | dict(y=[None]*400), missing='drop')
 
 
