@@ -62,7 +62,7 @@ def _scores(asked):
     rows = asked.rows
     refuse(rows, "the section on the score", cluster=INDEPENDENT)
     return score_section(audit_scores(
-        rows.kept, score=rows.score, y_true=rows.y_true, sample_weight=rows.sample_weight,
+        rows.kept(), score=rows.score, y_true=rows.y_true, sample_weight=rows.sample_weight,
         sensitive_features=rows.sensitive_features, positive=rows.positive, missing=rows.missing,
         level=rows.level, min_count=rows.min_count))
 
@@ -72,7 +72,7 @@ def _subgroups(asked):
     rows = asked.rows
     refuse(rows, "the search for subgroups", sample_weight=UNWEIGHTED, cluster=INDEPENDENT)
     return subgroup_section(discover(
-        rows.kept, y_pred=rows.prediction, sensitive_features=rows.subgroups,
+        rows.kept(), y_pred=rows.prediction, sensitive_features=rows.subgroups,
         threshold=rows.threshold, positive=rows.positive, min_count=rows.min_count))
 
 UNWEIGHTED = "it counts people, each once. Leave out one of the two"

@@ -87,10 +87,12 @@ class Rows:
         counted = (*self.groups, self.prediction, self.y_true, self.score)
         return tuple(c for c in dict.fromkeys(self.subgroups) if c not in counted)
 
-    @cached_property
     def kept(self)->object: # A narwhals frame; columns have their own names
         "The people that every rate rests on, with null for what is missing; open rows only"
-        return _kept(self)
+        return self._people
+
+    @cached_property
+    def _people(self): return _kept(self)
 
 def _names(said):
     "A tuple of texts"
