@@ -129,13 +129,16 @@ class Progress:
         return f"{done} of {len(states)} exercises passed{seen}"
 
     def rows(self)->list[tuple[str, ...]]:
-        "Lesson or exercise, how it stands, attempts, hints; exercises where one works"
+        "Lesson or exercise, how it stands, attempts, hints; where nothing was begun, how many"
         out, following = [], self.next
-        for x in self.lessons:
-            if x.exercises:
-                out.append((x.lesson, f"{x.passed} of {len(x.exercises)} passed", '', ''))
-            for s in x.exercises if x.last or following in x.exercises else ():
+        asking = [x for x in self.lessons if x.exercises]
+        begun = [x for x in asking if x.last or following in x.exercises]
+        for x in begun:
+            out.append((x.lesson, f"{x.passed} of {len(x.exercises)} passed", '', ''))
+            for s in x.exercises:
                 out.append((f"  {s.name}", s.in_words(), str(s.attempts or ''), str(s.hints or '')))
+        rest = len(asking) - len(begun)
+        if rest: out.append((f"{rest} other lesson{'s' if rest > 1 else ''}", "not begun", '', ''))
         return out
 
     def _last_line(self):
