@@ -30,7 +30,7 @@ import numpy as np
 import polars as pl
 from harness import cpu_seconds, interleave
 
-from dlcourse.core.files import open_table
+from dlcourse.core.tables import open_table
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, rate_values, rates
 from dlcourse.fairness.uncertainty import resample

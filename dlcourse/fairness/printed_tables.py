@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.files import column_place
+from ..core.tables import column_place
 from ..core.frames import opened_table, to_lists
 from .groups import METRICS
 from .printed import rounding_interval

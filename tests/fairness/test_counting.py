@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
-from dlcourse.core.files import open_table
+from dlcourse.core.tables import open_table
 from dlcourse.fairness.counting import classes, count_groups
 
 FIVE = ['a', 'b', 'c', 'd', 'e']
