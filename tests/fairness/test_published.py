@@ -1,6 +1,8 @@
 "An audit of a published table: what follows from the counts, what does not, and what cannot be"
 import json
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pandas as pd
 import polars as pl
@@ -142,7 +144,7 @@ def test_files_frames_and_floats(tmp_path):
     assert audit_published(path).source == 'table.csv'
     floats = pd.DataFrame(dict(group=['a', 'b'], n=[200, 300], selected=[100, 144], rate=[.5, .48]))
     assert audit_published(floats).verdict == 'consistent'
-    assert [f.printed for f in audit_published(floats).figures[:2]] == ['0.50', '0.48']
+    assert [f.printed for f in audit_published(floats).figures[:2]] == ['0.5', '0.48']
     floats['rate'] = floats['selected']/floats['n'] + [0, 1/300]
     assert [f.follows for f in audit_published(floats).figures[:2]] == ['rounded', 'no']
     unrounded = pd.DataFrame(dict(group=['a', 'b'], n=[1390, 1181], selected=[667, 555],
@@ -215,3 +217,171 @@ def test_a_level_that_means_nothing(level):
     table = dict(group=['A', 'B'], n=[20, 20], selected=[10, 8], rate=['50%', '40%'])
     with pytest.raises(InputError, match="`level` must be a number between 0.5 and 1"):
         audit_published(table, level=level)
+
+
+# ---- Tables as they are published
+
+def audited(rows, **more):
+    "An audit of rows of group, n, rate, ratio"
+    return audit_published(dict(zip(('group', 'n', 'rate', 'ratio'),
+                                    map(list, zip(*rows, strict=True)), strict=True)), **more)
+
+
+LAWFUL = [('White', '50000', '.47', '1'), ('Black', '45000', '.423', '.9'),
+          ('Hawaiian', '100', '.52', 'NA')]
+
+@pytest.mark.parametrize('rows, note', [
+    (LAWFUL, 'under 2 % of the people, and left out of the ratios as the law allows: Hawaiian'),
+    ([*LAWFUL[:2], ('Hawaiian', '100', '.52', '1.106')], "above 'White', by whose rate"),
+    ([*LAWFUL[:2], ('Hawaiian', '9,000', '.40', 'n/a')], 'without a ratio, though not under 2 %')])
+def test_a_lawful_exclusion_is_noted_and_no_fault(rows, note):
+    found = audited(rows)
+    assert (found.verdict, found.problems) == ('consistent', ())
+    assert found.comparators == {'the table': 'White'}
+    assert note in found.notes[0]
+
+
+def test_an_exclusion_that_the_law_does_not_allow():
+    found = audited([*LAWFUL[:2], ('Hawaiian', '9,000', '.52', 'NA')])
+    assert found.problems == (
+        "the table: the ratios are divided by the rate of 'White', not by the highest, that of "
+        "'Hawaiian'; it has no ratio, and only under 2 % of the people may a group be left out: "
+        "Hawaiian (9,000, 8.7 % of the people).",)
+    at_two = [('a', 9_800, '.47', '1'), ('b', 200, '.52', 'NA')]
+    assert audited(at_two).verdict == 'inconsistent', "2 % is not under 2 %"
+    unknown = [*at_two, ('Unknown', 100, 'NA', 'NA')]
+    assert audited(unknown).verdict == 'consistent', "and is, of everybody assessed"
+
+
+def test_higher_is_higher_for_certain_or_by_its_own_ratio():
+    even = audited([('Female', 50_000, '.74', '1'), ('Male', 45_000, '.737', '.996')])
+    assert even.findings == ['2 of 2 printed figures follow from the counts.']
+    assert even.comparators == {'the table': 'Female'}
+    above = audited([('Hispanic', 82_000, '.7', '1.06'), ('White', 274_000, '.68', '1')])
+    assert "by the rate of 'White', not by the highest, that of 'Hispanic'" in above.problems[0]
+    itself = audited([('a', 100, '.50', '1.02'), ('b', 100, '.40', '.82')])
+    assert itself.comparators == {'the table': None}, "whoever is divided by has the ratio 1"
+
+
+@pytest.mark.parametrize('rate, ratio', [
+    ('0.4920000000000001', '0.8740000000000001'), (.4920000000000001, .8740000000000001),
+    ('49.20000000000001%', '87.4 %'), ('49.2', '87.4'), ('0.492*', '0.874†'),
+    (0.492, '0.874'), ('.4920', '+0.874')])
+def test_what_a_computer_or_a_footnote_adds_is_no_figure(rate, ratio):
+    table = dict(group=['a', 'b', 'c'], n=['385,751', '1 000', "2'000"], rate=[rate]*2 + [None],
+                 ratio=[ratio, 1, None])
+    table['rate'][1] = '56.3' if str(rate) == '49.2' else '56.3 %' if '%' in str(rate) else '.563'
+    if ratio in ('87.4', '87.4 %'): table['ratio'][1] = '100%' if '%' in ratio else '100.0'
+    found = audit_published(table)
+    assert (found.verdict, found.problems) == ('consistent', ())
+    assert found.figures[0].n == 385_751 and found.comparators == {'the table': 'b'}
+
+
+@pytest.mark.parametrize('nothing', ['NA', 'N/A', 'n/a', '-', '–', '—', '', 'nan', 'None', None,
+                                     'Excluded', float('nan')])
+def test_where_no_figure_is_printed(nothing):
+    found = audited([('a', 100, '.50', '1.00'), ('b', 100, '.40', '.80'),
+                     ('c', 0, nothing, nothing), ('d', 2, '1.00', nothing)])
+    assert found.verdict == 'consistent' and len(found.notes) == 1
+    assert [f.value for f in found.figures[:4]] == [.5, .4, None, 1]
+
+
+COLLECTION = """audit_id,number_of_applications,n_selected_or_n_above_median,result,impact_ratio,\
+protected_char_group,race_ethnicity,sex,result_calc
+one,573856,271433.888,0.473,1,sex,Total,Female,0.473
+one,478161,222823.026,0.466,0.986,sex,Total,Male,0.466
+one,397979,NA,NA,NA,sex,Total,Missing/Unknown,NA
+one,97576,45860.719999999994,0.47,0.956,race/ethnicity,Asian,Total,0.47
+one,385751,189789.49200000003,0.4920000000000001,1,race/ethnicity,White,Total,0.492
+one,4329,2108.223,0.5,NA,race/ethnicity,Native Hawaiian,Total,0.5
+two,100,50,0.5,1,sex,Total,Female,0.5
+two,100,45,0.45,0.8,sex,Total,Male,0.45
+two,many,45,0.45,1,race/ethnicity,Asian,Total,0.45
+two,90,45,0.5,0.9,race/ethnicity,White,Total,0.5
+two,40,20,0.50,1,intersectional,Asian,Female,0.5
+two,60,24,0.40,0.8,intersectional,Asian,Male,0.4
+"""
+
+def collection(tmp_path):
+    (tmp_path/'all.csv').write_text(COLLECTION)
+    return tmp_path/'all.csv'
+
+
+@pytest.mark.parametrize('keys', [
+    {}, dict(table=['audit_id', 'protected_char_group'], group=['race_ethnicity', 'sex']),
+    dict(table=['audit_id', 'protected_char_group'], n='number_of_applications', rate='result')])
+def test_a_collection_goes_in_as_it_is_published(tmp_path, keys):
+    found = audit_published(collection(tmp_path), **keys)
+    assert found.verdicts == {
+        'one, sex': 'consistent', 'one, race/ethnicity': 'consistent', 'two, sex': 'inconsistent',
+        'two, race/ethnicity': 'not judged', 'two, intersectional': 'consistent'}
+    assert (found.verdict, found.exit_code) == ('inconsistent', 1)
+    assert found.problems == ('two, sex: Male, impact ratio: 0.8 does not follow from the rates of '
+                              'Male and Female, which give 0.9000.',) or keys
+    assert found.findings[1] == ('Of 5 tables 3 consistent, 1 inconsistent, 1 not judged, since '
+                                 'they cannot be read.')
+    said = [n for n in found.notes if n.startswith('two, race/ethnicity was not judged: `many` is')]
+    assert len(said) == 1 and 'it stands in `number_of_applications` of Asian' in said[0]
+    assert found.comparators['one, race/ethnicity'] == 'White'
+    assert [f.group for f in found.tables[4].figures[:2]] == ['Asian × Female', 'Asian × Male']
+
+
+def test_tables_by_other_columns_are_other_tables(tmp_path):
+    path = collection(tmp_path)
+    frame = pl.read_csv(path, infer_schema=False).filter(pl.col('audit_id') == 'one')
+    found = audit_published(frame.drop('audit_id', 'protected_char_group'))
+    assert list(found.verdicts) == ['by sex', 'by race_ethnicity']
+    assert found.verdict == 'consistent'
+
+
+def test_a_bad_row_is_the_fault_of_its_own_table():
+    columns = ('table', 'group', 'n', 'selected')
+    good = [('good', 'a', '10', '5'), ('good', 'b', '10', '4')]
+    def found(*rows):
+        rows = [*good, ('bad', 'a', '10', '5'), *rows]
+        return audit_published(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
+    for row, says in {
+            ('bad', 'a', '9', '4'): "'a' stands twice in bad", ('bad', '', '9', '4'): 'has no group',
+            ('bad', 'b', '-9', '4'): '`n` of b must be a count of people',
+            ('bad', 'b', '9', '4.5'): '`selected` of b must be a count of people',
+            ('bad', 'b', '9', '0,74'): 'a decimal comma has to become a point',
+            ('bad', 'b', 'inf', '4'): '`inf` is not a printed number'}.items():
+        audit = found(row)
+        assert audit.verdicts == {'good': 'consistent', 'bad': 'not judged'}
+        assert audit.exit_code == 3 and says in ' '.join(audit.notes)
+    assert found(('bad', 'b', '9', '14')).problems == ('bad: b: 14 selected of 9 cannot be.',)
+
+
+def test_doors_of_a_published_table():
+    with pytest.raises(InputError, match="columns of one length"):
+        audit_published(dict(group=['a', 'b'], n=[1], selected=[1, 1]))
+    with pytest.raises(InputError, match="`n` is the name of 2 columns"):
+        audit_published(pd.DataFrame([['a', 1, 2, 1]], columns=['group', 'n', 'n', 'selected']))
+    with pytest.raises(InputError, match="`x` cannot be rate and ratio at once"):
+        audit_published(dict(group=['a'], n=[1], x=[1]), rate='x', ratio='x')
+    with pytest.raises(InputError, match="has no rows"):
+        audit_published(dict(group=[None, ''], n=[None, 'NA'], selected=[None, None]))
+    numbered = pd.DataFrame([['a', 10, 5], ['b', 10, 4]])
+    assert audit_published(numbered, group='0', n='1', selected='2').verdict == 'consistent'
+    small = pl.DataFrame(dict(group=['a', 'b'], n=[1000, 1000], rate=[.473, .466])).cast(
+        {'rate': pl.Float32})
+    assert [f.printed for f in audit_published(small).figures[:2]] == ['0.473', '0.466']
+    missing = pd.DataFrame(dict(group=['a', 'b'], n=[10, float('nan')], selected=[5, 4.]))
+    assert audit_published(missing).figures[1].value is None
+
+
+def test_totals_may_count_people_of_unknown_category_or_not():
+    def found(total):
+        return audit_published(dict(group=['a', 'b', 'Unknown', 'Total'], n=[10, 20, 5, total],
+                                    selected=[5, 5, 1, None]))
+    assert [found(n).verdict for n in (30, 35, 34)] == ['consistent']*2 + ['inconsistent']
+    assert {f.group for f in found(30).figures if f.metric == 'impact_ratio'} == {'a', 'b'}
+
+
+def test_a_simulated_collection_is_judged_as_it_should():
+    sys.path.insert(0, str(Path(__file__).parents[2]/'benchmarks'))
+    from published_tables import compare
+    score, differ = compare(90, seed=4)
+    assert score['agree'] >= .98*90, differ
+    assert score['accused, though honest'] == score['accused, though consistent'] == 0
+    assert sum(v for k, v in score.items() if k.endswith('inconsistent')) > 10
