@@ -79,8 +79,8 @@ def published(
     json:Path|None=None,   # Write it as JSON; - prints it, and nothing else
     **options,
 ):
-    """Audit a published table of counts: recompute its figures, and say which do not follow.
-    Exit code: 0 all follow, 1 some do not, 2 could not be run."""
+    """Audit published tables of counts: recompute their figures, and say which do not follow.
+    Exit code: 0 all follow, 1 some do not, 2 could not be run, 3 some tables cannot be read."""
     from dlcourse.core.files import write_whole
     from dlcourse.fairness.published import audit_published
     _spare((file,), (html, json))
@@ -92,7 +92,7 @@ def published(
         files = {html: _page('A published audit, audited', found.to_html()), json: text}
         for path, content in files.items():
             if path: print(f'Written: {write_whole(path, content)}')
-    raise typer.Exit(int(bool(found.problems)))
+    raise typer.Exit(found.exit_code)
 
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
