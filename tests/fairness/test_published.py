@@ -341,7 +341,8 @@ def test_a_bad_row_is_the_fault_of_its_own_table():
         rows = [*good, ('bad', 'a', '10', '5'), *rows]
         return audit_published(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
     for row, says in {
-            ('bad', 'a', '9', '4'): "'a' stands twice in bad", ('bad', '', '9', '4'): 'has no group',
+            ('bad', 'a', '9', '4'): "'a' stands twice in bad",
+            ('bad', '', '9', '4'): 'has no group',
             ('bad', 'b', '-9', '4'): '`n` of b must be a count of people',
             ('bad', 'b', '9', '4.5'): '`selected` of b must be a count of people',
             ('bad', 'b', '9', '0,74'): 'a decimal comma has to become a point',
