@@ -38,7 +38,11 @@ def normal_reach(
 
 def _checked(successes, trials):
     "Both as arrays of floats, where they can be a rate"
-    k, n = np.broadcast_arrays(np.asarray(successes, float), np.asarray(trials, float))
+    k, n = (np.asarray(v, float) for v in (successes, trials))
+    if k.ndim and n.ndim and k.ndim != n.ndim:
+        raise InputError("`successes` and `trials` must have one shape, or one of them be a "
+                         f"number; got shapes {k.shape} and {n.shape}")
+    k, n = np.broadcast_arrays(k, n)
     bad = ~((0 <= k) & (k <= n*(1 + 1e-12)))
     if bad.any():
         raise ValueError("`successes` must be from 0 to `trials`; "

@@ -2,6 +2,7 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from dlcourse.evaluation.comparison import (
     paired_rates,
     sign_flip,
 )
-from dlcourse.evaluation.intervals import normal_reach
+from dlcourse.evaluation.intervals import normal_reach, wilson
 from dlcourse.evaluation.metrics import accuracy, roc_auc
 
 
@@ -158,11 +159,30 @@ ONES, ZEROS = np.ones((2, 3)), np.zeros((2, 3))
 @pytest.mark.parametrize('call, says', [
     (lambda: mcnemar([1, 0], [1]), 'for each of the same examples'),
     (lambda: paired_rates([.5, 1], [1, 0]), 'must say True or False'),
-    (lambda: sign_flip([]), '`differences` must hold a number for each pair'),
+    (lambda: sign_flip([]), '`differences` must be finite numbers in a row, one or more'),
     (lambda: compare([1, 2], [1, 2, 3]), r'got shapes \(2,\) and \(3,\)'),
     (lambda: compare([1, np.nan], [1, 2]), 'must be numbers of one shape'),
     (lambda: compare(ONES, ZEROS, groups=[1, 1, 1]), '`groups` must name two groups or more'),
     (lambda: needed(1, 0), '`difference` not zero'),
     (lambda: bootstrap_difference(roc_auc, [0, 1], [1, 2], [2, 1], draws=50), 'is undefined in')])
 def test_what_cannot_be_compared_is_refused(call, says):
+    with pytest.raises(InputError, match=says): call()
+
+
+Y = pd.Series([0, 1]*10)
+
+
+@pytest.mark.parametrize('call, says', [
+    (lambda: mcnemar(Y, Y.iloc[::-1]), '`right_b` has other row labels'),
+    (lambda: compare(Y, Y.iloc[::-1]), '`b` has other row labels'),
+    (lambda: compare_auc(Y, Y.iloc[::-1], Y), '`score` has other row labels'),
+    (lambda: bootstrap_difference(accuracy, Y, Y, Y, groups=Y.iloc[::-1]), '`groups` has'),
+    (lambda: bootstrap_difference(accuracy, Y, Y[:9], Y), 'got 20 in `y_true`, 9 in `a`'),
+    (lambda: bootstrap_difference(accuracy, Y, Y, Y, groups=[1, 2]), '2 in `groups`'),
+    (lambda: compare(ONES, ZEROS, groups=[1, 2, None]), '`groups` must not be NaN'),
+    (lambda: sign_flip([1, 2, np.nan]), 'must be finite numbers'),
+    (lambda: holm([.1, np.nan]), '`p` must hold a chance'), (lambda: holm([1.5]), 'chance'),
+    (lambda: benjamini_hochberg(np.array([-.1, .2])), '`p` must hold a chance'),
+    (lambda: wilson([[1], [2]], [3, 4]), 'must have one shape')])
+def test_other_rows_and_gaps_are_not_compared(call, says):
     with pytest.raises(InputError, match=says): call()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn.metrics as theirs
 from hypothesis import given, settings
@@ -86,10 +87,10 @@ def test_undefined_is_nan_and_says_why(value, why):
     (lambda: ours.roc_auc([0, 1], [np.nan, 1]), 'must not be NaN'),
     (lambda: ours.log_loss([0, 1], [.5, 1.5]), '`p` must be probabilities'),
     (lambda: ours.brier([0, 2], [.5, .5]), '`y_true` must number the classes from 0 to 1'),
-    (lambda: ours.accuracy([None, 1], [None, 1]), 'must not be NaN or None'),
+    (lambda: ours.accuracy([None, 1], [None, 1]), 'must not be NaN, None or empty'),
     (lambda: ours.accuracy(['a', 'b'], [0, 1]), 'must call the classes alike'),
     (lambda: ours.recall(['yes', 'no'], ['yes', 'no']), '`positive` must be a class, such as yes'),
-    (lambda: ours.r2(['a', 'b'], ['a', 'b']), 'must be numbers; got a and a'),
+    (lambda: ours.r2(['a', 'b'], ['a', 'b']), '`y_true` must hold numbers; got a'),
     (lambda: ours.log_loss([0, 1], [[.5, .5], [1., np.nan]]), '`p` must be probabilities')])
 def test_what_cannot_be_judged_is_refused(call, says):
     with pytest.raises(InputError, match=says): call()
@@ -129,3 +130,42 @@ def test_small_whole_numbers_do_not_wrap_around():
 
 def test_equal_rows_have_no_share_explained_whatever_the_rounding():
     assert isinstance(ours.r2([.1]*3, [.1, .2, .3]), Undefined)
+
+
+@pytest.mark.parametrize('name', NAMED)
+def test_other_rows_are_refused(name):
+    y = pd.Series([1, 0, 1], ['a', 'b', 'c'])
+    said = pd.Series([1., 0., 1.], ['c', 'b', 'a'])
+    with pytest.raises(InputError, match='has other row labels than `y_true`'): NAMED[name](y, said)
+    NAMED[name](y, said.to_numpy())
+
+
+@pytest.mark.parametrize('call, says', [
+    (lambda: ours.accuracy([0, 1], [.2, .9]), 'must be classes, .* got the score 0.2'),
+    (lambda: ours.f1([False, True], np.float32([.2, .9])), 'must be classes'),
+    (lambda: ours.accuracy(['yes', 'no'], ['yes', 'No']), "says 'no' where `y_pred` says 'No'"),
+    (lambda: ours.recall(['a', 'b'], ['a', 'b '], 'a'), "says 'b' where `y_pred` says 'b '"),
+    (lambda: ours.accuracy(np.array([1, 'a'], object), [1, 2]), 'words or numbers, not both'),
+    (lambda: ours.accuracy([b'a'], ['a']), 'must call the classes alike'),
+    (lambda: ours.confusion_matrix([0, 1, 2], [0, 1, 1], [0, 1]), '`y_true` has 2 too'),
+    (lambda: ours.confusion_matrix([0, 1], [0, 1], ['0', '1']), '`labels` must hold all classes'),
+    (lambda: ours.r2(np.array(['2020', '2021'], 'M8[Y]'), [1, 2]), '`y_true` must hold numbers'),
+    (lambda: ours.roc_auc([0, 1], [1j, 2]), '`score` must hold numbers'),
+    (lambda: ours.calibration_error([0, 1], [.1, .2], bins=0), '`bins` must be a whole number'),
+    (lambda: ours.log_loss([0, 1], []), 'must have the same rows'),
+    (lambda: ours.brier(np.ma.array([0, 1], mask=[0, 1]), [.1, .2]), 'some are masked')])
+def test_what_would_be_judged_wrongly_is_refused(call, says):
+    with pytest.raises(InputError, match=says): call()
+
+
+@pytest.mark.parametrize('f', [ours.accuracy, ours.balanced_accuracy, ours.confusion_matrix])
+@pytest.mark.parametrize('of', [lambda y: y + 1, lambda y: 2*y - 1])
+def test_two_classes_that_are_numbered_twice_are_told(f, of):
+    y = np.array([0, 1, 1])
+    with pytest.warns(UserWarning, match='number them alike'): f(of(y), y)
+    f(np.array([0, 1, 2]), np.array([2, 1, 1])) # Three classes, of which one was never said
+
+
+def test_probabilities_in_half_precision_add_up():
+    y, p = np.array([0, 1, 2]), np.array([[.7, .2, .1], [.1, .6, .3], [1/3, 1/3, 1/3]])
+    assert ours.log_loss(y, np.float16(p)) == pytest.approx(ours.log_loss(y, p), abs=1e-3)

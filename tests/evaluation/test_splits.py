@@ -2,6 +2,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.splits import (
     Split,
+    best_of,
     folds,
     leaked,
     nested,
@@ -27,7 +29,7 @@ def test_no_group_stands_in_two_parts(seed, n, people, classes):
     y, groups = rng.integers(0, classes, n), rng.integers(0, people, n)
     if len(np.unique(groups)) < 3: return
     parts = split(n, y=y, groups=groups, seed=seed % 7)
-    assert sorted(np.concatenate([*parts])) == list(range(n))
+    assert sorted(np.concatenate([*parts])) == list(range(n)) and all(map(len, parts))
     for a in parts:
         for b in parts: assert a is b or not len(leaked(a, b, groups))
 
@@ -117,7 +119,7 @@ def test_nested_scores_only_rows_that_had_no_say():
     (lambda: split(5, groups=[0, 0, 0, 1, 1]), '3 parts need at least as many groups; got 2'),
     (lambda: split(50, y=np.linspace(0, 1, 50)), '`y` must hold classes; got 50 different values'),
     (lambda: split(3, time=[1, 2, 3], groups=[0, 1, 2]), 'give `time` or `groups`, not both'),
-    (lambda: folds(9, 1), '`k` must be 2 or more; got 1'),
+    (lambda: folds(9, 1), '`k` must be a whole number from 2 up, got 1'),
     (lambda: Split(train=np.arange(3), valid=np.array([2]), test=np.array([3])), 'share no row')])
 def test_what_cannot_be_split_is_refused(call, says):
     with pytest.raises(InputError, match=says): call()
@@ -142,3 +144,59 @@ def test_a_class_that_a_part_lacks_is_told():
         warnings.simplefilter('error')
         split(20, y=[0, 1]*10)
         split(20, y=[0, 1]*10, valid=0.)
+
+
+UNDATED = dict(blank=['2020-01-01']*19 + [''], nothing=[3]*19 + [None], masked=np.ma.array(
+    np.arange(20), mask=np.arange(20) == 3), table=np.arange(20)[:, None])
+
+
+@pytest.mark.parametrize('kind', UNDATED)
+@pytest.mark.parametrize('name', ['y', 'groups', 'time'])
+def test_a_column_that_is_none_or_has_gaps_is_refused(kind, name):
+    for f in (split, folds):
+        with pytest.raises(InputError, match=f'`{name}`'): f(20, **{name: UNDATED[kind]})
+
+
+def test_columns_of_other_rows_are_refused():
+    y, groups = pd.Series([0, 1]*10), pd.Series(np.arange(20)//2)
+    folds(20, y=y, groups=groups)
+    for f in (split, folds):
+        with pytest.raises(InputError, match='`groups` has other row labels than `y`'):
+            f(20, y=y, groups=groups.iloc[::-1])
+    with pytest.raises(InputError, match='other row labels'):
+        twins(pd.DataFrame({'x': np.arange(20.)}), groups=groups.iloc[::-1])
+
+
+def test_a_fold_that_lacks_a_class_is_told():
+    with pytest.warns(UserWarning, match='1 in fold [123]'): folds(20, 3, y=[1]*2 + [0]*18)
+    with pytest.warns(UserWarning, match='0 in fold 4'):
+        folds(20, 4, y=[0]*10 + [1]*10, time=np.arange(20))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        folds(20, y=[0, 1]*10)
+
+
+def test_no_part_that_was_asked_for_is_empty():
+    assert [len(part) for part in split(15, groups=np.arange(15)//5)] == [5, 5, 5]
+    assert [len(part) for part in split(10, test=.01, valid=.01)] == [8, 1, 1]
+    assert [len(part) for part in split(10, test=.7, valid=.3)] == [0, 3, 7]
+    with pytest.raises(InputError, match='`test` would get none of the 9 rows'):
+        split(9, time=[1]*3 + [2]*3 + [3]*3, test=.1, valid=.3)
+    with pytest.raises(InputError, match='fold 1 and fold 2'): folds(6, 2, time=[1]*6)
+    with pytest.raises(InputError, match='must not be negative'): split(9, test=float('nan'))
+    with pytest.raises(InputError, match='`repeats`'): folds(9, 3, repeats=0)
+
+
+def test_a_score_that_is_no_number_never_wins():
+    def score(candidate, train, test): return candidate
+    assert nested(score, [1., np.nan, 3., np.nan], 20, k=2, inner=2)[1] == [3., 3.]
+    with pytest.raises(InputError, match='`score` must be a number for some candidate; all 2'):
+        nested(score, [np.nan, np.nan], 20, k=2, inner=2)
+    assert best_of([1, 2, 2]) == 1 and best_of([np.nan, -np.inf]) == 1
+
+
+def test_twins_of_rows_that_nobody_owns_are_refused():
+    for groups in ([1, None], [1.], ['a', '']):
+        with pytest.raises(InputError): twins([[0.], [1.]], groups=groups)
+    with pytest.raises(InputError, match='`within`'): twins([[0.], [1.]], within=float('nan'))
+    with pytest.raises(InputError): leaked([0], [1], ['a', None])
