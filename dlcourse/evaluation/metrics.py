@@ -16,6 +16,10 @@ from ..core.columns import array_of, as_floats, columns_of, same_rows
 from ..core.errors import InputError, number_of
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #462dd9e0
+def _rows(y_true, other, name='y_pred'):
+    "Both as arrays with a value for each row, none of them missing"
+    return columns_of(**{'y_true': y_true, name: other})
+
 def _is_text(v): return isinstance(v[0], str)
 
 def _check_names(y_true, y_pred):
@@ -56,7 +60,7 @@ def _check_numbers(y_true, y_pred):
 
 def _classes(y_true, y_pred):
     "Both as arrays of classes, which are all text or all numbers"
-    y_true, y_pred = columns_of(y_true=y_true, y_pred=y_pred)
+    y_true, y_pred = _rows(y_true, y_pred)
     _check_names(y_true, y_pred)
     if _is_text(y_true): _check_spelling(y_true, y_pred)
     else: _check_numbers(y_true, y_pred)
@@ -64,7 +68,7 @@ def _classes(y_true, y_pred):
 
 def _numbers(y_true, y_pred):
     "Both as floats: the difference of two small whole numbers may need a sign that they lack"
-    y_true, y_pred = columns_of(y_true=y_true, y_pred=y_pred)
+    y_true, y_pred = _rows(y_true, y_pred)
     return as_floats(y_true, 'y_true'), as_floats(y_pred, 'y_pred')
 
 def scored_rows(
@@ -72,7 +76,7 @@ def scored_rows(
     score,    # The higher, the more positive
 )->tuple[np.ndarray, np.ndarray]: # Which rows are positive, and the scores as floats
     "Labels and scores as arrays; raises `InputError` for other labels, and for a missing value"
-    labels, score = columns_of(y_true=y_true, score=score)
+    labels, score = _rows(y_true, score, 'score')
     if _is_text(labels) or not np.isin(labels, (0, 1)).all():
         raise InputError("`y_true` must be 1 or True for a positive row and 0 or False for a "
                          f"negative one; got {np.unique(labels)[:5].tolist()}")
@@ -189,7 +193,7 @@ def _probabilities(y_true, p):
     same_rows(y_true=y_true, p=p)
     given = array_of(p, 'p')
     p = as_floats(given, 'p') if given.size else given
-    y_true = columns_of(y_true=y_true, p=p[:, 0] if p.ndim == 2 and p.size else p)[0]
+    y_true = _rows(y_true, p[:, 0] if p.ndim == 2 and p.size else p, 'p')[0]
     p = p if p.ndim == 2 else np.column_stack([1 - p, p])
     near = 1e-2 if given.dtype == np.float16 else 1e-5 # What rounding leaves of a sum
     if not (p.min() >= 0 and p.max() <= 1 and np.abs(p.sum(1) - 1).max() <= near):
