@@ -7,7 +7,7 @@ __all__ = ['MOST', 'plain_values', 'conditions', 'margin_p_value', 'grow', 'pack
            'peel', 'could_confirm']
 
 # %% ../../nbs/16_fairness/19_subgroups.ipynb #77ea268f
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations, groupby
 
 import numpy as np
@@ -173,29 +173,34 @@ def peel(
     level:float=.1,      # False discovery rate
     depth:int=3,         # Conditions in a conjunction, at most
     min_count:int=30,    # People in a conjunction and in its rest, at least
+    measure:Callable|None=None, # From who is left and conjunctions to k and n of each, and of its
+                                # rest, where rows are not independent people; else they are counted
 )->tuple[list[dict], dict]: # Findings in the order of removal; of the search: how many were tested
-                            # at first and who was left at the end
+                            # at first, how many in all rounds, and who was left at the end
     "The strongest group, then the strongest among those not in it, and so on while there is any"
     conjunctions, n, k = large_enough(holds, owner, happened, depth, min_count)
-    left, out, first = np.ones(holds.shape[1], bool), [], None
+    left, out, asked = np.ones(holds.shape[1], bool), [], []
     while True:
         N, K = int(left.sum()), int(happened[left].sum())
         some = np.flatnonzero((n >= min_count) & (N - n >= min_count))
         conjunctions, n, k = [conjunctions[i] for i in some], n[some], k[some]
-        first = len(some) if first is None else first
+        asked.append(len(some))
         if not len(some): break
-        best, p, q = _strongest(k, n, K - k, N - n, tolerance)
+        sides = measure(left, conjunctions) if measure else (k, n, K - k, N - n)
+        best, p, q = _strongest(*sides, tolerance)
         if q.min() > level: break
         people = left & holds[list(conjunctions[best])].all(0)
         alike = np.flatnonzero((n == n[best]) & (k == k[best]))
         twins = _twins(conjunctions[best], [conjunctions[i] for i in alike], holds, left)
-        out.append(dict(conditions=conjunctions[best], twins=twins, k=int(k[best]), n=int(n[best]),
-                        k_rest=K - int(k[best]), n_rest=N - int(n[best]), p=float(p[best]),
-                        q=float(q[best]), tests=len(p), findings=int((q <= level).sum())))
+        k1, n1, k2, n2 = (v[best].item() for v in sides)
+        out.append(dict(conditions=conjunctions[best], twins=twins, k=k1, n=n1, k_rest=k2,
+                        n_rest=n2, people=int(n[best]), people_rest=N - int(n[best]),
+                        p=float(p[best]), q=float(q[best]), tests=len(p), best=int(best),
+                        findings=int((q <= level).sum()), gaps=_gap(*sides)))
         gone = count_conjunctions(pack_bits(holds[:, people]), pack_bits(happened[people]),
                                   conjunctions)
         n, k, left = n - gone[0], k - gone[1], left & ~people
-    return out, dict(tests=first, rows=N, rate=K/N if N else None)
+    return out, dict(tests=asked[0], asked=sum(asked), left=left)
 
 def _strongest(k_in, n_in, k_rest, n_rest, tolerance):
     "Which group has the smallest p-value, and the p- and q-values of all"

@@ -35,7 +35,7 @@ def test_nothing_in_noise():
         data = planted() | {'y': rng.integers(0, 2, 5000)}
         found = discover(data, y_pred='y', sensitive_features=NAMES)
         assert not found.found and found.left == 5000 and 'No group was found' in repr(found)
-        assert found.frame.shape == (0, 10) and 'No group' in found._repr_html_()
+        assert found.frame.shape == (0, 11) and 'No group' in found._repr_html_()
 
 
 def test_the_same_people_are_reported_once():
@@ -96,16 +96,16 @@ def test_plot():
     (dict(sensitive_features='a0'), r"`sensitive_features` must be a list of columns, such as "
                                     r"\['sex', 'race'\]; "
                             r"got 'a0'"),
-    (dict(sensitive_features=[]), "`sensitive_features` must be a list of columns"),
+    (dict(sensitive_features=[]), "`subgroups` must be a list of columns"),
     (dict(sensitive_features=['a0', 'a0']), "`a0` is given twice"),
     (dict(sensitive_features=['y']), "`y` is given twice"),
     (dict(sensitive_features=['sex']), "`sex` is not a column of this table"),
     (dict(sensitive_features=['id']), "`id` has 5,000 different values; put them into bands"),
-    (dict(y_pred='id', threshold=.5), "`id` must hold numbers where there is a `threshold`"),
+    (dict(y_pred='id', threshold=.5), "`id` must hold numbers; it holds string"),
     (dict(threshold=float('nan')), "`threshold` must be a finite number, such as 0.5; got nan"),
     (dict(y_pred='word'), "`word` holds words"),
-    (dict(frame=[1, 2]),
-     "`frame` must be a table .pandas, polars, pyarrow, DuckDB, a dict of columns.; got list"),
+    (dict(data=[1, 2]),
+     "`data` must be a table .pandas, polars, pyarrow, DuckDB, a dict of columns.; got list"),
     (dict(y_true='a1', metric='true_positive_rate', y_pred='none'),
      "nobody is left to compute true_positive_rate of"),
 ])
@@ -114,7 +114,7 @@ def test_messages(change, text):
                          'none': [None, 1.]*2500}
     frame['a1'] = np.where(np.arange(5000) % 2, 0, frame['a1'])
     with pytest.raises(InputError, match=text):
-        discover(**dict(frame=frame, y_pred='y', sensitive_features=['a0', 'a2']) | change)
+        discover(**dict(data=frame, y_pred='y', sensitive_features=['a0', 'a2']) | change)
 
 
 def test_too_many_conjunctions(monkeypatch):
@@ -143,3 +143,75 @@ def test_the_interval_printed_first_holds_among_many_equal_groups():
         gap = truth[i] - (truth.sum() - truth[i])/19
         missed += not first.low <= gap <= first.high
     assert missed <= 6 # Of level .1; limits at 1 - R alpha/m miss more than twenty times
+
+
+def weighted_case():
+    "Half of each sex by weight, 35 % of the women's rows: from the audits of real tables"
+    return dict(sex=np.repeat(['f', 'm'], 1000), hired=np.repeat([1, 0, 1, 0], [350, 650, 500, 500]),
+                w=np.repeat([1, .5384615, 1, 1], [350, 650, 500, 500]))
+
+
+def test_weights_are_used():
+    found = discover(weighted_case(), ['sex'], y_pred='hired', sample_weight='w')
+    assert not found.found and found.left_rate == pytest.approx(.5, abs=1e-6)
+    assert 'weighted by `w`' in found.findings[0]
+    turned = weighted_case() | {'w': np.where(weighted_case()['sex'] == 'f', 3., 1.)}
+    first, = discover(turned, ['sex'], y_pred='hired', sample_weight='w').found
+    assert first.gap == pytest.approx(-.15) or first.gap == pytest.approx(.15)
+    heavy = {k: np.repeat(v, 3) for k, v in weighted_case().items()}
+    assert not discover(heavy, ['sex'], y_pred='hired', sample_weight='w').found
+
+
+def test_persons_are_units_where_rows_are_persons_many_times():
+    "Forty persons of 25 rows in each group, 24 and 16 selected: p = .117 by Fisher on persons"
+    rows = dict(sex=np.repeat(['f', 'm'], 1000), person=np.repeat(np.arange(80), 25),
+                hired=np.repeat([1, 0, 1, 0], np.array([24, 16, 16, 24])*25))
+    alone = discover(rows, ['sex'], y_pred='hired')
+    assert alone.found[0].p < 1e-8
+    together = discover(rows, ['sex'], y_pred='hired', cluster='person', tolerance=0, level=.5)
+    assert together.found[0].p == pytest.approx(.117, abs=.05) and together.clusters == 80
+    assert together.found[0].effective < 40 and together.found[0].n == 1000
+    assert not discover(rows, ['sex'], y_pred='hired', cluster='person').found
+    # A sibling: rows of one household on both sides of a group
+    rng = np.random.default_rng(0)
+    home = np.repeat(np.arange(40), 50)
+    yes = (rng.random(40) < .5)[home].astype(int)
+    mixed = dict(sex=np.tile(['f', 'm'], 1000), home=home, hired=yes,
+                 floor=np.where(home < 20, 'low', 'high'))
+    assert not discover(mixed, ['sex', 'floor'], y_pred='hired', cluster='home').found
+
+
+def test_what_counts_as_missing_and_how_a_file_is_written(tmp_path):
+    rng = np.random.default_rng(1)
+    city = np.where(rng.random(3000) < .3, '?', np.where(rng.random(3000) < .5, 'Köln', 'Ulm'))
+    yes = (rng.random(3000) < np.where(city == '?', .8, .3)).astype(int)
+    path = tmp_path/'t.csv'
+    path.write_bytes('\n'.join(['city,y', *map('{},{}'.format, city, yes)]).encode('latin-1'))
+    how = dict(y_pred='y', encoding='latin-1')
+    first, *_ = discover(str(path), ['city'], **how, null=['?']).found
+    assert first.conjunction == 'city = (missing)'
+    dropped = discover(str(path), ['city'], **how, null=['?'], missing='drop')
+    assert not dropped.found and dropped.dropped == (city == '?').sum()
+    assert dropped.rows + dropped.dropped == 3000
+    with pytest.raises(InputError, match='`city` is missing in'):
+        discover(str(path), ['city'], **how, null=['?'], missing='error')
+    with pytest.raises(InputError, match='weights of 0 or more'):
+        discover(planted() | {'w': -np.ones(5000)}, NAMES, y_pred='y', sample_weight='w')
+    with pytest.raises(InputError, match='`home` is missing in 2,500 rows'):
+        discover(planted() | {'home': ['a', None]*2500}, NAMES, y_pred='y', cluster='home')
+
+
+def test_the_gap_of_the_first_finding_is_shrunk_where_many_are_alike():
+    "Twenty groups of 200, ten at .6 and ten at .2; the benchmark has more worlds and more runs"
+    truth, far = np.repeat([.6, .2], 10), []
+    for seed in range(12):
+        k = np.random.default_rng(seed).binomial(200, truth)
+        rows = dict(g=np.repeat([f'g{i:02}' for i in range(20)], 200),
+                    y=np.concatenate([np.repeat([1, 0], [a, 200 - a]) for a in k]))
+        first = discover(rows, ['g'], y_pred='y').found[0]
+        true = abs(2*truth[int(first.conjunction[-2:])] - .8)*10/19
+        far.append((abs(first.gap) - true, abs(first.shrunk) - true))
+        assert first.low <= first.shrunk <= first.high
+    printed, shrunk = np.mean(far, 0)
+    assert printed > .03 and abs(shrunk) < .7*printed
+    assert 'without the luck of having been picked' in first.sentence()
