@@ -39,12 +39,19 @@ def _kinds(holds, happened, weight, cluster):
     return first, np.stack([np.bincount(place, v, len(first)) for v in columns], 1)
 
 def _by_weight(sums):
-    "Rate, linearized variance and Kish's number of rows, from sums of w, wy, w², w²y"
+    "Rate, linearized variance and Kish's number of rows, from sums of w, wy, w², w²y; and a limit"
     _, w, top, square, above = sums.T
-    w = np.maximum(w, np.finfo(float).tiny)
-    rate, units = top/w, np.maximum(w**2/np.maximum(square, np.finfo(float).tiny), 1)
-    variance = (above*(1 - rate)**2 + (square - above)*rate**2)/w**2
-    return rate, variance*units/np.maximum(units - 1, .5), units
+    tiny = np.finfo(float).tiny
+    w, square = np.maximum(w, tiny), np.maximum(square, tiny)
+    rate, units = np.clip(top/w, 0, 1), np.maximum(w**2/square, 1)
+    variance = (above*(1 - rate)**2 + np.maximum(square - above, 0)*rate**2)/w**2
+    yes = top**2/np.maximum(above, tiny) # Effective rows of each outcome
+    no = np.maximum(w - top, 0)**2/np.maximum(square - above, tiny)
+    seen = (rate > 1e-9) & (rate < 1 - 1e-9) & (yes > 0) & (no > 0)
+    p, row = (np.where(seen, v, .5) for v in (rate, yes/np.maximum(yes + no, tiny)))
+    alike = np.minimum(np.log1p(-row)/np.log1p(-p), np.log(row)/np.log(p))
+    limit = np.where(seen, (yes + no)*alike, np.inf)
+    return rate, variance*units/np.maximum(units - 1, .5), units, limit
 
 def _by_cluster(top, below):
     "Rate, CR2 variance, effective clusters, and each cluster's pull, of weights by cluster"
@@ -57,26 +64,32 @@ def _by_cluster(top, below):
 # %% ../../nbs/16_fairness/20_weighing.ipynb #24714b13
 def _sides_by_weight(sums, total, error):
     "Effective counts of groups and of their rests, from sums over independent rows"
-    out = []
+    def sized(side):
+        rate, variance, units, limit = _by_weight(side)
+        return rate, np.minimum(worth(rate, variance, units, side[:, 0], error), limit)
+    each, out = sized(total[None])[1]/total[0], [] # What a row is worth at most
     for side in (sums, total - sums):
-        rate, variance, units = _by_weight(side)
-        out += [rate, worth(rate, variance, units, side[:, 0], error)]
+        rate, own = sized(side)
+        out += [rate, np.minimum(own, each*side[:, 0])]
     return out
 
 def _sides_by_cluster(rows, members, cluster, error):
     "Effective counts of groups and of their rests, from sums by cluster"
     def added(at): return [np.bincount(cluster[at], rows[at, k], cluster.max() + 1) for k in (2, 1)]
-    everyone, out = added(slice(None)), np.zeros((4, len(members)))
+    def sized(rate, variance, units, n):
+        return worth(np.array([rate]), variance, np.array([units]), n, error)[0]
+    everyone, total, out = added(slice(None)), rows[:, 0].sum(), np.zeros((4, len(members)))
+    rate, variance, units, _ = _by_cluster(*everyone)
+    each = sized(rate, variance, units, total)/units # What a cluster is worth at most
     for i, at in enumerate(members):
-        own = added(at)
-        sides = [_by_cluster(*own), _by_cluster(*(a - b for a, b in zip(everyone, own,
-                                                                        strict=True)))]
-        apart, n = sides[0][3] - sides[1][3], rows[at, 0].sum()
+        own, n = added(at), rows[at, 0].sum()
+        rest = (a - b for a, b in zip(everyone, own, strict=True))
+        sides = _by_cluster(*own), _by_cluster(*rest)
+        apart = sides[0][3] - sides[1][3]
         wider = max(1, apart @ apart/max(sides[0][1] + sides[1][1], np.finfo(float).tiny))
         for k, (rate, variance, units, _) in enumerate(sides):
-            size = (n, rows[:, 0].sum() - n)[k]
-            out[2*k:2*k + 2, i] = rate, worth(np.array([rate]), variance*wider, np.array([units]),
-                                              size, error)[0]
+            size = sized(rate, variance*wider, units, (n, total - n)[k])
+            out[2*k:2*k + 2, i] = rate, min(size, each*units)
     return out
 
 # %% ../../nbs/16_fairness/20_weighing.ipynb #4d6d04b9
