@@ -69,11 +69,7 @@ def _scores(asked):
 @section_maker('subgroups', wanted=lambda a: a.rows.subgroups, doing='Searching for subgroups …',
                absent="groups that nobody named: that takes columns to search (`subgroups`)")
 def _subgroups(asked):
-    rows = asked.rows
-    refuse(rows, "the search for subgroups", sample_weight=UNWEIGHTED, cluster=INDEPENDENT)
-    return subgroup_section(discover(
-        rows.kept(), y_pred=rows.prediction, sensitive_features=rows.subgroups,
-        threshold=rows.threshold, positive=rows.positive, min_count=rows.min_count))
+    return subgroup_section(discover(asked.rows))
 
 UNWEIGHTED = "it counts people, each once. Leave out one of the two"
 INDEPENDENT = "it takes rows as independent. Leave out one of the two"

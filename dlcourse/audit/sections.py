@@ -5,21 +5,20 @@
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'CURVE_COLUMNS', 'SUBGROUP_COLUMNS', 'IMPACT_COLUMNS', 'TURNS', 'LL144_INPUTS', 'LAW_INPUTS',
            'score_section', 'subgroup_section', 'four_fifths_section', 'local_law_section', 'evidence_section',
-           'check_profiles', 'four_fifths_line', 'make_sections']
+           'check_profiles', 'law_inputs', 'four_fifths_line']
 
 # %% ../../nbs/21_audit/02_sections.ipynb #01b2ab13
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from .findings import Section, section_table
 from ..core.errors import InputError
 from ..core.toml import read_toml
-from ..fairness.scores import ScoreAudit, audit_scores
-from ..fairness.four_fifths import FourFifths, four_fifths
+from ..fairness.scores import ScoreAudit
+from ..fairness.four_fifths import FourFifths
 from ..fairness.law_summary import LocalLaw144
-from ..fairness.law_tables import local_law_144
 from ..fairness.profiles import DISCLAIMER, NOT_MEASURED, PROFILES, evidence, profile
-from ..fairness.discovery import Subgroups, discover
+from ..fairness.discovery import Subgroups
 
 # %% ../../nbs/21_audit/02_sections.ipynb #b4c36534
 SCORE_COLUMNS = {
@@ -180,17 +179,14 @@ def check_profiles(
         raise InputError("`inputs` are those of the profile 'nyc-ll144'; ask for it, or leave them "
                          "out")
 
-# %% ../../nbs/21_audit/02_sections.ipynb #618ae4b5
-def four_fifths_line()->float: # 0.8
-    "The ratio of the four-fifths rule, from its dated file"
-    return float(profile('four-fifths').values['ratio'])
-
-# %% ../../nbs/21_audit/02_sections.ipynb #7e691001
+# %% ../../nbs/21_audit/02_sections.ipynb #b7e21a02
 LAW_INPUTS = ('sex', 'race', 'statement', 'selected', 'score', 'groups', 'mapping', 'exclude_small',
               'small_base', 'excluded_may_lead', 'unknown_in_median')
 
-def _local_law(found, data, inputs, how):
-    "Local Law 144 from the audit's table and its inputs"
+def law_inputs(
+    inputs, # A TOML file, or what it says
+)->dict:    # The arguments of `local_law_144`
+    "What Local Law 144 asks for besides the table; raises `InputError` where something is lacking"
     if not isinstance(inputs, Mapping): inputs = read_toml(inputs, 'file of inputs')
     extra, lacks = set(inputs) - set(LAW_INPUTS), [k for k in LAW_INPUTS[:3] if k not in inputs]
     if extra:
@@ -199,53 +195,9 @@ def _local_law(found, data, inputs, how):
     if lacks:
         raise InputError(f"the inputs of Local Law 144 lack `{lacks[0]}`; "
                          "`dlcourse audit inputs` prints a file to fill in")
-    kind = 'selected' if found.columns['threshold'] is None else 'score'
-    tool = {} if {'selected', 'score',
-                  'groups'} & set(inputs) else {kind: found.columns['prediction']}
-    return local_law_144(data, **inputs, **tool, positive=how['positive'], null=how['null'],
-                         level=found.level, encoding=how['encoding'])
+    return dict(inputs)
 
-def _four_fifths(found, strata):
-    "The rule for each attribute, alone or in pairs, whose groups are not too many to be shuffled"
-    for attributes in found.crossed:
-        counts = found.tally.by(*attributes)
-        if len(attributes) > 2 or len(counts.groups) > 100: continue
-        alone = strata and strata not in attributes and len(attributes) < 2
-        within = found.tally.by(*attributes, strata) if alone else None
-        yield four_fifths(counts, favorable=found.favorable['prediction'], strata=within,
-                          level=found.level, draws=min(9_999, 5*10**7//len(counts.groups)**2))
-
-# %% ../../nbs/21_audit/02_sections.ipynb #05e15b43
-def make_sections(
-    found,                   # The findings so far
-    data,                    # The table they are of
-    *,
-    profiles:Iterable[str],  # Laws and frameworks by name
-    inputs,                  # What Local Law 144 asks for besides the table
-    strata:str|None,         # Column within whose values groups are compared as well
-    subgroups:tuple[str, ...], # Columns whose conjunctions are searched
-    how:dict,                # How the table is read: positive, null, encoding, missing
-    tell,                    # Called with a line about what is being done
-)->tuple[Section, ...]:
-    "What else was asked for"
-    columns, out = found.columns, []
-    if columns['score'] and columns['label']:
-        tell('Looking at the score …')
-        scores = audit_scores(data, score=columns['score'], y_true=columns['label'],
-                              sensitive_features=columns['sensitive'],
-                              sample_weight=columns['weight'],
-                              **how, level=found.level, min_count=found.min_count)
-        out.append(score_section(scores))
-    if subgroups:
-        tell('Searching for subgroups …')
-        searched = discover(data, subgroups, y_pred=columns['prediction'],
-                            threshold=columns['threshold'], sample_weight=columns['weight'],
-                            cluster=columns['cluster'], min_count=found.min_count, **how)
-        out.append(subgroup_section(searched))
-    if 'four-fifths' in profiles: out.append(four_fifths_section(_four_fifths(found, strata)))
-    if 'nyc-ll144' in profiles:
-        tell('Filling in the tables of Local Law 144 …')
-        out.append(local_law_section(_local_law(found, data, inputs, how)))
-    clauses = [name for name in ('eu-ai-act', 'nist-ai-rmf') if name in profiles]
-    report = replace(found, sections=tuple(out)).to_dict() if clauses else {}
-    return (*out, *(evidence_section(name, report) for name in clauses))
+# %% ../../nbs/21_audit/02_sections.ipynb #618ae4b5
+def four_fifths_line()->float: # 0.8
+    "The ratio of the four-fifths rule, from its dated file"
+    return float(profile('four-fifths').values['ratio'])
