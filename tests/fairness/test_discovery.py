@@ -147,7 +147,8 @@ def test_the_interval_printed_first_holds_among_many_equal_groups():
 
 def weighted_case():
     "Half of each sex by weight, 35 % of the women's rows: from the audits of real tables"
-    return dict(sex=np.repeat(['f', 'm'], 1000), hired=np.repeat([1, 0, 1, 0], [350, 650, 500, 500]),
+    return dict(sex=np.repeat(['f', 'm'], 1000),
+                hired=np.repeat([1, 0, 1, 0], [350, 650, 500, 500]),
                 w=np.repeat([1, .5384615, 1, 1], [350, 650, 500, 500]))
 
 
