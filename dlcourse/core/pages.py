@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DASH', 'FORMULA', 'is_absent', 'mean_and_spread', 'percent', 'points', 'number', 'p_value', 'escape', 'printable',
-           'harmless', 'brief', 'shorten', 'marked', 'html_table', 'html_list', 'safe_cell', 'csv_text']
+           'harmless', 'brief', 'shorten', 'marked', 'html_table', 'html_list', 'plain_page', 'safe_cell', 'csv_text']
 
 # %% ../../nbs/00_core/10_pages.ipynb #56e2b6fa
 import html
@@ -180,6 +180,32 @@ def html_list(
 )->str:
     "A list with bullets for a page"
     return '<ul>' + ''.join(f'<li>{escape(item)}</li>' for item in items) + '</ul>'
+
+# %% ../../nbs/00_core/10_pages.ipynb #b1f0d27c
+_PLAIN = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
+    "color:#1a1a1a;background:#fff}dt{font-weight:600}dd{margin:0 0 .5rem;overflow-wrap:anywhere}"
+    ".wide{overflow-x:auto}table{border-collapse:collapse;margin:1.5rem 0}"
+    "caption{font-weight:600;text-align:left;padding:.3rem 0}"
+    "td,th{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:right}"
+    "@media(max-width:30rem){body{margin:1rem auto}ul{padding-left:1.2rem}h1{font-size:1.5rem}"
+    "td,th{padding:.3rem .2rem;font-size:.85rem}}"
+    "@media print{body{margin:0;max-width:none;font-size:10pt}tr,dt,li{break-inside:avoid}"
+    ".wide{overflow:visible}table{width:100%}}"
+)
+
+def plain_page(
+    title:str, # Its heading
+    body:str,  # HTML of ours
+)->str:        # The whole page
+    "A page around some HTML, which loads and runs nothing"
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{escape(title)}</title><style>{_PLAIN}</style></head>'
+        f'<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n')
 
 # %% ../../nbs/00_core/10_pages.ipynb #5d1c7e22
 FORMULA = re.compile(r'((?:^|[;\t\r\n])[^\S\t\r\n]*)(?=[=+\-@|%])')

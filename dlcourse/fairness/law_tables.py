@@ -6,6 +6,7 @@
 __all__ = ['UNKNOWN_CATEGORY', 'LAW_TABLES', 'read_mapping', 'local_law_144']
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #7e166c91
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.frames import opened_table, some, to_lists
+from ..core.frames import is_missing, opened_table, some, to_lists
 from ..core.toml import read_toml
 from .counting import count_groups
 from .law_summary import LocalLaw144, Statement, as_statement
 from .local_law import Reading, law_table
 from .profiles import profile
+from .rows import Rows, refuse, rows_of
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #4d18479f
 UNKNOWN_CATEGORY = 'Unknown'
@@ -42,15 +44,22 @@ def _check_mapping(mapping, law):
                              f"{UNKNOWN_CATEGORY}")
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #13394473
+def _plain(category):
+    "A category without its case, and without what the form adds to all races but one"
+    return re.sub(r'\s*\(not hispanic or latino\)$', '', category.casefold())
+
 def _names(kind, sizes, mapping, *, law, column):
     "Raw value → category, `None` for unknown; raises `InputError` for a value that is none"
     known = {c.casefold(): c for c in (*law.values[kind], UNKNOWN_CATEGORY)}
+    also = law.values.get(f'{kind}_also', {})
+    known |= {name.casefold(): c for name, c in also.items()}
     table = {str(v).strip(): c for v, c in mapping.get(kind, {}).items()}
-    found = {v: table.get(v, known.get(v.casefold())) for v in sizes if v is not None}
+    found = {v: table.get(v, known.get(_plain(v))) for v in sizes if v is not None}
     strange = Counter({v: sizes[v] for v, c in found.items() if c is None})
     if strange:
         raise InputError(f"`{column}` holds {some(strange)}, which is no category of Local Law "
-                         f"144; map it, in [{kind}] of a mapping file, to one of "
+                         f"144; map it, in [{kind}] of a mapping file ([mapping.{kind}] of "
+                         f"a file of inputs), to one of "
                          f"{', '.join(law.values[kind])}, "
                          f"or to {UNKNOWN_CATEGORY}")
     return {None: None} | {v: None if c == UNKNOWN_CATEGORY else c for v, c in found.items()}
@@ -109,14 +118,15 @@ def _known(groups, mapping, columns):
     return {c: [v for v in vs if is_known(kind, v)]
             for c, kind, vs in zip(columns, ('sex', 'race'), values, strict=True)}
 
-def _values(frame, column, most):
+def _values(frame, column, most, null):
     "The different values of a column, as texts"
     import narwhals as nw
-    [values] = to_lists(frame.select(nw.col(column)).unique().head(most + 1))
+    [values] = to_lists(frame.select(nw.col(column)).unique().head(most + len(null) + 2))
+    values = [v for v in values if not is_missing(v, null)]
     if len(values) > most:
         raise InputError(f"`{column}` has more than {most} groups; the law's tables are made for "
                          f"each of them")
-    return sorted(str(v).strip() for v in values if v is not None and v == v and str(v).strip())
+    return sorted({str(v).strip() for v in values})
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #fcbfc85e
 def _output(**columns):
@@ -125,6 +135,26 @@ def _output(**columns):
     if len(given) == 1: return next(iter(given.items()))
     raise InputError("give one of `selected`, `score` and `groups`, the tool's output; "
                      f"got {' and '.join(given) or 'none'}")
+
+def _asked(data, kind, **given):
+    "The rows as they were described; raises `InputError` for what these tables cannot honour"
+    rows, counts = rows_of(data, **given), "the law counts people, each once. Leave it out"
+    refuse(rows, "the tables of Local Law 144", sample_weight=counts, cluster=counts, strata=counts,
+           threshold="scores are held against their median, or give a column of decisions")
+    if rows.missing == 'drop':
+        raise InputError("the tables of Local Law 144 cannot honour `missing` = drop: how many "
+                         "people are of unknown category must be published. Set it to unknown")
+    if rows.positive and kind != 'selected':
+        raise InputError("`positive` says which decisions mean selected; the tool puts out "
+                         f"{'a score' if kind == 'score' else 'groups'}. Leave it out")
+    return rows
+
+def _check_columns(**columns):
+    "Raise `InputError` where one column was given for two things"
+    for column, n in Counter(columns.values()).items():
+        if n == 1: continue
+        roles = ' and '.join(f'`{role}`' for role, c in columns.items() if c == column)
+        raise InputError(f"{roles} are the same column, `{column}`; name a column for each")
 
 def _reading(law, exclude_small, **how):
     "How the law is read; raises `InputError` for what its wording does not allow"
@@ -146,7 +176,7 @@ def _reading(law, exclude_small, **how):
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #02444893
 def local_law_144(
-    data,                            # A frame, or the path of a CSV or Parquet file: people in rows
+    data,                            # A frame, a CSV or Parquet file, `Rows`: people in rows
     *,
     sex:str,                         # Column of sex
     race:str,                        # Column of race and ethnicity
@@ -161,26 +191,35 @@ def local_law_144(
     excluded_may_lead:bool=False,    # May a category that is left out still be the best one?
     unknown_in_median:bool=True,     # Do people of unknown category count for the median?
     null:Iterable[str]=(),           # Texts that mean "unknown", beside the empty one
-    level:float=.95,                 # Confidence level of the columns that are not part of the law
+    level:float|None=None,           # Of the columns that are not part of the law; else the setting
     encoding:str='utf-8',            # Of a CSV file
+    delimiter:str|None=None,         # Between its cells, if it cannot be found out
 )->LocalLaw144:                      # The three tables
     "The tables of New York City's Local Law 144; every category is shown, however few are in it"
-    law, said, null = profile('nyc-ll144'), as_statement(statement), tuple(null)
+    law, said = profile('nyc-ll144'), as_statement(statement)
     kind, output = _output(selected=selected, score=score, groups=groups)
+    asked = dict(null=null, positive=positive, level=level, delimiter=delimiter)
+    asked |= {} if isinstance(data, Rows) else dict(encoding=encoding)
+    described = _asked(data, kind, **asked)
+    null, level = described.null, described.level
+    _check_columns(**{'sex': sex, 'race': race, kind: output})
+    if not unknown_in_median and kind != 'score':
+        raise InputError("`unknown_in_median` is about scores; there is no median without `score`")
     reading = _reading(law, exclude_small, small_base=small_base,
                        excluded_may_lead=excluded_may_lead, level=level)
     mapping = read_mapping(mapping) if isinstance(mapping, (str, Path)) else dict(mapping or {})
     _check_mapping(mapping, law)
     median = ties = None
     numeric = (score,) if score else ()
-    with opened_table(data, (sex, race, output), numeric=numeric, encoding=encoding,
-                      name='data') as frame:
+    table = described.data if described.frame is None else described.frame
+    with opened_table(table, (sex, race, output), numeric=numeric, encoding=described.encoding,
+                      delimiter=described.delimiter, name='data') as frame:
         def tally(**how):
             return count_groups(frame.to_native(), y_pred=output, sensitive_features=(sex, race),
                                 missing='unknown', null=null, **how)
-        if kind == 'selected': tallies = {None: tally(positive=tuple(map(str, positive)))}
+        if kind == 'selected': tallies = {None: tally(positive=described.positive)}
         elif kind == 'groups':
-            tallies = {g: tally(positive=(g,)) for g in _values(frame, groups, 50)}
+            tallies = {g: tally(positive=(g,)) for g in _values(frame, groups, 50, null)}
         else:
             raw = tally(threshold=0).counts.groups # Only who is there
             median = _median(frame, score,

@@ -14,6 +14,7 @@ from dlcourse.core.errors import InputError
 from dlcourse.fairness.law_summary import Statement
 from dlcourse.fairness.law_tables import LAW_TABLES, local_law_144
 from dlcourse.fairness.profiles import DISCLAIMER, profile
+from dlcourse.fairness.rows import Rows
 
 SEX, RACE = profile('nyc-ll144').values['sex'], profile('nyc-ll144').values['race']
 
@@ -260,3 +261,112 @@ def test_pandas_missing_values_are_unknown():
     frame.loc[frame.index[:5], 'sex'] = np.nan
     found = local_law_144(frame, sex='sex', race='race', selected='yes', statement=SAID)
     assert found.unknown['sex'] == int(pd.isna(frame['sex']).sum())
+
+
+# ---- From hiring data to what is published
+
+def hiring():
+    "A thousand applicants: 25 of unknown sex, 50 of unknown race, two categories under 2 %"
+    def spread(counts): return [value for value, n in counts.items() for _ in range(n)]
+    races = ('White', 'Asian', 'Hispanic or Latino', 'Two or more races (Not Hispanic or Latino)',
+             'Black or African American', 'American Indian or Alaska Native',
+             'Native Hawaiian or Other Pacific Islander', '')
+    chosen = dict(zip(races, (177, 58, 68, 9, 60, 5, 7, 15), strict=True))
+    others = dict(zip(races, (213, 72, 112, 18, 140, 9, 2, 35), strict=True))
+    sexes = [spread({'male': 217, 'FEMALE': 176, None: 6}),
+             spread({'male': 292, 'FEMALE': 290, None: 19})]
+    rng, rows = np.random.default_rng(0), []
+    for yes, counts, sex in ((1, chosen, sexes[0]), (0, others, sexes[1])):
+        rows += [(s, r, yes) for s, r in zip(rng.permutation(np.array(sex, object)),
+                                             spread(counts), strict=True)]
+    frame = pl.DataFrame(rows, schema=['sex', 'race', 'hired'], orient='row')
+    pile = pl.when(pl.col('hired') == 1).then(pl.lit('interview')).otherwise(pl.lit('rest'))
+    return frame.with_columns(pile=pile, w=1.0)
+
+
+FEW = 'fewer than 2 % of the applicants'
+
+def test_hiring_data_become_what_is_published(tmp_path):
+    hiring().write_csv(tmp_path/'hiring.csv')
+    found = local_law_144(tmp_path/'hiring.csv', sex='sex', race='race', selected='hired',
+                          exclude_small=FEW, statement=SAID)
+    ratios = {r.category: (r.selected, r.n, r.impact_ratio and round(r.impact_ratio, 4))
+              for r in found.rows if r.table != 'sex × race/ethnicity'}
+    assert ratios == { # By hand
+        'Male': (217, 509, 1), 'Female': (176, 466, .8859), 'White': (177, 390, 1),
+        'Asian': (58, 130, .9831), 'Hispanic or Latino': (68, 180, .8324),
+        'Two or More Races': (9, 27, .7345), 'Black or African American': (60, 200, .661),
+        'Native American or Alaska Native': (5, 14, None),
+        'Native Hawaiian or Pacific Islander': (7, 9, None)}
+    assert found.unknown | {'sex × race/ethnicity': 0} == {'sex': 25, 'race/ethnicity': 50,
+                                                           'sex × race/ethnicity': 0}
+    other = {r.category: r.other_reading for r in found.table('race/ethnicity')}
+    assert round(other['White'], 4) == .5835, "if those who are left out may lead"
+    assert any('may still be the best, the impact ratios are: ' in f and 'White 0.58' in f
+               for f in found.findings)
+    page, table = found.save(html=tmp_path/'p.html', csv=tmp_path/'p.csv')
+    text = page.read_text()
+    for said in ('2027-11-22', 'made', 'a test', 'self-reported', '25 in an unknown category',
+                 f'{FEW}: Native Hawaiian or Pacific Islander (9 people, 77.8 %), ', '0.89',
+                 'Content-Security-Policy', 'width=device-width', '@media print'):
+        assert said in text
+    assert found.published['Distribution date of the tool'] == '2026-12-01'
+    from dlcourse.fairness.published import audit_published
+    again = audit_published(table, table='table', group='category')
+    assert set(again.verdicts.values()) == {'consistent'}
+    assert again.comparators['race/ethnicity'] == 'White'
+    assert any('as the law allows: Native Hawaiian or Pacific Islander' in n for n in again.notes)
+
+
+def test_a_tool_that_puts_people_into_groups_is_published_by_group():
+    found = local_law_144(hiring(), sex='sex', race='race', groups='pile', statement=SAID,
+                          null='rest')
+    assert [r.group for r in found.rows] == ['interview']*23, "a text that means unknown is none"
+    assert (found.n, found.unassessed) == (399, 601)
+    whole = local_law_144(hiring(), sex='sex', race='race', groups='pile', statement=SAID)
+    assert [(r.selected, r.n) for r in whole.table('sex', 'interview')] == [(217, 509), (176, 466)]
+    assert [(r.selected, r.n) for r in whole.table('sex', 'rest')] == [(292, 509), (290, 466)]
+
+
+ASKED = dict(sex='sex', race='race', selected='hired', statement=SAID)
+
+@pytest.mark.parametrize('rows, change, says', [
+    (dict(sample_weight='w'), {}, 'cannot honour `sample_weight`: the law counts people'),
+    (dict(cluster='w'), {}, 'cannot honour `cluster`'),
+    (dict(strata='pile'), {}, 'cannot honour `strata`'),
+    (dict(threshold=.5), {}, 'cannot honour `threshold`: scores are held against their median'),
+    (dict(missing='drop'), {}, 'cannot honour `missing` = drop'),
+    ({}, dict(selected=None, score='w', positive='1'), '`positive` says which decisions mean'),
+    ({}, dict(unknown_in_median=False), 'there is no median without `score`'),
+    ({}, dict(race='sex'), '`sex` and `race` are the same column'),
+    ({}, dict(level=float('nan')), '`level` must be a number between 0.5 and 1'),
+    ({}, dict(positive='9'), "'9'")])
+def test_an_option_is_honoured_or_refused_by_name(rows, change, says):
+    with pytest.raises(InputError, match=says):
+        local_law_144(Rows(data=hiring(), **rows), **ASKED | change)
+
+
+def test_options_that_are_honoured(tmp_path):
+    frame = hiring().with_columns(pl.col('sex').replace({'male': 'männlich'}),
+                                  yes=pl.col('hired').replace_strict({1: 'ja', 0: 'nein'}))
+    path = tmp_path/'h.csv'
+    path.write_bytes(frame.fill_null('?').write_csv(separator='|').encode('latin-1'))
+    words = ASKED | dict(selected='yes', mapping={'sex': {'männlich': 'Male'}})
+    want = local_law_144(hiring(), **ASKED).rows
+    how = dict(positive='ja', null='?', encoding='latin-1', delimiter='|')
+    assert local_law_144(path, **words, **how).rows == want
+    assert local_law_144(Rows(data=path, **how), **words).rows == want
+    narrow = local_law_144(Rows(data=hiring(), level=.8), **ASKED).rows[0]
+    assert (narrow.n, narrow.selected) == (want[0].n, want[0].selected)
+    assert narrow.not_law_high - narrow.not_law_low < want[0].not_law_high - want[0].not_law_low
+
+
+@pytest.mark.parametrize('change, asks', [
+    (dict(audit_date='2025-01-31', distribution_date='2026-06-30'), 'more than a year older'),
+    (dict(auditor='The employer itself'), 'the law wants one who is independent'),
+    (dict(declaration='none'), "Ask: the declaration is 'none'."), ({}, None)])
+def test_a_statement_that_a_reader_will_ask_about(change, asks):
+    found = local_law_144(hiring(), **ASKED | dict(
+        statement=SAID | dict(declaration='No stake in the outcome.') | change))
+    assert len(found.warnings) == (asks is not None)
+    if asks: assert asks in found.warnings[0] and found.warnings[0] in found.findings
