@@ -102,7 +102,8 @@ def _local_law(asked):
     given = {'selected', 'score', 'groups'} & set(asked.inputs)
     return local_law_section(local_law_144(
         rows.frame, **asked.inputs, **({} if given else {kind: rows.prediction}),
-        positive=rows.positive, null=rows.null, level=rows.level))
+        positive=rows.positive if (given or {kind}) == {'selected'} else (), null=rows.null,
+        level=rows.level))
 
 def _clauses(name):
     "Register a framework, whose table says where this report holds evidence"

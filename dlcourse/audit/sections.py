@@ -108,7 +108,7 @@ def local_law_section(
         of = f", group '{group}'" if group is not None else ''
         cells = [(r.category, r.n, r.selected, r.rate, r.impact_ratio) for r in rows]
         tables.append(section_table(f"{kind} and impact ratio by {name}{of}", columns, cells))
-    said = [(k.replace('_', ' '), v) for k, v in found.to_dict()['statement'].items() if v]
+    said = list(found.published.items())
     tables.append(section_table('To be published with the tables',
                                 {'What': 'text', 'Stated': 'text'}, said))
     return Section(name='nyc-ll144', title='Local Law 144', notes=(_note(found.profile),),

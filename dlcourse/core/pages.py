@@ -189,7 +189,7 @@ _PLAIN = (
     "caption{font-weight:600;text-align:left;padding:.3rem 0}"
     "td,th{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:right}"
     "@media(max-width:30rem){body{margin:1rem auto}ul{padding-left:1.2rem}h1{font-size:1.5rem}"
-    "td,th{padding:.3rem .2rem;font-size:.85rem}}"
+    "td,th{padding:.3rem .15rem;font-size:.8rem}}"
     "@media print{body{margin:0;max-width:none;font-size:10pt}tr,dt,li{break-inside:avoid}"
     ".wide{overflow:visible}table{width:100%}}"
 )

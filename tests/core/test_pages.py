@@ -18,6 +18,7 @@ from dlcourse.core.pages import (
     number,
     p_value,
     percent,
+    plain_page,
     points,
     printable,
     shorten,
@@ -109,3 +110,11 @@ def test_a_row_of_another_length_is_refused():
 
 def test_a_list_escapes_its_items():
     assert re.findall('<li>(.*?)</li>', html_list(['a', '<b>'])) == ['a', '&lt;b&gt;']
+
+
+def test_a_plain_page_loads_and_runs_nothing():
+    page = plain_page('<b>A & B', '<p>x</p>')
+    for said in ('<title>&lt;b&gt;A &amp; B</title>', '<p>x</p>', 'lang="en"', 'viewport',
+                 """content="default-src 'none'; style-src 'unsafe-inline'\""""):
+        assert said in page
+    assert '<script' not in page and 'http' not in page.replace('http-equiv', '')

@@ -370,3 +370,19 @@ def test_a_statement_that_a_reader_will_ask_about(change, asks):
         statement=SAID | dict(declaration='No stake in the outcome.') | change))
     assert len(found.warnings) == (asks is not None)
     if asks: assert asks in found.warnings[0] and found.warnings[0] in found.findings
+
+
+def test_a_report_shows_what_is_to_be_published():
+    from dlcourse.audit.report import audit
+    inputs = dict(sex='sex', race='race', statement=SAID, exclude_small=FEW)
+    found = audit(hiring(), y_pred='hired', sensitive_features=['sex', 'race'], missing='unknown',
+                  profile='nyc-ll144', inputs=inputs, positive='1')
+    section = next(s for s in found.sections if s.name == 'nyc-ll144')
+    said = dict(section.tables[-1]['rows'])
+    assert said['The tool may not be used on its strength after'] == '2027-11-22'
+    assert said['Left out of the impact ratios, each under 2 % of everybody assessed'].startswith(
+        f'{FEW}: Native Hawaiian or Pacific Islander (9 people, 77.8 %)')
+    groups = audit(hiring(), y_pred='hired', sensitive_features='sex', missing='unknown',
+                   profile='nyc-ll144', inputs=inputs | dict(groups='pile'), positive='1')
+    section = next(s for s in groups.sections if s.name == 'nyc-ll144')
+    assert len(section.tables) == 2*3 + 1
