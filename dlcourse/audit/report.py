@@ -104,7 +104,7 @@ def _correlation(tally, crossed):
     attributes = {' × '.join(c): c for c in crossed}
     def of(attribute, metric, groups):
         counts = tally.by(*attributes[attribute])
-        _, correlation, _ = clustered(counts, metric)
+        correlation = clustered(counts, metric).correlation
         names = [group_name(g) for g in counts.groups]
         at = [names.index(g) for g in groups]
         return correlation[np.ix_(at, at)]

@@ -21,8 +21,11 @@ class Rate:
     numerator:float|None = None   # What was counted (or summed), weighted
     denominator:float|None = None # Among how many, weighted
     n:int                     # Rows of the group
-    effective:float|None = None   # Size of the denominator after weighting and clustering
+    rows:int|None = None      # Rows of the denominator
+    effective:float|None = None   # How many independent rows of equal weight they are worth
+    df:float|None = None      # Degrees of freedom of that size, where it is itself an estimate
     clusters:int|None = None  # Clusters behind the denominator, where rows come in clusters
+    effective_clusters:float|None = None # How many clusters of equal weight they are worth
     status:str                # 'ok', 'withheld' or 'undefined'
     reason:str|None = None    # Why it is not 'ok'
     level:float|None = None   # Confidence level of the interval

@@ -1,4 +1,5 @@
 "Rates, clusters and gaps: against fairlearn, statsmodels and the cases that other tools get wrong"
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,8 +8,7 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.linalg import sqrtm
 
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.counting import count_groups
@@ -98,33 +98,41 @@ def test_half_of_equalized_odds_is_not_equalized_odds():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(60, 300), st.integers(0, 10**6), st.booleans(),
-       st.sampled_from(['selection_rate', 'true_positive_rate', 'mean_prediction']),
-       st.sampled_from([.9, .95, .999]))
-def test_clusters_are_those_of_a_saturated_regression(n, seed, weighted, metric, level):
-    """statsmodels: cluster-robust covariance of weighted least squares on a column of 0 and 1 per
-    group, its factor C/(C−1)·(n−1)/(n−k) taken off"""
+       st.sampled_from(['selection_rate', 'true_positive_rate', 'mean_prediction']))
+def test_clusters_are_those_of_a_saturated_regression(n, seed, weighted, metric):
+    """CR2 (Bell & McCaffrey 2002) written out with matrices: weighted least squares on a column of
+    0 and 1 per group, each cluster's residuals through the root of its own part of the hat"""
     t = people(n, seed)
     counts = count_groups(t, y_pred='p', y_true='y', sensitive_features=['g'], score='s',
                           sample_weight='w' if weighted else None, cluster='id', part=True).counts
-    size, correlation, behind = clustered(counts, metric, level)
+    ours = clustered(counts, metric)
     some = t[t.y == 1] if metric == 'true_positive_rate' else t
     if some.g.nunique() < counts.n.shape[0] or some.groupby('g').id.nunique().min() < 3: return
-    y = some.s if metric == 'mean_prediction' else some.p.astype(float)
-    if (y.groupby(some.g).nunique() < 2).any(): return
-    one = some.w if weighted else some.w*0 + 1
-    fit = sm.WLS(y, pd.get_dummies(some.g).astype(float), weights=one).fit(
-        cov_type='cluster', cov_kwds=dict(groups=some.id, use_correction=False))
-    theirs = fit.cov_params().to_numpy()
-    variance = np.diag(theirs)
-    spreads = np.sqrt(np.outer(variance, variance))
-    np.testing.assert_allclose(correlation, theirs/spreads, atol=1e-10)
-    assert behind.tolist() == some.groupby('g').id.nunique().tolist()
-    def total(v): return v.groupby(some.g).sum().to_numpy()
-    spread = total(one*y**2)/total(one) - (total(one*y)/total(one))**2
-    fold = student.ppf((1 + level)/2, behind - 1)/norm.ppf((1 + level)/2)
-    expected = spread/(variance*behind/(behind - 1)*fold**2)
-    kish = total(one)**2/total(one**2)
-    np.testing.assert_allclose(size, np.minimum(expected, kish), rtol=1e-10)
+    y = (some.s if metric == 'mean_prediction' else some.p.astype(float)).to_numpy()
+    if (some.assign(y=y).groupby('g').y.nunique() < 2).any(): return
+    w = (some.w if weighted else some.w*0 + 1).to_numpy()
+    x = pd.get_dummies(some.g).to_numpy(float)
+    bread = np.linalg.inv(x.T @ (w[:, None]*x))
+    left = y - x @ bread @ x.T @ (w*y)
+    meat = 0.
+    for who in some.id.unique():
+        at = (some.id == who).to_numpy()
+        hat = x[at] @ bread @ (w[at, None]*x[at]).T
+        pull = (w[at, None]*x[at]).T @ np.linalg.solve(sqrtm(np.eye(at.sum()) - hat), left[at]).real
+        meat = meat + np.outer(pull, pull)
+    theirs = bread @ meat @ bread
+    spreads = np.sqrt(np.outer(np.diag(theirs), np.diag(theirs)))
+    np.testing.assert_allclose(ours.correlation, theirs/spreads, atol=1e-8)
+    share = some.assign(w=w).groupby(['g', 'id']).w.sum()
+    share = share/share.groupby('g').transform('sum')
+    def powers(k): return (share**k).groupby('g').sum().to_numpy()
+    assert ours.clusters.tolist() == some.groupby('g').id.nunique().tolist()
+    np.testing.assert_allclose(ours.effective, 1/powers(2), rtol=1e-8)
+    def total(v): return (v[:, None]*x).sum(0)
+    spread = total(w*y**2)/total(w) - (total(w*y)/total(w))**2
+    rows = [r.effective for r in rates(replace(counts, clusters=None), [metric])]
+    np.testing.assert_allclose(ours.size, np.minimum(spread/np.diag(theirs), rows), rtol=1e-8)
+    assert (ours.df <= np.maximum(powers(2)**2/powers(4) - 1, 1) + 1e-6).all()
 
 
 def test_clusters_where_no_variance_can_be_seen():
@@ -145,7 +153,8 @@ def test_rows_that_are_their_own_cluster_cost_little():
     t = people(5000, 1)
     t['id'] = np.arange(5000)
     counts = count_groups(t, y_pred='p', sensitive_features=['g'], cluster='id').counts
-    size, correlation, _ = clustered(counts, 'selection_rate')
+    found = clustered(counts, 'selection_rate')
+    size, correlation = found.size, found.correlation
     np.testing.assert_allclose(size, counts.n.sum((1, 2)), rtol=.02)
     np.testing.assert_allclose(correlation, np.eye(3), atol=1e-12)
 
@@ -163,9 +172,73 @@ def test_parts_that_share_clusters():
              for x in (t[:200], t[200:650], t[650:])]
     whole = count_groups(t, y_pred='p', sensitive_features=['g', 'h'], cluster='id')
     for by in (('g',), ('h',), ()):
-        for a, b in zip(clustered((parts[0] + parts[1] + parts[2]).by(*by), 'selection_rate'),
-                        clustered(whole.by(*by), 'selection_rate'), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9)
+        a, b = (clustered(c.by(*by), 'selection_rate')
+                for c in (parts[0] + parts[1] + parts[2], whole))
+        for k in ('size', 'df', 'correlation', 'clusters', 'effective'):
+            np.testing.assert_allclose(getattr(a, k), getattr(b, k), rtol=1e-9)
+
+
+def test_one_large_cluster_is_not_many():
+    "Sixty-one clusters of which one holds half of the rows: judged as few, and wide"
+    person = np.r_[np.repeat(np.arange(60), 10), np.full(600, 60)]
+    p = (person % 3 == 0).astype(int)
+    t = dict(g=['a']*1200 + ['b']*1200, p=[*p, *p], id=[*person, *(person + 61)])
+    r = rates(count_groups(t, y_pred='p', sensitive_features=['g'], cluster='id').counts,
+              ['selection_rate'])[0]
+    assert r.clusters == 61 and r.effective_clusters == pytest.approx(1/(.25 + 60/120**2))
+    assert r.df == 1 and r.effective < 8 and r.high - r.low > .95
+
+
+# ---- weights that depend on the outcome
+
+def yes_and_no(yes, no, heavy, metric='selection_rate', **more):
+    "Two groups alike, whose yeses weigh `heavy`"
+    t = dict(g=['a']*(yes + no) + ['b']*(yes + no), p=([1]*yes + [0]*no)*2, y=[1]*2*(yes + no),
+             w=([heavy]*yes + [1.]*no)*2)
+    return rates(count_groups(t, y_pred='p', y_true='y', sensitive_features=['g'],
+                              sample_weight='w').counts, [metric], **more)[0]
+
+
+def test_a_hundred_heavy_yeses_are_worth_no_more_than_a_hundred():
+    r = yes_and_no(100, 2333, 10.)
+    assert r.value == pytest.approx(.3, abs=1e-3) and r.method == 'Wilson, linearized size'
+    assert r.effective == pytest.approx(456.6, abs=.05) and r.df is None and r.rows == 2433
+    assert (r.low, r.high) == (pytest.approx(.260, abs=1e-3), pytest.approx(.344, abs=1e-3))
+    said = yes_and_no(100, 2333, 10., independent=True)
+    assert said.effective == pytest.approx(900.7, abs=.05) and 'Kish' in said.method
+    tpr = yes_and_no(100, 2333, 10., 'true_positive_rate')
+    assert tpr.effective == pytest.approx(r.effective), "the same people, all with label 1"
+    assert yes_and_no(2333, 100, .1).effective > said.effective/2
+
+
+def test_linearized_size_is_a_sandwich():
+    "statsmodels: HC0 of weighted least squares on a constant, weights all different"
+    rng = np.random.default_rng(3)
+    t = pd.DataFrame(dict(p=rng.integers(0, 2, 300), g='a'))
+    t['w'] = np.exp(rng.standard_normal(300))*np.where(t.p == 1, 5, 1)
+    for metric in ('selection_rate', 'mean_prediction'):
+        counts = count_groups(pd.concat([t, t.assign(g='b')]), y_pred='p', score='p',
+                              sensitive_features=['g'], sample_weight='w').counts
+        r = rates(counts, [metric])[0]
+        variance = sm.WLS(t.p, np.ones(300), weights=t.w).fit(cov_type='HC0').cov_params().iloc[0, 0]
+        assert r.value*(1 - r.value)/r.effective == pytest.approx(variance, rel=1e-9)
+        assert r.df is not None and r.df < 299, "weights that vary leave the size uncertain"
+
+
+def test_rows_that_weigh_alike_are_as_many_as_they_are():
+    for w in (1., 2.5, .1):
+        t = dict(g=['a']*40 + ['b']*40, p=[0]*40 + [1, 0]*20, w=[w]*80)
+        a, b = rates(count_groups(t, y_pred='p', sensitive_features=['g'],
+                                  sample_weight='w').counts, ['selection_rate'])
+        assert (a.effective, b.effective, a.df, b.method) == (40., 40., None, 'Wilson')
+
+
+def test_nobody_counted_is_as_uncertain_as_the_weight_of_the_missing():
+    "Of thirty noes of weight 1 where a yes weighs 10 there may well be a tenth"
+    t = dict(g=['a']*30 + ['b']*30, p=[0]*30 + [1]*5 + [0]*25, w=[1.]*30 + [10.]*5 + [1.]*25)
+    a, _ = rates(count_groups(t, y_pred='p', sensitive_features=['g'], sample_weight='w').counts,
+                 ['selection_rate'])
+    assert a.value == 0 and a.effective == 3 and a.high > .5
 
 
 # ---- edges
