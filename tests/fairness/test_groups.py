@@ -220,7 +220,8 @@ def test_linearized_size_is_a_sandwich():
         counts = count_groups(pd.concat([t, t.assign(g='b')]), y_pred='p', score='p',
                               sensitive_features=['g'], sample_weight='w').counts
         r = rates(counts, [metric])[0]
-        variance = sm.WLS(t.p, np.ones(300), weights=t.w).fit(cov_type='HC0').cov_params().iloc[0, 0]
+        fit = sm.WLS(t.p, np.ones(300), weights=t.w).fit(cov_type='HC0')
+        variance = fit.cov_params().iloc[0, 0]
         assert r.value*(1 - r.value)/r.effective == pytest.approx(variance, rel=1e-9)
         assert r.df is not None and r.df < 299, "weights that vary leave the size uncertain"
 
