@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .making import Asked, make_sections
+from .making import Asked, check_sections, make_sections
 from .sections import check_profiles, four_fifths_line, law_inputs
 from .writers import FairnessAudit
 from ..core.errors import InputError
@@ -260,10 +260,12 @@ def audit(
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
     more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster
+    wish = Asked(rows=rows, profiles=profiles, inputs=law)
+    check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')
         found = _compared(rows, policy, profiles, title=title, tell=tell)
         # Nothing is missing, or the count would have said so
         if rows.missing == 'error': rows = replace(rows, missing='unknown')
-        return make_sections(Asked(rows=rows, found=found, profiles=profiles, inputs=law), tell)
+        return make_sections(replace(wish, rows=rows, found=found), tell)
 

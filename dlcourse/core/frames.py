@@ -155,7 +155,7 @@ def numeric_column(
     "A column as numbers; raises `InputError` where it holds words"
     import narwhals as nw
     kind = frame.collect_schema()[column]
-    if kind in (nw.String, nw.Object, nw.Categorical, nw.Date, nw.Datetime):
+    if kind in (nw.String, nw.Object, nw.Categorical, nw.Enum, nw.Date, nw.Datetime):
         raise InputError(f"`{column}` must hold numbers; it holds {str(kind).lower()}")
     return nw.col(column).cast(nw.Float64)
 
@@ -208,6 +208,6 @@ def blank_as_null(
     import narwhals as nw
     kind, x = frame.collect_schema()[column], nw.col(column)
     if kind in (nw.Float64, nw.Float32): return nw.when(~x.is_nan()).then(x)
-    if kind not in (nw.String, nw.Categorical): return x
+    if kind not in (nw.String, nw.Categorical, nw.Enum): return x
     x = x.cast(nw.String).str.strip_chars()
     return nw.when(~x.is_in(['', *null])).then(x)

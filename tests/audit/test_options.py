@@ -1,0 +1,147 @@
+"Whatever was said of a table reaches every section, or the section refuses it by name"
+
+import numpy as np
+import polars as pl
+import pytest
+
+from dlcourse.audit.report import audit
+from dlcourse.core import frames
+from dlcourse.core.errors import InputError
+
+STATEMENT = dict(audit_date='2026-01-31', distribution_date='2025-06-01', data_source='x',
+                 auditor='a', declaration='d', collected='self-reported')
+LAW = dict(sex='sex', race='race', statement=STATEMENT)
+RACES = ('White', 'Asian', 'Black or African American')
+
+
+def people(n=900):
+    rng = np.random.default_rng(0)
+    sex, race = rng.choice(['Female', 'Male'], n), rng.choice(RACES, n)
+    city = rng.choice(['Köln', 'Bonn', 'Trier'], n)
+    score = np.round(np.clip(rng.normal(.5, .2, n) + .1*(sex == 'Male'), 0, 1), 2)
+    good = rng.random(n) < score
+    return pl.DataFrame(dict(
+        sex=sex, race=race, city=city, job=rng.choice(['a', 'b'], n), score=score,
+        hired=np.where(score > .55, 'yes', 'no'), good=np.where(good, 'yes', 'no'),
+        w=rng.choice([1., 2.5], n), person=rng.integers(0, n//3, n)))
+
+
+BASE = dict(y_pred='hired', y_true='good', sensitive_features=['sex', 'race'], positive=['yes'],
+            favorable='yes')
+SECTIONS = {
+    'scores': dict(score='score'), 'subgroups': dict(subgroups=['sex', 'city']),
+    'four-fifths': dict(profile=['four-fifths']),
+    'nyc-ll144': dict(profile=['nyc-ll144'], inputs=LAW),
+    'eu-ai-act': dict(profile=['eu-ai-act']), 'nist-ai-rmf': dict(profile=['nist-ai-rmf']),
+}
+HOLES = {'city': 31, 'race': 17, 'good': 23, 'hired': 11}
+
+
+def with_holes(table, mark):
+    "Every so many rows lack something, written as `mark`"
+    for column, step in HOLES.items():
+        lost = (np.arange(len(table)) + len(column)) % step == 0
+        table = table.with_columns(pl.when(pl.lit(pl.Series(lost))).then(pl.lit(mark)).otherwise(
+            column).alias(column))
+    return table
+
+
+def files(folder):
+    "Option → the table it is needed for, and how it is said"
+    plain, path = people(), folder/'people.csv'
+    plain.write_csv(path)
+    other = folder/'latin.csv'
+    other.write_bytes(plain.write_csv(separator='|').encode('latin-1'))
+    marked, blank = folder/'marked.csv', folder/'blank.csv'
+    with_holes(plain, '?').write_csv(marked)
+    with_holes(plain, '').write_csv(blank)
+    words = plain.with_columns(pl.col('hired', 'good').replace({'yes': 'Ja', 'no': 'Nein'}))
+    words.write_csv(folder/'words.csv')
+    return {
+        'nothing': (path, {}), 'weight': (path, dict(sample_weight='w')),
+        'cluster': (path, dict(cluster='person')), 'strata': (path, dict(strata='job')),
+        'null and drop': (marked, dict(null=['?'], missing='drop')),
+        'null and unknown': (marked, dict(null=['?'], missing='unknown')),
+        'drop': (blank, dict(missing='drop')), 'unknown': (blank, dict(missing='unknown')),
+        'encoding and delimiter': (other, dict(encoding='latin-1', delimiter='|')),
+        'threshold': (path, dict(threshold=.55, y_pred='score', favorable='1')),
+        'positive': (folder/'words.csv', dict(positive=['Ja'], favorable='Ja')),
+        'min_count': (path, dict(min_count=350)), 'level': (path, dict(level=.8)),
+    }
+
+
+def counted(found):
+    "Of each attribute: rows with a decision, and of these rows with a label"
+    n = found.tally.counts.n
+    return int(n.sum()), int(n[:, :2].sum())
+
+
+def totals(found, name):
+    "How many rows a section counted, and how many it should"
+    (all_of_them, labelled), section = counted(found), found.section(name)
+    if name == 'scores':
+        by = {}
+        for r in section.result['rows']: by[r['attribute']] = by.get(r['attribute'], 0) + r['n']
+        return set(by.values()), {labelled}
+    if name == 'subgroups': return {section.result['rows']}, {all_of_them}
+    if name == 'four-fifths':
+        sums = {sum(r['n'] for r in a['rows']) + a['unknown'] for a in section.result['attributes']}
+        return sums, {all_of_them}
+    if name == 'nyc-ll144': return {section.result['n']}, {all_of_them}
+    return {1}, {1}
+
+
+@pytest.fixture(scope='module')
+def tables(tmp_path_factory): return files(tmp_path_factory.mktemp('options'))
+
+
+NAMED = {'weight': '`sample_weight`', 'cluster': '`cluster`', 'drop': '`missing=drop`',
+         'null and drop': '`missing=drop`'}
+OPTIONS = ('nothing', 'weight', 'cluster', 'strata', 'null and drop', 'null and unknown', 'drop',
+           'unknown', 'encoding and delimiter', 'threshold', 'positive', 'min_count', 'level')
+REFUSED = {
+    'weight': {'four-fifths', 'nyc-ll144'}, 'drop': {'nyc-ll144'},
+    'cluster': {'scores', 'four-fifths', 'nyc-ll144'}, 'null and drop': {'nyc-ll144'}}
+
+
+def wish(names, said):
+    "An audit with these sections"
+    asked = BASE | dict(depth=2)
+    for name in names:
+        profiles = [*asked.get('profile', ()), *SECTIONS[name].get('profile', ())]
+        asked |= SECTIONS[name] | dict(profile=profiles)
+    if said.get('y_pred') == 'score': asked['score'] = None if 'scores' not in names else 'score'
+    return asked | said
+
+
+@pytest.mark.parametrize('option', OPTIONS)
+def test_every_option_in_every_section(tables, option, monkeypatch):
+    path, said = tables[option]
+    names = [name for name in SECTIONS if name not in REFUSED.get(option, ())]
+    asked, times, opens = wish(names, said), [], frames.open_table
+    if option == 'threshold': asked['y_pred'] = None
+    monkeypatch.setattr(frames, 'open_table', lambda *a, **k: times.append(a) or opens(*a, **k))
+    found = audit(path, **asked)
+    assert len(times) == 1
+    for name in names:
+        got, want = totals(found, name)
+        assert got == want, name
+        text = str(found.section(name).result)
+        assert "= ?" not in text and "'?'" not in text
+    if option == 'weight':
+        rows = found.section('scores').result['rows']
+        n = found.tally.by('sex')
+        means = {g: w[1].sum()/w[:2].sum() for (g,), w in zip(n.groups, n.weight, strict=True)}
+        assert all(r['base_rate'] == pytest.approx(means[r['group']]) for r in rows
+                   if r['attribute'] == 'sex')
+    if option == 'level':
+        assert found.section('scores').result['level'] == .8
+        assert {r.level for r in found.rates if r.level} == {.8}
+
+
+@pytest.mark.parametrize('option', REFUSED)
+def test_what_a_section_cannot_honour_it_refuses(tables, option):
+    path, said = tables[option]
+    for name in REFUSED[option]:
+        with pytest.raises(InputError, match=f'cannot honour {NAMED[option]}'):
+            audit(path, **wish([name], said))
