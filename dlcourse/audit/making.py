@@ -76,13 +76,9 @@ def _scores(asked):
         level=rows.level, min_count=rows.min_count))
 
 @section_maker('subgroups', wanted=lambda a: a.rows.subgroups, doing='Searching for subgroups …',
-               called='the search for subgroups', cannot=BOTH,
                absent="groups that nobody named: that takes columns to search (`subgroups`)")
 def _subgroups(asked):
-    rows = asked.rows
-    return subgroup_section(discover(
-        rows.kept(), y_pred=rows.prediction, sensitive_features=rows.subgroups,
-        threshold=rows.threshold, positive=rows.positive, min_count=rows.min_count))
+    return subgroup_section(discover(asked.rows))
 
 @section_maker('four-fifths', wanted=lambda a: 'four-fifths' in a.profiles,
                called='the four-fifths rule', cannot=BOTH,
@@ -111,7 +107,8 @@ def _local_law(asked):
     given = {'selected', 'score', 'groups'} & set(asked.inputs)
     return local_law_section(local_law_144(
         rows.frame, **asked.inputs, **({} if given else {kind: rows.prediction}),
-        positive=rows.positive, null=rows.null, level=rows.level))
+        positive=rows.positive if (given or {kind}) == {'selected'} else (), null=rows.null,
+        level=rows.level))
 
 def _clauses(name):
     "Register a framework, whose table says where this report holds evidence"

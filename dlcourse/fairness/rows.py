@@ -6,11 +6,12 @@
 __all__ = ['NAMES', 'KEEP', 'FEW_WORDS', 'Rows', 'rows_of', 'opened', 'gaps', 'gap_error', 'refuse', 'too_many', 'check_values']
 
 # %% ../../nbs/16_fairness/04_rows.ipynb #a1d0c3e4
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 from ..core.errors import InputError
 from dlcourse.core.frames import (
@@ -220,10 +221,11 @@ def _kept(rows):
 def refuse(
     rows:Rows,    # What was asked for
     section:str,  # Who cannot honour it, in words, such as `the tables of Local Law 144`
-    why:dict[str, str], # Option, or `option=value`, → why not, and what to do
+    why:Mapping=MappingProxyType({}), # Option, or `option=value`, → why not, and what to do
+    **reasons:str, # The same of options by name
 )->None:
     "Raise `InputError` where rows have an option that a section cannot honour"
-    for option, reason in why.items():
+    for option, reason in (dict(why) | reasons).items():
         name, _, value = option.partition('=')
         said = getattr(rows, name)
         if said != value if value else said in (None, ()): continue
