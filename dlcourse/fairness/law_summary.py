@@ -9,7 +9,7 @@ __all__ = ['LAW_COLUMNS', 'DOUBTFUL', 'NO_WORDS', 'Statement', 'as_statement', '
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from json import dumps as to_json
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class Statement:
 
 def _day(name, said):
     "A date, also where it was written as text"
+    if isinstance(said, datetime): return said.date()
     if isinstance(said, date): return said
     try: return date.fromisoformat(said.strip())
     except (AttributeError, TypeError, ValueError):

@@ -34,6 +34,9 @@ def read_mapping(
 
 def _check_mapping(mapping, law):
     "Raise `InputError` where a value is mapped to what is no category of the law"
+    if not isinstance(mapping, Mapping):
+        raise InputError("`mapping` must be a dict with 'sex' and 'race', or a TOML file of it; "
+                         f"got {type(mapping).__name__}")
     for kind, table in mapping.items():
         if kind not in ('sex', 'race') or not isinstance(table, Mapping):
             raise InputError(f"`{kind}` is no table of a mapping; there are [sex] and [race]")
@@ -126,6 +129,9 @@ def _values(frame, column, most, null):
     if len(values) > most:
         raise InputError(f"`{column}` has more than {most} groups; the law's tables are made for "
                          f"each of them")
+    if not values:
+        raise InputError(f"`{column}` names no group in any row; the tool's groups must stand "
+                         "there")
     return sorted({str(v).strip() for v in values})
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #fcbfc85e
@@ -150,7 +156,10 @@ def _asked(data, kind, **given):
     return rows
 
 def _check_columns(**columns):
-    "Raise `InputError` where one column was given for two things"
+    "Raise `InputError` where a column is not named, or one was given for two things"
+    for role, column in columns.items():
+        if isinstance(column, str) and column: continue
+        raise InputError(f"`{role}` must be the name of a column; got {column!r}")
     for column, n in Counter(columns.values()).items():
         if n == 1: continue
         roles = ' and '.join(f'`{role}`' for role, c in columns.items() if c == column)
@@ -207,7 +216,8 @@ def local_law_144(
         raise InputError("`unknown_in_median` is about scores; there is no median without `score`")
     reading = _reading(law, exclude_small, small_base=small_base,
                        excluded_may_lead=excluded_may_lead, level=level)
-    mapping = read_mapping(mapping) if isinstance(mapping, (str, Path)) else dict(mapping or {})
+    if isinstance(mapping, (str, Path)): mapping = read_mapping(mapping)
+    mapping = mapping or {}
     _check_mapping(mapping, law)
     median = ties = None
     numeric = (score,) if score else ()

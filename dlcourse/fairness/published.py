@@ -192,8 +192,9 @@ def _html(found):
     "The figures and what was found, as HTML"
     columns = ('Group', 'Table', 'Figure', 'Count', 'Recomputed',
                f'{100*found.level:g} % limits', 'Printed', 'Follows')
-    rows = [[f.group, f.table, f.metric, '–' if f.count is None else f'{f.count:,} of {f.n:,}',
-             number(f.value), '–' if f.low is None else f'{number(f.low)} to {number(f.high)}',
+    def count(f): return '–' if None in (f.count, f.n) else f'{f.count:,} of {f.n:,}'
+    def limits(f): return '–' if f.low is None else f'{number(f.low)} to {number(f.high)}'
+    rows = [[f.group, f.table, f.metric, count(f), number(f.value), limits(f),
              f.printed or '–', f.follows or '–'] for f in found.figures]
     table = html_table(dict.fromkeys(columns, 'text'), rows, 'Every figure, recomputed')
     if len(found.tables) > 1:
@@ -201,7 +202,7 @@ def _html(found):
         heads = dict.fromkeys(('Table', 'Verdict', 'Divided by the rate of'), 'text')
         table = html_table(heads, verdicts, 'Every table') + table
     verdict = f'<p><b>{found.verdict.capitalize()}</b> <small>{escape(DISCLAIMER)}</small></p>'
-    return verdict + html_list(found.findings) + table
+    return f'{verdict}{html_list(found.findings)}<div class="wide">{table}</div>'
 
 # %% ../../nbs/16_fairness/33_published.ipynb #b5df94da
 def _sizes(found):

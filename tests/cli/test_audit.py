@@ -216,6 +216,23 @@ def test_published(tmp_path):
     assert (tmp_path/'p.html').read_text(encoding='utf-8').startswith('<!doctype html>')
 
 
+def test_published_tables_of_one_file(tmp_path):
+    rows = ['tool,by,race,sex,n,rate,ratio', 'x,sex,Total,Female,100,0.50,1.00',
+            'x,sex,Total,Male,100,0.40,0.80', 'x,race,Asian,Total,{n},0.40,1.00',
+            'x,race,White,Total,50,0.20,{ratio}']
+    ask = ('audit', 'published', 't.csv', '--table', 'tool', '--table', 'by', '--group', 'race',
+           '--group', 'sex')
+    def found(n='50', ratio='0.50'):
+        (tmp_path/'t.csv').write_text('\n'.join(rows).format(n=n, ratio=ratio) + '\n')
+        return dlcourse(*ask, '--html', 'p.html', cwd=tmp_path)
+    assert found()[0] == 0 and 'Of 2 tables 2 consistent.' in found()[1]
+    code, out, err = found(ratio='0.90')
+    assert (code, err) == (1, '') and '• race: White, impact ratio: 0.90 does not follow' in out
+    code, out, err = found(n='some')
+    assert (code, err) == (3, '') and 'race was not judged: `some` is not a printed number' in out
+    assert "default-src 'none'" in (tmp_path/'p.html').read_text(encoding='utf-8')
+
+
 def test_plan():
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1')
     assert (code, err) == (0, '')

@@ -281,7 +281,7 @@ def hiring():
                                              spread(counts), strict=True)]
     frame = pl.DataFrame(rows, schema=['sex', 'race', 'hired'], orient='row')
     pile = pl.when(pl.col('hired') == 1).then(pl.lit('interview')).otherwise(pl.lit('rest'))
-    return frame.with_columns(pile=pile, w=1.0)
+    return frame.with_columns(pile=pile, w=1.0, none=pl.lit(''))
 
 
 FEW = 'fewer than 2 % of the applicants'
@@ -339,6 +339,9 @@ ASKED = dict(sex='sex', race='race', selected='hired', statement=SAID)
     ({}, dict(selected=None, score='w', positive='1'), '`positive` says which decisions mean'),
     ({}, dict(unknown_in_median=False), 'there is no median without `score`'),
     ({}, dict(race='sex'), '`sex` and `race` are the same column'),
+    ({}, dict(race=None), '`race` must be the name of a column'),
+    ({}, dict(mapping=5), '`mapping` must be a dict'),
+    ({}, dict(selected=None, groups='none'), '`none` names no group in any row'),
     ({}, dict(level=float('nan')), '`level` must be a number between 0.5 and 1'),
     ({}, dict(positive='9'), "'9'")])
 def test_an_option_is_honoured_or_refused_by_name(rows, change, says):

@@ -371,6 +371,22 @@ def test_doors_of_a_published_table():
     assert audit_published(missing).figures[1].value is None
 
 
+ODD = ['1e400', '1e-9', '-0', '½', '٣', '%', '..', '1,2,3', '12,34', '9'*400, '0.' + '1'*99,
+       'x'*999, '\x00', '\u202e5', '1_000', '0x10', '1/2', '<5', '--5', 'Infinity', True, b'5', [1],
+       {'a': 1}, float('inf'), -1, 10**30, 1.5, None]
+
+@pytest.mark.parametrize('column', ['group', 'n', 'selected', 'rate', 'ratio'])
+def test_odd_cells_are_read_or_said_in_one_sentence(column):
+    for odd in ODD:
+        table = dict(group=['a', 'b', 'c'], n=[100, 200, 300], selected=[50, 60, 70],
+                     rate=['.5', '.3', '.23'], ratio=['1', '.6', '.47'])
+        table[column][1] = odd
+        for data in (table, pd.DataFrame(table)):
+            try: found = audit_published(data)
+            except InputError as e: assert len(str(e)) < 300 and '\n' not in str(e)
+            else: assert found.to_html() and json.dumps(found.to_dict())
+
+
 def test_totals_may_count_people_of_unknown_category_or_not():
     def found(total):
         return audit_published(dict(group=['a', 'b', 'Unknown', 'Total'], n=[10, 20, 5, total],
