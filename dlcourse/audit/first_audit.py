@@ -12,7 +12,7 @@ import numpy as np
 
 from .report import audit
 from .writers import FairnessAudit
-from ..core.files import write_whole
+from ..core.files import ready_folder, write_whole
 from ..data.synthesis import lending
 
 # %% ../../nbs/21_audit/10_first_audit.ipynb #ad6dbd19
@@ -66,5 +66,6 @@ def first_audit(
     import polars as pl
     decided = decide_by_model(lending(), seed)
     found, out = audit_decisions(decided), Path(out)
+    ready_folder(out/'report.html', deep=not out.is_absolute())
     saved = found.save(html=out/'report.html', json=out/'report.json', junit=out/'junit.xml')
     return found, [*saved, write_whole(out/'decisions.csv', pl.DataFrame(decided).write_csv())]

@@ -127,8 +127,13 @@ def _is_event(e):
     tried = e['kind'] == 'attempt'
     words, numbers = ('time', 'exercise'), ()
     if tried: words, numbers = (*words, 'outcome', 'answer'), ('held', 'claims')
-    return all(isinstance(e.get(w), str) for w in words) \
+    return all(isinstance(e.get(w), str) for w in words) and _is_moment(e['time']) \
         and all(isinstance(e.get(n), int) for n in numbers)
+
+def _is_moment(text):
+    "Is this a time as it is written here?"
+    try: return 1900 < datetime.fromisoformat(text).year < 9000
+    except ValueError: return False
 
 PROGRESS = Book('progress.jsonl', RECORD_SCHEMA, _is_event, "attempts, hints and solutions",
                 "the record of your progress")
@@ -152,7 +157,7 @@ def _begin(path, folder, book):
         return events
     if old.exists():
         try: events = _from_database(old)
-        except sqlite3.DatabaseError: _set_aside(old, folder, book)
+        except (sqlite3.Error, ValueError, TypeError): _set_aside(old, folder, book)
         else: attic(folder, old.name, old.read_bytes())
     _write(path, events, book)
     for name in ('progress.db', 'progress.db-journal', 'lock.db'):
@@ -167,7 +172,8 @@ def _from_database(path):
         found = con.execute('select * from events order by id')
         names = [column[0] for column in found.description]
         rows = [dict(zip(names, row, strict=True)) for row in found]
-    return [{k: v for k, v in row.items() if k != 'id' and v is not None} for row in rows]
+    found = [{k: v for k, v in row.items() if k != 'id' and v is not None} for row in rows]
+    return [event for event in found if _is_event(event)]
 
 # %% ../../nbs/23_classroom/17_record.ipynb #c5493e65
 def answer_digest(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from .pages import escape
+from .pages import escape, printable
 
 # %% ../../nbs/00_core/13_bars.ipynb #963d8659
 def in_notebook()->bool:
@@ -60,7 +60,7 @@ class _Bar:
         seconds = (self.total - self.done)*(perf_counter() - self.began)/new
         return f'{seconds:.0f} s left' if seconds < 100 else f'{seconds/60:.0f} min left'
 
-    def line(self, *parts): return ' · '.join(filter(None, parts))
+    def line(self, *parts): return printable(' · '.join(filter(None, parts)))
 
 class _NotebookBar(_Bar):
     every = .3

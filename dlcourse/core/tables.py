@@ -8,12 +8,17 @@ __all__ = ['TABLE_TYPES', 'ENCODINGS', 'SEPARATORS', 'column_place', 'open_table
 # %% ../../nbs/00_core/11_tables.ipynb #a4d9c7c5
 import csv
 import gzip
+import io
+import os
+import re
 import tempfile
+import zlib
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, path_of
+from .pages import shorten
 
 # %% ../../nbs/00_core/11_tables.ipynb #e8d4053b
 TABLE_TYPES = { # File type → delimiter, where the type fixes it
@@ -26,25 +31,31 @@ def _kind(path):
     if suffixes and suffixes[-1] == '.gz': suffixes.pop()
     return suffixes[-1] if suffixes else ''
 
+_AT_ONCE = 1 << 20 # Characters looked at before a table is opened
+
+def _unpacking(path): return gzip.open if path.suffix.lower() == '.gz' else open
+
 def _start(path, encoding):
     "The first megabyte of a text table"
-    opened = gzip.open if path.suffix.lower() == '.gz' else open
     marked = 'utf-8-sig' if encoding == 'utf-8' else encoding
-    try:
-        with opened(path, 'rt', encoding=marked, newline='') as f: return f.read(1 << 20)
-    except UnicodeError: raise _not_encoded(path, encoding) from None
-    except gzip.BadGzipFile:
-        raise InputError(f"`{path.name}` ends in .gz but is not compressed with gzip; "
-                         "rename it or compress it") from None
+    with _unpacking(path)(path, 'rt', encoding=marked, newline='') as f: start = f.read(_AT_ONCE)
+    if encoding == 'latin-1' and re.search('[\x80-\x9f]', start): raise UnicodeError
+    if len(start) < _AT_ONCE or re.search('[\r\n]', start): return start
+    raise InputError(f"`{path.name}` begins with a line of more than a million characters; "
+                     "it is no table, or its lines are not ended")
 
 def _first_record(path, encoding, delimiter=None):
     "The first record of a text table, and the delimiter: else that which makes the most names"
     start = _start(path, encoding)
     if not start.strip(): raise _empty(path)
-    lines = start.splitlines(keepends=True)
+    lines = [*io.StringIO(start, newline='')] # Only what ends a line in a table ends one here
     delimiters = ['\t'] if _kind(path) == '.tsv' else [',', ';', '\t', '|']
     if delimiter is not None: delimiters = [delimiter]
-    headers = {d: next(csv.reader(lines, delimiter=d), []) for d in delimiters}
+    headers, fault = {}, None
+    for d in delimiters:
+        try: headers[d] = next(csv.reader(lines, delimiter=d, strict=True), [])
+        except csv.Error as e: fault = fault or e
+    if not headers: raise fault
     delimiter = max(headers, key=lambda d: len(headers[d]))
     return headers[delimiter], delimiter
 
@@ -150,12 +161,14 @@ def open_table(
     delimiter:str|None=None,      # Between its cells, such as `;`; found out when not given
 ):                                # A DuckDB relation: nothing is read until it is asked
     "Open a table without loading it; raises `InputError` where a file cannot be what it says it is"
-    path, delimiter = Path(path).expanduser().resolve(), _separator(delimiter)
+    path = Path(os.path.expanduser(path_of(path, 'file'))).resolve()
+    delimiter = _separator(delimiter)
+    with reading(path, encoding): return _opened(path, columns, numeric, encoding, delimiter)
+
+def _opened(path, columns, numeric, encoding, delimiter):
     _check_file(path, encoding)
-    import duckdb
     con, parquet = _connect(path), _kind(path) in ('.parquet', '.pq')
-    try: names, source = _parquet(con, path) if parquet else _text(path, encoding, delimiter)
-    except duckdb.Error as e: raise _reading_error(path, encoding, e) from None
+    names, source = _parquet(con, path) if parquet else _text(path, encoding, delimiter)
     if columns and not parquet: _check_names(path, names, columns)
     terms = []
     for name in names if columns is None else dict.fromkeys(columns):
@@ -174,20 +187,39 @@ class reading:
         self.path, self.encoding = Path(path), encoding
     def __enter__(self): return self
     def __exit__(self, kind, error, trace):
-        import duckdb
-        if not isinstance(error, duckdb.Error): return
-        raise _reading_error(self.path, self.encoding, error) from None
+        if type(error).__name__ == 'InterruptException': # Of DuckDB, after Ctrl-C
+            raise KeyboardInterrupt(f"`{self.path.name}` was not read to its end") from None
+        if isinstance(error, _OF_FILES) or _library(error) in _READERS:
+            raise _reading_error(self.path, self.encoding, error) from None
 
 # %% ../../nbs/00_core/11_tables.ipynb #1af799bd
+_OF_FILES = (OSError, EOFError, zlib.error, csv.Error, UnicodeError, RecursionError, MemoryError,
+             OverflowError)
+_READERS = ('duckdb', '_duckdb', 'narwhals', 'polars', 'pyarrow') # Whose errors tell of the table
+
+def _library(error):
+    "Whose exception it is"
+    return '' if isinstance(error, InputError) else type(error).__module__.partition('.')[0]
+
 def _reading_error(path, encoding, error):
-    "DuckDB's error as one sentence with a remedy"
-    text = str(error)
-    if 'unicode' in text or 'not utf' in text.lower(): return _not_encoded(path, encoding)
+    "Whatever was raised while a table was read, as one sentence with a remedy"
+    text = str(error) or type(error).__name__
+    if isinstance(error, gzip.BadGzipFile) and 'CRC' not in text:
+        return InputError(f"`{path.name}` ends in .gz but is not compressed with gzip; "
+                          "rename it or compress it")
+    if isinstance(error, (EOFError, zlib.error, gzip.BadGzipFile)) or 'GZIP' in text.upper():
+        return InputError(f"`{path.name}` is damaged, or was cut short: what gzip compressed in it "
+                          "cannot be unpacked to its end; get it anew")
+    if isinstance(error, UnicodeError) or 'unicode' in text or 'not utf' in text.lower():
+        return _not_encoded(path, encoding)
     lines = text.splitlines()
     line = next((s.split(':')[-1].strip() for s in lines if 'CSV Error on Line' in s), None)
     telling = ('Expected Number', 'Value with', 'Maximum line')
     fault = next((s.strip() for s in lines if s.startswith(telling)), lines[0])
-    if not line: return InputError(f"`{path.name}` cannot be read as {_kind(path)}: {fault}")
+    fault = shorten(fault, 300)
+    if not line:
+        return InputError(f"`{path.name}` cannot be read as {_kind(path)}: {fault}; get it anew, "
+                          "or export it again")
     fault = fault[0].lower() + fault[1:].rstrip('.')
     return InputError(f"`{path.name}`, line {line}: {fault}; "
                       "mend that line, or export the table again")
@@ -196,6 +228,16 @@ def _empty(path):
     return InputError(f"`{path.name}` is empty: it needs a line of column names and rows below it")
 
 def _not_encoded(path, encoding):
-    return InputError(f"`{path.name}` is not encoded as {encoding}; say which it is "
-                      "(encoding latin-1 or utf-16), or convert it: "
-                      f"iconv -f latin1 -t utf-8 '{path.name}' > new.csv")
+    code, meant = _meant(path)
+    return InputError(f"`{path.name}` is not encoded as {encoding}; say which it is ({meant}), or "
+                      f"convert it: iconv -f {code} -t utf-8 '{path.name}' > new.csv")
+
+def _meant(path):
+    "What iconv calls the encoding of a file, and what is to be said of it, by the bytes that occur"
+    seen = set()
+    with suppress(OSError, EOFError, zlib.error), _unpacking(path)(path, 'rb') as f:
+        while (part := f.read(_AT_ONCE)) and not seen & {*range(128, 256)}: seen |= {*part}
+    if 0 in seen: return 'utf-16', "encoding utf-16"
+    if seen & {*range(128, 160)}: # Where latin-1 has nothing that is printed
+        return 'cp1252', "perhaps Windows-1252, in which byte 80 is €, or an old one of DOS or Mac"
+    return 'latin1', "encoding latin-1"

@@ -19,7 +19,7 @@ from .. import __version__
 from ..classroom.lessons import lesson_at, lesson_paths, read_lesson
 from ..classroom.record import answer_digest
 from ..core.errors import InputError, moment_of, number_of, path_of, string_of
-from ..core.files import named, write_whole
+from ..core.files import careful_bytes, named, ready_folder, write_whole
 from .grading import grade
 from .marks import EXAM_LIMITS, strangers_line
 from dlcourse.grading.records import (
@@ -47,7 +47,7 @@ from dlcourse.grading.signatures import (
     thumbprint,
     usual_key,
 )
-from .submissions import careful_bytes, read_submission
+from .submissions import read_submission
 from .walls import Limits
 
 # %% ../../nbs/24_grading/16_certificate.ipynb #0c182847
@@ -79,7 +79,7 @@ def _places(submission, out):
         if not os.path.lexists(path): continue
         raise InputError(f"`{path}` is there already; move it, or give another name with --out")
     with named(record): # Can it be written there? An hour may go into what it shall hold
-        record.parent.mkdir(parents=True, exist_ok=True)
+        ready_folder(record)
         tempfile.TemporaryFile(dir=record.parent).close()
     return places
 

@@ -20,11 +20,12 @@ from .. import __version__
 from ..classroom.cells import SCALES
 from ..classroom.lessons import lesson_at, lesson_paths, read_lesson
 from ..core.errors import InputError, number_of, path_of, string_of
-from ..core.files import apart, named, write_whole
+from ..core.files import apart, named, ready_folder, write_whole
 from ..core.pages import csv_text
+from ..core.toml import build
 from .endings import stoppable
 from .examiner import Examiner
-from .marks import EXAM_LIMITS, Mark, strangers_line
+from .marks import EXAM_LIMITS, OUTCOMES, Mark, strangers_line
 from .submissions import Submission, read_submission, students
 from .walls import Limits
 
@@ -90,7 +91,7 @@ class Kept:
         self.marks = {} # Hash of an answer → the seed that was asked for, and the mark
         if self.path is None: return
         with named(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            ready_folder(self.path)
             lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         read = [found for found in map(_entry, lines) if found]
         for key, seed, mark in read: self.marks[key] = seed, mark
@@ -118,8 +119,10 @@ def _entry(line):
     "What a line keeps; nothing where it is damaged"
     try:
         said = json.loads(line)
-        return said['key'], said['seed'], Mark(**said['mark'])
-    except (ValueError, TypeError, KeyError): return None
+        key, seed, mark = said['key'], said['seed'], build(Mark, said['mark'])
+    except (ValueError, TypeError, KeyError, RecursionError): return None
+    fits = isinstance(key, str) and isinstance(seed, int) and mark.outcome in OUTCOMES
+    return (key, seed, mark) if fits else None
 
 # %% ../../nbs/24_grading/13_grading.ipynb #3b777cfb
 POINTS = {level: level for level in SCALES['level']}

@@ -18,11 +18,10 @@ from ..classroom.lessons import Exercise, Lesson
 from ..classroom.record import events_in
 from ..classroom.workspace import MARKER
 from ..core.errors import InputError
-from ..core.files import project_path
+from ..core.files import careful_bytes, project_path
 from ..core.toml import build
 from .marks import OUTCOMES, strangers_line
 from .signatures import NoProof, did_of, jwk_of, thumbprint
-from .submissions import careful_bytes
 
 # %% ../../nbs/24_grading/15_records.ipynb #82f08060
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..core.errors import InputError, need, path_of
-from ..core.files import write_whole
+from ..core.files import careful_bytes, write_whole
 from .marks import strangers_line
-from .submissions import careful_bytes
 
 # %% ../../nbs/24_grading/14_signatures.ipynb #407b0d15
 LARGEST_KEY = 10_000 # Bytes of a file

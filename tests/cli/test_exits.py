@@ -1,5 +1,6 @@
 "Nothing but a verdict ends with 1, what stopped a command is a sentence, and no escape gets out"
 import errno
+import gzip
 import io
 import os
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 import typer
 from cli.runs import dlcourse
 
+from dlcourse.cli.app import app as main_app
 from dlcourse.cli.commands import command
 from dlcourse.cli.exits import Plain, Stopped, ended, stopping
 from dlcourse.core.errors import InputError
@@ -117,3 +119,58 @@ def test_what_is_plain_stays_as_it_is():
 def test_only_what_click_would_take_is_wrapped():
     with pytest.raises(Stopped), stopping(): raise EOFError('short')
     with pytest.raises(InputError), stopping(): raise InputError('mine')
+
+
+@pytest.fixture
+def loans(tmp_path):
+    path = tmp_path/'loans.csv'
+    path.write_text('p,s\n' + '1,f\n0,f\n1,m\n0,m\n'*30)
+    return path
+
+
+def asked(loans, *words):
+    words = ['audit', 'fairness', loans, '--prediction', 'p', '--sensitive', 's', *words]
+    return ended(lambda: main_app([str(w) for w in words], standalone_mode=False))
+
+
+def test_nothing_else_is_ever_replaced(loans, tmp_path, capsys):
+    before, (link, twin) = loans.read_bytes(), (tmp_path/'link.csv', tmp_path/'twin.csv')
+    link.symlink_to(loans)
+    os.link(loans, twin)
+    new = tmp_path/'new.html'
+    for words, says in [(('--json', loans), 'is read'), (('--html', link), 'is read'),
+                        (('--junit', twin), 'is read'), (('--html', new, '--json', new), 'already'),
+                        (('--html', new, '--json', f'{tmp_path}/./new.html'), 'already'),
+                        (('--json', '/dev/null'), 'a device or a pipe'),
+                        (('--html', tmp_path), 'is a folder'),
+                        (('--html', '/reprots_of_nobody/x.html'), 'there is no folder'),
+                        (('--html', tmp_path/'a'/'b'/'x.html'), 'there is no folder')]:
+        assert asked(loans, *words) == 2 and says in capsys.readouterr().err
+    assert loans.read_bytes() == before and not os.path.exists('/reprots_of_nobody')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['link.csv', 'loans.csv', 'twin.csv']
+
+
+def test_a_report_goes_through_a_link(loans, tmp_path, capsys):
+    (tmp_path/'there.html').write_text('old')
+    (tmp_path/'link.html').symlink_to('there.html')
+    assert asked(loans, '--html', tmp_path/'link.html') == 0
+    assert (tmp_path/'link.html').is_symlink() and '<html' in (tmp_path/'there.html').read_text()
+
+
+def test_a_table_cut_short_is_2_and_named(loans, capsys):
+    cut = loans.with_name('t.csv.gz')
+    rows = ''.join(f'{i % 2},person {i*i}\n' for i in range(500))
+    cut.write_bytes(gzip.compress(f'p,s\n{rows}'.encode())[:-40])
+    assert asked(cut) == 2
+    assert '`t.csv.gz` is damaged, or was cut short' in capsys.readouterr().err
+
+
+def test_an_audit_of_a_file_loads_nothing_that_it_has_no_use_for(loans):
+    "What the smallest core may leave out: 208 MB of 468"
+    code = '''import sys
+sys.modules |= dict.fromkeys(('polars', 'sklearn', 'joblib', 'fastcore', 'pandas', 'pyarrow'))
+from dlcourse.cli.app import main; main()'''
+    words = ['audit', 'fairness', loans, '--prediction', 'p', '--sensitive', 's', '--favorable',
+             '1', '--profile', 'four-fifths', '--html', loans.with_name('x.html')]
+    done = subprocess.run([sys.executable, '-c', code, *words], capture_output=True, text=True)
+    assert done.returncode in (0, 1, 3) and not done.stderr

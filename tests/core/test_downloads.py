@@ -6,8 +6,10 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -366,3 +368,66 @@ def test_a_bar_is_shown_where_somebody_looks_unless_refused(web, tmp_path, capsy
     monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
     fetch(toy(web().address), tmp_path/'b')
     assert 't.csv' in capsys.readouterr().err
+
+
+# A server that is never silent
+
+class Drip:
+    "A server that sends a byte now and then: in its headers, or after them"
+    def __init__(self, head):
+        self.socket, self.head = socket.create_server(('127.0.0.1', 0)), head
+        self.address = f'http://127.0.0.1:{self.socket.getsockname()[1]}/t'
+        Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        try:
+            while True:
+                other, _ = self.socket.accept()
+                with other, suppress(OSError):
+                    other.recv(1 << 16)
+                    other.sendall(self.head)
+                    for _ in range(2000):
+                        other.sendall(b'x')
+                        time.sleep(.02)
+        except OSError: pass # The test is over
+
+@pytest.mark.parametrize('head', [
+    b'HTTP/1.1 200 OK\r\nX-', b'HTTP', b'HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n',
+    b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2000\r\n'])
+def test_a_server_that_drips_has_a_limit(head, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, 'GRACE', .5)
+    monkeypatch.setattr(downloads, 'PACE', 1e9)
+    drip = Drip(head)
+    message = failure(toy(drip.address), tmp_path)
+    drip.socket.close()
+    assert re.search(r'it took more than [01] s; \d+ bytes came', message)
+
+@pytest.mark.parametrize('head', [
+    'HTTP/1.1 404 \x1b[2J\x1b]0;owned\x07\r\n\r\n', 'SSH-2.0\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n',
+    'HTTP/1.1 302 x\r\nLocation: http://[::1\r\n\r\n',
+    'HTTP/1.1 302 x\r\nLocation: http://\xe9..\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nETag: "\x9b31m\xe9"\r\nContent-Length: ' + '9'*5000 + '\r\n\r\nx',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', ''])
+def test_whatever_a_server_says_is_printable_and_short(head, tmp_path):
+    listening = socket.create_server(('127.0.0.1', 0))
+    def serve():
+        try:
+            while True:
+                other, _ = listening.accept()
+                with other, suppress(OSError):
+                    other.recv(1 << 16)
+                    other.sendall(head.encode('latin-1'))
+        except OSError: pass # The test is over
+    Thread(target=serve, daemon=True).start()
+    message = failure(toy(f'http://127.0.0.1:{listening.getsockname()[1]}/t'), tmp_path)
+    listening.close()
+    assert 'could not be downloaded' in message and message.isprintable() and len(message) < 1000
+
+@pytest.mark.parametrize('note', ['[]', '{"version": 3}', '[' * 5000, '{"version": "a\\nb: c"}',
+                                  '{"version": {}}', '\udcff'])
+def test_a_damaged_note_begins_anew(web, tmp_path, monkeypatch, note):
+    w = interrupted(web, tmp_path, monkeypatch)
+    said = note.replace('{', f'{{"address": "{w.address}", ', 1) if ':' in note else note
+    (tmp_path/'toy'/'t.csv.part.json').write_bytes(said.encode('utf-8', 'surrogateescape'))
+    assert got(toy(w.address), tmp_path) == BODY and ranges(w) == [None]

@@ -1,17 +1,24 @@
 "Files are written whole, through links, and never over anything else"
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from dlcourse.core.files import project_path, write_whole
+from dlcourse.core.errors import InputError
+from dlcourse.core.files import apart, careful_bytes, project_path, ready_folder, write_whole
 
 
 def test_write_whole_replaces_and_leaves_nothing_behind(tmp_path):
     path = write_whole(tmp_path/'a'/'x.txt', 'one')
     write_whole(path, b'two')
     assert path.read_text() == 'two' and os.listdir(path.parent) == ['x.txt']
-    with pytest.raises(UnicodeEncodeError): write_whole(path, '\ud800')
+    with pytest.raises(InputError, match='character 3 is half of one'):
+        write_whole(path, 'ab\ud800')
     assert path.read_text() == 'two' and os.listdir(path.parent) == ['x.txt']
 
 
@@ -38,3 +45,58 @@ def test_a_reader_never_sees_a_part(tmp_path):
 
 def test_project_files_are_there():
     assert project_path('datasets').is_dir() and project_path('assets', 'report.html.j2').is_file()
+
+
+def test_at_most_the_last_folder_is_made_and_none_at_the_root(tmp_path):
+    apart([tmp_path/'new'/'x'])
+    for path in (tmp_path/'two'/'new'/'x', '/reprots_of_nobody/x'):
+        for asked in (lambda path=path: apart([path]), lambda path=path: ready_folder(path)):
+            with pytest.raises(InputError, match='there is no folder .*check the name'): asked()
+    assert not (tmp_path/'two').exists() and not os.path.exists('/reprots_of_nobody')
+    ready_folder(tmp_path/'new'/'x')
+    ready_folder(tmp_path/'two'/'new'/'x', deep=True)
+    assert (tmp_path/'new').is_dir() and (tmp_path/'two'/'new').is_dir()
+
+
+def test_a_link_is_written_through_and_stays(tmp_path):
+    (tmp_path/'there').write_text('old')
+    for name, target in {'link': 'there', 'chain': 'link', 'dangling': 'later'}.items():
+        (tmp_path/name).symlink_to(target)
+        write_whole(tmp_path/name, name)
+        assert (tmp_path/name).is_symlink() and (tmp_path/name).read_text() == name
+    assert (tmp_path/'there').read_text() == 'chain' and (tmp_path/'later').is_file()
+    (tmp_path/'round').symlink_to('round')
+    with pytest.raises(OSError): write_whole(tmp_path/'round', 'x')
+
+
+def test_the_part_of_a_killed_process_is_cleared_and_that_of_a_live_one_stays(tmp_path):
+    code = """if True:
+        import os, sys, time
+        from dlcourse.core import files
+        def slow(handle):
+            print(flush=True)
+            time.sleep(60)
+        files.os.fsync = slow
+        files.write_whole(sys.argv[1], 'half')"""
+    busy = subprocess.Popen([sys.executable, '-c', code, str(tmp_path/'x')], stdout=subprocess.PIPE)
+    busy.stdout.readline()
+    part, = tmp_path.iterdir()
+    write_whole(tmp_path/'x', 'mine')
+    assert sorted(p.name for p in tmp_path.iterdir()) == [part.name, 'x']
+    os.kill(busy.pid, signal.SIGKILL)
+    busy.communicate()
+    write_whole(tmp_path/'x', 'mine again')
+    assert [p.name for p in tmp_path.iterdir()] == ['x']
+    (tmp_path/'.x.part').write_text("somebody's")
+    write_whole(tmp_path/'x', 'and again')
+    assert (tmp_path/'.x.part').exists()
+
+
+def test_no_pipe_is_waited_for_and_no_more_is_read_than_may_be(tmp_path):
+    os.mkfifo(tmp_path/'pipe')
+    begun = time.process_time()
+    for path, says in {tmp_path/'pipe': 'this is no file', tmp_path: 'cannot be read',
+                       Path('/dev/zero'): 'this is no file', tmp_path/'no': 'there is no such file',
+                       Path('a\0b'): 'this is no file'}.items():
+        with pytest.raises(InputError, match=says): careful_bytes(path, 1000, 'x', links=True)
+    assert time.process_time() - begun < 2

@@ -135,3 +135,49 @@ def test_a_file_larger_than_the_memory_it_takes(tmp_path):
     size = path.stat().st_size
     assert count == 900_000 and size > 8e8
     assert peak < size/2, f"took {peak/1e6:.0f} MB for a file of {size/1e6:.0f} MB"
+
+
+def test_what_gzip_cannot_unpack_is_the_files_fault(tmp_path):
+    whole = gzip.compress(b'p,s\n' + b'1,a\n0,b\n'*500_000)
+    torn = whole[:200] + b'x'*40 + whole[240:]
+    for cut in (whole[:-40], whole[:-4], whole[:len(whole)//2], torn):
+        (tmp_path/'t.csv.gz').write_bytes(cut)
+        with pytest.raises(InputError, match='`t.csv.gz` is damaged, or was cut short'):
+            rows(tmp_path/'t.csv.gz')
+
+
+@pytest.mark.parametrize('encoding, text, says', [
+    ('cp1252', 'preis,x\n5 €,1\n', 'perhaps Windows-1252, in which byte 80 is €'),
+    ('latin-1', 'stadt,x\nKöln,1\n', r'\(encoding latin-1\)'),
+    ('utf-16', 'stadt,x\nKöln,1\n', r'\(encoding utf-16\)'),
+    ('cp437', 'stadt,x\nKöln,1\n', 'or an old one of DOS or Mac')])
+def test_which_encodings_may_be_meant(tmp_path, encoding, text, says):
+    for name, packed in {'t.csv': bytes, 't.csv.gz': gzip.compress}.items():
+        (tmp_path/name).write_bytes(packed(text.encode(encoding)))
+        with pytest.raises(InputError, match=f'`{name}` is not encoded as utf-8; .*{says}'):
+            rows(tmp_path/name)
+    if encoding == 'cp1252': # Which latin-1 would read as a control character
+        with pytest.raises(InputError, match='not encoded as latin-1.*iconv -f cp1252'):
+            rows(tmp_path/'t.csv', encoding='latin-1')
+
+
+def test_odd_headers(tmp_path):
+    with pytest.raises(InputError, match='cannot be read as .csv'):
+        rows(table(tmp_path, '"open,b\n1,2\n'))
+    with pytest.raises(InputError, match='a line of more than a million characters'):
+        rows(table(tmp_path, 'a,'*600_000))
+    with pytest.raises(InputError, match='larger than field limit'):
+        rows(table(tmp_path, 'a,' + 'b'*200_000 + '\n1,2\n'))
+    assert rows(table(tmp_path, 'a\u2028\x85b,c\n1,2\n'), ['c']) == [('2',)]
+    assert rows(table(tmp_path, '"a,x";"b"\n1;2\n'), ['a,x']) == [('1',)]
+    for odd in ('a\0b.csv', 'x'*5000 + '.csv'):
+        with pytest.raises(InputError, match='must be the path of a file'): open_table(odd)
+
+
+def test_an_interrupted_query_says_so(tmp_path):
+    with pytest.raises(KeyboardInterrupt, match='`t.csv` was not read to its end'):
+        with reading(tmp_path/'t.csv'): raise duckdb.InterruptException('INTERRUPT Error')
+
+
+def test_a_fault_of_ours_is_not_called_the_files(tmp_path):
+    with pytest.raises(ZeroDivisionError), reading(tmp_path/'t.csv'): raise ZeroDivisionError

@@ -34,7 +34,7 @@ def test_line_ends_and_byte_order_mark_of_windows_are_read(tmp_path):
 
 def test_a_missing_file_says_what_to_give(tmp_path):
     gone = tmp_path/'gone.toml'
-    says = f"`{gone}` cannot be read: No such file or directory; give the path of a policy file"
+    says = f"`{gone}` cannot be read: there is no such file; give the path of a policy file"
     assert refused(gone, 'policy file') == says
 
 
