@@ -7,8 +7,9 @@ __all__ = ['auc_bounds', 'auc_variance', 'auc_limits', 'brier_from_sums', 'bin_s
 
 # %% ../../nbs/16_fairness/15_calibration.ipynb #cd5e50f6
 import numpy as np
+from scipy.special import stdtrit
 
-from ..evaluation.intervals import normal_reach, wilson
+from ..evaluation.intervals import normal_reach
 
 # %% ../../nbs/16_fairness/15_calibration.ipynb #20e400ae
 def auc_bounds(
@@ -45,21 +46,39 @@ def auc_limits(
     negative:np.ndarray, # Negative ones
     exact:bool=True,     # Is each bin one single score?
     level:float=.95,     # Confidence level
+    variance:np.ndarray|None=None, # Of the AUC; `auc_variance` when not given
+    df:np.ndarray|None=None, # Degrees of freedom behind it; from the rarer label when not given
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # AUC, lower and upper limit; NaN where undefined
-    """The AUC (the middle of its bounds) with its interval, on the scale of log odds; at 0 or 1
-    the exact limit of a rate of as many people as the smaller class"""
+    """The AUC (the middle of its bounds) and how far off a true one may be: as far as its own
+    variance allows, the larger of the data's and a model's (after Newcombe 2006, method 5)"""
     low, high = auc_bounds(positive, negative)
-    auc, few = (low + high)/2, np.minimum(np.sum(positive, -1), np.sum(negative, -1))
-    start, end = (auc, auc) if exact else (low, high)
-    def moved(auc, reach): return 1/(1 + np.exp(-(np.log(auc/(1 - auc)) + reach)))
+    auc, p, n = (low + high)/2, np.sum(positive, -1), np.sum(negative, -1)
+    if variance is None: variance = auc_variance(positive, negative)
     with np.errstate(all='ignore'):
-        error = np.sqrt(auc_variance(positive, negative))/(auc*(1 - auc))
-        reach = normal_reach(level)*error
-        limits = moved(start, -reach), moved(end, reach)
-        edge = wilson(np.nan_to_num(np.round(auc)*few), few, level)
-    at_edge = (auc == 0) | (auc == 1) | ~np.isfinite(reach)
-    limits = (np.where(at_edge, e, x) for e, x in zip(edge, limits, strict=True))
+        if df is None: df = (p + n)**2/(n**2/(p - 1) + p**2/(n - 1))
+        z, student = normal_reach(level), stdtrit(np.maximum(df, 1), (1 + level)/2)
+        seen = variance*(student/z)**2/(auc*(1 - auc))
+        seen = np.where((auc == 0) | (auc == 1), 0., seen) # Nothing to see: the model alone speaks
+        seen = np.where(np.minimum(p, n) > 1, seen, 1/np.minimum(p, n))
+    def strays(x): return z*z*x*(1 - x)*np.maximum(seen, _model_variance(x, p, n))
+    start, end = (auc, auc) if exact else (low, high)
+    limits = [_furthest(at, to, strays) for at, to in ((start, 0.), (end, 1.))]
     return auc, *(np.where(np.isnan(auc), np.nan, x)[()] for x in limits)
+
+def _model_variance(x, p, n):
+    "Variance of an AUC of `x` where scores are exponential, in parts of `x*(1 - x)`"
+    half = (p + n)/2 - 1
+    with np.errstate(all='ignore'):
+        return (1 + half*((1 - x)/(2 - x) + x/(1 + x)))/(np.asarray(p, float)*n)
+
+def _furthest(at, to, strays):
+    "The value between two from which chance would just lead to the first"
+    near, far = np.broadcast_arrays(np.asarray(at, float), to)
+    for _ in range(30):
+        middle = (near + far)/2
+        inside = (middle - at)**2 <= strays(middle)
+        near, far = np.where(inside, middle, near), np.where(inside, far, middle)
+    return far
 
 # %% ../../nbs/16_fairness/15_calibration.ipynb #ff91f476
 def brier_from_sums(

@@ -7,7 +7,8 @@ from engines import everywhere, in_files
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.scores import BINS, MOST_VALUES, audit_scores, count_scores
+from dlcourse.fairness.score_counts import BINS, MOST_VALUES, count_scores
+from dlcourse.fairness.scores import audit_scores
 
 
 def people(n=5_000, seed=0, places=None):
