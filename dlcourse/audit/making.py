@@ -69,11 +69,7 @@ BOTH = dict(sample_weight=UNWEIGHTED, cluster=INDEPENDENT)
                absent="how a score ranks people and whether it comes true: that takes a score and "
                       "a label")
 def _scores(asked):
-    rows = asked.rows
-    return score_section(audit_scores(
-        rows.kept(), score=rows.score, y_true=rows.y_true, sample_weight=rows.sample_weight,
-        sensitive_features=rows.sensitive_features, positive=rows.positive, missing=rows.missing,
-        level=rows.level, min_count=rows.min_count))
+    return score_section(audit_scores(asked.rows))
 
 @section_maker('subgroups', wanted=lambda a: a.rows.subgroups, doing='Searching for subgroups …',
                absent="groups that nobody named: that takes columns to search (`subgroups`)")

@@ -31,8 +31,8 @@ CURVE_COLUMNS = {
     'from': 'percent', 'to': 'percent'}
 
 def _score_row(r):
-    return (r.group, r.n, r.positives, r.auc, r.auc_low, r.auc_high, r.mean_score, r.base_rate,
-            r.brier, r.p_value)
+    return (r.group or 'everyone', r.n, r.positives, r.auc, r.auc_low, r.auc_high, r.mean_score,
+            r.base_rate, r.brier, r.p_value)
 
 def _curve_row(c): return [c[k] for k in ('group', 'bin', 'n', 'mean_score', 'rate', 'low', 'high')]
 
@@ -42,7 +42,8 @@ def score_section(
 )->Section:           # Ranking, error, calibration
     "How a score does in each group"
     tables = [section_table(f'The score “{found.score}” by {attribute}', SCORE_COLUMNS,
-                            [_score_row(r) for r in found.rows if r.attribute == attribute])
+                            [_score_row(r) for r in (*found.rows, found.overall)
+                             if r.attribute in (attribute, None)])
               for attribute in dict.fromkeys(r.attribute for r in found.rows)]
     tables += [section_table(f'What the score means, by {attribute}', CURVE_COLUMNS,
                              [_curve_row(c) for c in found.curve if c['attribute'] == attribute])

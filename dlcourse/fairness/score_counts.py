@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MOST_VALUES', 'BINS', 'CURVE', 'BIN', 'ScoreCounts', 'score_cubes', 'count_scores']
 
-# %% ../../nbs/16_fairness/17_score_counts.ipynb #e518b4ff
+# %% ../../nbs/16_fairness/17_score_counts.ipynb #d12caaa2
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from .counting import count_groups
 from .counts import CELLS, Clusters, sum_rows
 from .rows import Rows, opened, rows_of
 
-# %% ../../nbs/16_fairness/17_score_counts.ipynb #13883f36
+# %% ../../nbs/16_fairness/17_score_counts.ipynb #75a12b26
 MOST_VALUES = 2_000 # Different scores that are counted one by one; where there are more, bins
 BINS = 1_000        # How many
 CURVE = 10          # Bins of a calibration curve
@@ -59,7 +59,7 @@ class ScoreCounts:
         return ScoreCounts(attributes=(), groups=((),), edges=self.edges, exact=self.exact,
                            clusters=c, missing=self.missing, **sums)
 
-# %% ../../nbs/16_fairness/17_score_counts.ipynb #281bb7a8
+# %% ../../nbs/16_fairness/17_score_counts.ipynb #61bd7afe
 BIN = ' score bin' # Name of the further attribute; no column begins with a blank
 
 def _spread(frame, score):
@@ -88,7 +88,7 @@ def _binned(frame, score, bins):
     place = nw.when(s.is_null() | s.is_nan()).then(0.).otherwise(place)
     return frame.with_columns(place.alias(BIN)).to_native(), scale
 
-# %% ../../nbs/16_fairness/17_score_counts.ipynb #bcf85f2d
+# %% ../../nbs/16_fairness/17_score_counts.ipynb #ea34f258
 def _cube(counts, scale, places):
     "Counts whose last attribute is the bin, with the bin as an axis of its own"
     def in_order(group): return [(v is None, v or '') for v in group]
@@ -130,7 +130,7 @@ def _checked(cube, rows):
                      "that are compared must be few: put the values into bands, or raise "
                      f"`max_groups` (now {rows.max_groups})")
 
-# %% ../../nbs/16_fairness/17_score_counts.ipynb #3a91e2b1
+# %% ../../nbs/16_fairness/17_score_counts.ipynb #c687ad54
 def score_cubes(
     rows:Rows,      # With a score, a label, and attributes
     sets:Iterable[tuple[str, ...]], # Sets of attributes whose groups are wanted

@@ -6,7 +6,7 @@
 __all__ = ['PARTS', 'WORLDS', 'EXPECTED', 'count_tail', 'BiasLimits', 'bias_p_value', 'curve_test', 'cluster_variance',
            'student_factor', 'ScoreGroup', 'auc_worth', 'bias_worth']
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #5cea3e30
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #d0ee1a82
 import numpy as np
 
 from ..evaluation.intervals import normal_reach
@@ -15,7 +15,7 @@ from .counts import effective_size
 from .groups import group_name
 from .policy import FEW_CLUSTERS
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #0e35a899
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #64ca9e47
 PARTS = 64 # Into which chances are put, where there are more
 
 def _thinned(chance, people):
@@ -58,7 +58,7 @@ def count_tail(
         tail = ndtr(-w) + np.exp(-w*w/2)/np.sqrt(2*np.pi)*(1/u - 1/w)
     return np.where(np.isfinite(tail), np.clip(tail, 0, 1), x < mean)
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #7d31b485
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #843c9454
 def _shifted(chance, mean, bias):
     "Chances as they would be, were the score too high by `bias` [world]: all moved in proportion"
     bias = np.asarray(bias, float)[:, None]
@@ -114,7 +114,7 @@ def bias_p_value(
     many, few = (count_tail(chance, people, positives + k).item() for k in (0, 1))
     return min(1., 2*min(many, 1 - few))
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #5482a0ed
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #27b777d0
 EXPECTED = 5 # Labels of each kind to expect in a part of a curve that is tested
 
 def curve_test(
@@ -136,7 +136,7 @@ def curve_test(
     if not (expected - square).sum() > 1e-12: return np.nan
     return bias_p_value(expected[known]/people[known], people[known], positive.sum())
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #4ae1c4df
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #7c69e1c3
 def cluster_variance(
     pull:np.ndarray,    # How far each row of a table pulls a mean; [row]
     weight:np.ndarray,  # Its weight
@@ -157,7 +157,7 @@ def student_factor(
     from scipy.special import stdtrit
     return stdtrit(np.maximum(df, 1), (1 + level)/2)/normal_reach(level)
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #08aad4a1
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #44d425b9
 class ScoreGroup:
     "One group of a cube: its sums, and what they are worth"
     def __init__(self,
@@ -207,7 +207,7 @@ class ScoreGroup:
         if many is None or many >= FEW_CLUSTERS: return None
         return f"rests on clusters worth {many:.0f}, fewer than {FEW_CLUSTERS}"
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #99627cf0
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #360687aa
 def auc_worth(
     group:ScoreGroup, # With people of both labels
 )->tuple[np.ndarray, np.ndarray, float, float]: # Positives and negatives by bin, scaled to
@@ -229,7 +229,7 @@ def auc_worth(
     else: variance, df = group.variance(pull)
     return part[:, 1]*size[1], part[:, 0]*size[0], variance, df
 
-# %% ../../nbs/16_fairness/16_score_limits.ipynb #abfd9213
+# %% ../../nbs/16_fairness/16_score_limits.ipynb #6c9a3de2
 def bias_worth(
     group:ScoreGroup, # With scores from 0 to 1
 )->BiasLimits:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NO_CHANCES', 'ScoreRow', 'ScoreAudit', 'audit_scores']
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #8bbf48bf
+# %% ../../nbs/16_fairness/18_scores.ipynb #b848f845
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
@@ -24,7 +24,7 @@ from dlcourse.fairness.score_limits import (
     ScoreGroup, auc_worth, bias_worth, curve_test,
 )
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #731f3254
+# %% ../../nbs/16_fairness/18_scores.ipynb #5edfc87f
 def _means(group):
     "Mean score and share of positive labels"
     w = group.weight
@@ -44,7 +44,7 @@ def _meaning(group, worth, level):
 
 def _none(x): return None if np.isnan(x) else float(x)
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #6d86aa58
+# %% ../../nbs/16_fairness/18_scores.ipynb #befd08e8
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
     "How a score does in one group, or with everybody"
@@ -119,7 +119,7 @@ def _curve(group, row, worth, level, min_count):
                  high=float(high[b]))
             for b in np.flatnonzero((people >= min_count) & (n > 0))]
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #87831bca
+# %% ../../nbs/16_fairness/18_scores.ipynb #2e04fcf9
 def _measured(attribute, rows, groups, worths):
     "AUC and calibration bias of the groups of an attribute, to be compared"
     for which, metric in enumerate(('roc_auc_score', 'calibration_bias')):
@@ -179,7 +179,7 @@ def _meaning_findings(known, error):
                    "drawn from the scores would hardly fall so (p < "
                    f"{max(error/len(known), 1e-4):.1g}).")
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #d48d0bec
+# %% ../../nbs/16_fairness/18_scores.ipynb #3abf9540
 @dataclass(frozen=True, kw_only=True)
 class ScoreAudit:
     "A score by group: how it ranks, how far off it is, whether it comes true"
@@ -226,7 +226,7 @@ class ScoreAudit:
         ax.legend(frameon=False)
         return fig
 
-# %% ../../nbs/16_fairness/18_scores.ipynb #2e2bc90e
+# %% ../../nbs/16_fairness/18_scores.ipynb #7eb37a87
 def audit_scores(
     data,                      # A `Rows`, a frame, or the path of a CSV or Parquet file
     *,

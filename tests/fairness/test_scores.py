@@ -105,5 +105,5 @@ def test_missing_and_faulty_values():
 def test_the_result_is_json():
     found = audit_scores(people(), score='s', y_true='y', sensitive_features='sex')
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))['rows'][0]['group'] == 'Female'
-    assert found.findings[0].startswith("By sex, the score ranks worst for")
+    assert found.findings == ()
     assert found.frame.height == 2
