@@ -64,8 +64,7 @@ INDEPENDENT = "it takes rows as independent. Leave out one of the two"
 BOTH = dict(sample_weight=UNWEIGHTED, cluster=INDEPENDENT)
 
 @section_maker('scores', wanted=lambda a: a.rows.score and a.rows.y_true,
-               doing='Looking at the score …', called='the section on the score',
-               cannot=dict(cluster=INDEPENDENT),
+               doing='Looking at the score …',
                absent="how a score ranks people and whether it comes true: that takes a score and "
                       "a label")
 def _scores(asked):
