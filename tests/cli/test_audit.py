@@ -206,6 +206,28 @@ def test_local_law_144_from_the_file_to_fill_in(tmp_path):
     assert code == 2 and "`races` is none of the inputs of Local Law 144" in err
 
 
+def test_the_summary_that_is_published(tmp_path):
+    rows = [f'{s};{r};{y};{i % 10}' for s, r, y in (('F', 'Black', 'ja'), ('M', 'White', 'nein'),
+            ('?', 'White', 'ja')) for i in range(100)]
+    (tmp_path/'t.csv').write_text('\n'.join(['sex;race;hired;points', *rows]) + '\n')
+    filled = dlcourse('audit', 'inputs')[1]
+    (tmp_path/'i.toml').write_text(filled)
+    words = ('audit', 'law', 't.csv', 'i.toml', '--null', '?', '--delimiter', ';')
+    code, out, err = dlcourse(*words, '--prediction', 'hired', '--positive', 'ja', '--html',
+                              's.html', '--csv', 's.csv', cwd=tmp_path)
+    assert (code, err) == (0, '')
+    assert 'highest for Female (100.0 % of 100) and lowest for Male (0.0 % of 100)' in out
+    assert '100 by sex, 0 by race/ethnicity' in out and out.endswith('Written: s.csv\n')
+    assert '2027-01-31' in (tmp_path/'s.html').read_text(encoding='utf-8')
+    code, out, err = dlcourse(*words, cwd=tmp_path)
+    assert code == 2 and 'give one of `selected`, `score` and `groups`' in err
+    (tmp_path/'i.toml').write_text('score = "points"\n' + filled)
+    code, out, err = dlcourse(*words, '--json', '-', cwd=tmp_path)
+    assert (code, err) == (0, '') and json.loads(out)['median'] == 4.5
+    code, out, err = dlcourse(*words, '--json', 'i.toml', cwd=tmp_path)
+    assert code == 2 and 'score = "points"' in (tmp_path/'i.toml').read_text()
+
+
 def test_published(tmp_path):
     (tmp_path/'t.csv').write_text('group,n,selected,rate,ratio\nMale,1390,667,48%,1.00\nFemale,1181,555,52%,0.979\n')
     code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', '--json', '-')

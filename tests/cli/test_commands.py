@@ -10,8 +10,8 @@ from dlcourse.cli.app import app
 from dlcourse.cli.commands import read_function
 
 OPTIONS = {
-    'audit fairness': 'file --cluster --depth --encoding --favorable --html --inputs --json '
-                      '--junit '
+    'audit fairness': 'file --cluster --delimiter --depth --encoding --favorable --html --inputs '
+                      '--json --junit '
                       '--label --level --max-groups --min-count --missing --null --policy '
                       '--positive '
                       '--prediction --profile --score --sensitive --strata --subgroups --threshold '
@@ -19,6 +19,8 @@ OPTIONS = {
     'audit published': 'file --encoding --group --html --json --level --n --rate --ratio '
                        '--selected '
                        '--table',
+    'audit law': 'file inputs --csv --delimiter --encoding --html --json --level --null --positive '
+                 '--prediction',
     'audit plan': 'rate gap --level --power --share --tolerance',
     'audit inputs': '', 'audit demo': '--out', 'datasets list': '--json',
     'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
