@@ -9,17 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
-from scipy.stats import fisher_exact
+from scipy.stats import boschloo_exact, fisher_exact, hypergeom
 from statsmodels.stats.contingency_tables import StratifiedTable
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.counts import Counts
 from dlcourse.fairness.four_fifths import four_fifths
 from dlcourse.fairness.impact import (
     behind,
     below_line,
+    boschloo,
     breslow_day,
     choice_test,
+    fisher_mid_p,
     mantel_haenszel,
     one_person_flips,
 )
@@ -197,3 +200,42 @@ def test_below_the_line_in_whole_numbers(groups, line):
     want = [r < line*max(rates) for r in rates]
     assert below_line(k, n, line).tolist() == want
     assert below_line(np.stack([k, k]), n, line).tolist() == [want]*2
+
+
+def test_mid_p_and_boschloo_against_scipy():
+    for k, n in (((6, 12), (20, 20)), ((3, 9), (15, 40)), ((1, 0), (1, 1)), ((10, 0), (10, 9))):
+        table = [k, np.subtract(n, k)]
+        assert boschloo(k, n) == pytest.approx(boschloo_exact(table, n=64).pvalue, abs=2e-5)
+        half = hypergeom.pmf(k[0], sum(n), n[0], sum(k))/2
+        assert boschloo(k, n) <= fisher_exact(table).pvalue + 1e-9
+        equal = n[0] == n[1] # Then the mirrored outcome is as likely, and counted half as well
+        want = fisher_exact(table).pvalue - half*(1 + equal)
+        if k[0] != k[1]: assert fisher_mid_p(k, n) == pytest.approx(want, abs=1e-9)
+    assert fisher_mid_p((0, 0), (5, 9)) == 1.
+    found = four_fifths(made({'a': (14, 6), 'b': (8, 12)}), favorable=1)
+    assert found.rows[1].mid_p == fisher_mid_p((6, 12), (20, 20))
+    assert 'mid-p = 0.068' in found.findings[1] and "Boschloo's p = 0.07" in found.findings[1]
+    three = four_fifths(made({'a': (14, 6), 'b': (8, 12), 'c': (9, 11)}), favorable=1)
+    assert three.rows[-1].mid_p == pytest.approx(3*fisher_mid_p((6, 12), (20, 20)))
+
+
+def test_weights_and_clusters_are_used_or_refused():
+    "The audit's case: half of each sex by weight, 35 % of the women's rows"
+    rows = dict(sex=np.repeat(['f', 'm'], 1000),
+                hired=np.repeat([1, 0, 1, 0], [350, 650, 500, 500]),
+                w=np.repeat([1, .5384615, 1, 1], [350, 650, 500, 500]))
+    counts = count_groups(rows, y_pred='hired', sensitive_features=['sex'],
+                          sample_weight='w').counts
+    found = four_fifths(counts, favorable=1)
+    assert found.rows[1].ratio == pytest.approx(1, abs=1e-6) and not found.rows[1].below
+    assert found.rows[1].p_value > .5 and found.rows[1].one_person is None
+    assert 'Rates are weighted' in found.findings[0] and found.counted == 'weights'
+    persons = dict(sex=np.repeat(['f', 'm'], 1000), person=np.repeat(np.arange(80), 25),
+                   hired=np.repeat([1, 0, 1, 0], np.array([24, 16, 16, 24])*25))
+    counts = count_groups(persons, y_pred='hired', sensitive_features=['sex'],
+                          cluster='person').counts
+    other = four_fifths(counts, favorable=1).rows[1]
+    assert other.p_value == pytest.approx(.117, abs=.05) and other.deviations < 2
+    assert other.ratio == pytest.approx(2/3) and other.n == 1000
+    with pytest.raises(InputError, match="`strata` compare people"):
+        four_fifths(counts, favorable=1, strata=counts)
