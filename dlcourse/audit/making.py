@@ -76,7 +76,6 @@ def _subgroups(asked):
     return subgroup_section(discover(asked.rows))
 
 @section_maker('four-fifths', wanted=lambda a: 'four-fifths' in a.profiles,
-               called='the four-fifths rule', cannot=BOTH,
                absent="the four-fifths rule: that takes the profile of this name")
 def _four_fifths(asked):
     return four_fifths_section(_each_attribute(asked.found, asked.rows.strata))
