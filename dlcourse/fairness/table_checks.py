@@ -122,8 +122,9 @@ def rated_groups(
     figures:list[Figure],  # The rate of each
 )->list[_Rated]:
     "The rates of the groups of a table that ratios can be of"
-    sizes = [row.n for row in rows if not row.total]
-    people = None if None in sizes else sum(sizes)
+    sizes = [row.n for row in rows if row.is_group]
+    unknown = sum(row.n or 0 for row in rows if row.unknown)
+    people = None if None in sizes else sum(sizes) + unknown
     widths = [_width(f.printed) for f in figures if f.printed is not None]
     finest = min(widths, default=0)/2
     def close(figure, limits):

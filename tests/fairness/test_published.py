@@ -251,6 +251,8 @@ def test_an_exclusion_that_the_law_does_not_allow():
     assert audited(at_two).verdict == 'inconsistent', "2 % is not under 2 %"
     unknown = [*at_two, ('Unknown', 100, 'NA', 'NA')]
     assert audited(unknown).verdict == 'consistent', "and is, of everybody assessed"
+    many = [*at_two[:1], ('b', 900, '.52', 'NA'), ('Unknown', 'NA', 'NA', 'NA')]
+    assert audited(many).verdict == 'inconsistent', "also where their number is not printed"
 
 
 def test_higher_is_higher_for_certain_or_by_its_own_ratio():
