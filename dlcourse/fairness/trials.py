@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..core.columns import take_rows
 from ..core.errors import InputError
 from ..evaluation.intervals import wilson
 from .counting import count_groups
 from .groups import rates
 from .records import Rate
 from dlcourse.fairness.methods import (
-    CONSTRAINTS, METHODS, as_rows, group_of, remedy, take_rows, weight_name,
+    CONSTRAINTS, METHODS, people_of, remedy, weight_name,
 )
 from .remedies import widest_gap
 from .bounds import gap_bounds
@@ -78,15 +79,6 @@ def _measure(model, held, *, seed, level):
         from_overall=widest_gap(p, groups)[1], rates=tuple(table))
 
 # %% ../../nbs/16_fairness/24_trials.ipynb #6d51651a
-def _binary(y):
-    "Labels as 0 and 1"
-    y = np.asarray(y.to_numpy() if hasattr(y, 'to_numpy') else y)
-    if y.ndim != 1 or not np.isin(y, (0, 1)).all():
-        seen = ', '.join(list(dict.fromkeys(map(str, y.ravel())))[:4])
-        raise InputError(f"`y` must be one column of 0 and 1; got {seen}. "
-                         "Say which label is meant, such as y == 'yes'")
-    return y.astype(int)
-
 def _strengths(strengths, method):
     "How far a method is to go"
     if method == 'none': return (0.,)
@@ -145,15 +137,14 @@ def try_remedies(
 )->Trials:
     "Fit every method at every strength to every split, and measure it on the rest"
     from sklearn.model_selection import train_test_split
-    x, y, groups, methods = as_rows(x), _binary(y), group_of(sensitive_features), _methods(methods)
+    (x, y, groups), methods = people_of(x, y, sensitive_features), _methods(methods)
     if constraint not in CONSTRAINTS:
         names = ', '.join(CONSTRAINTS)
         raise InputError(f"`constraint` must be one of {names}; got {constraint!r}")
     if not 0 < test < 1:
         raise InputError(f"`test` must be a share of the rows between 0 and 1; got {test!r}")
-    if not len(x) == len(y) == len(groups):
-        raise InputError("`x`, `y` and `sensitive_features` must have one row per person; "
-                         f"got {len(x)}, {len(y)} and {len(groups)} rows")
+    seeds = list(seeds)
+    if not seeds: raise InputError("`seeds` must hold a seed for each split, one or more; got none")
     plan = [(m, s) for m in methods for s in _strengths(strengths, m)]
     if any(METHODS[m].weighted for m in methods): weight_name(estimator)
     kinds = _kinds(y, groups, test)

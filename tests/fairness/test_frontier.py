@@ -3,6 +3,7 @@ import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from fairlearn.metrics import demographic_parity_difference, equalized_odds_difference
 from hypothesis import given, settings
@@ -194,7 +195,7 @@ def test_adversarial_is_repeatable_and_leaves_the_state_of_torch_alone():
     (dict(test=1.), "`test` must be a share of the rows between 0 and 1; got 1.0"),
     (dict(strengths=(2,)), "`strengths` must be numbers from 0 to 1"),
     (dict(y=np.arange(600)), "`y` must be one column of 0 and 1; got 0, 1, 2, 3"),
-    (dict(y=np.ones(7, int)), "must have one row per person; got 600, 7 and 600 rows"),
+    (dict(y=np.ones(7, int)), 'the same rows; got 600 in `x`, 7 in `y`'),
     (dict(sensitive_features=['a']*600), "must have two groups or more; got a"),
     (dict(sensitive_features=['a']*597 + ['b']*3), "too few: b, label"),
     (dict(estimator=KNeighborsClassifier()), "`estimator` must take `sample_weight` in `fit`, as "
@@ -236,3 +237,45 @@ def test_without_fairlearn(monkeypatch):
 
 
 def test_every_method_has_a_label(): assert len({m.label for m in METHODS.values()}) == len(METHODS)
+
+
+def labelled(n=60):
+    "Features, labels and groups of pandas, with the same row labels, and a permutation"
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({'x': rng.normal(size=n)})
+    y, groups = pd.Series(np.arange(n) % 2), pd.Series(np.where(np.arange(n) % 4 < 2, 'a', 'b'))
+    return x, y, groups, rng.permutation(n)
+
+
+@pytest.mark.parametrize('moved', ['x', 'y', 'groups'])
+@pytest.mark.parametrize('f', [
+    lambda x, y, groups: mitigate(x, y, groups, estimator=LogisticRegression(), seeds=1),
+    lambda x, y, groups: remedy('none', x, y, groups, estimator=LogisticRegression()),
+    lambda x, y, groups: mitigate(x, y, dict(g=groups), estimator=LogisticRegression(), seeds=1)])
+def test_other_row_labels_are_other_people(moved, f):
+    *given, order = labelled()
+    place = ['x', 'y', 'groups'].index(moved)
+    given[place] = given[place].iloc[order]
+    with pytest.raises(InputError, match='has other row labels than'): f(*given)
+
+
+def test_a_decision_is_about_the_rows_that_were_given():
+    x, y, groups, order = labelled()
+    model = remedy('correlation_remover', x, y, groups, estimator=LogisticRegression())
+    with pytest.raises(InputError, match='has other row labels'): model.predict(x, groups[order])
+    with pytest.raises(InputError, match='the same rows'): model.predict(x, groups[:9].tolist())
+    assert len(model.predict(x[:9], groups[:9])) == 9
+
+
+@pytest.mark.parametrize('how, says', [
+    (dict(method='nothing'), '`method` must be one of none'), (dict(strength=2), '`strength`'),
+    (dict(constraint='fair'), '`constraint` must be one of'), (dict(y=[1, 2]*30), '`y` must be'),
+    (dict(y=[0, 1]), 'the same rows'), (dict(groups=['a', '']*30), '30 values are missing'),
+    (dict(groups=[np.array(['a']*60)]*2), 'a dict of columns'),
+    (dict(groups=np.zeros((60, 2, 2))), 'must have a row for each person')])
+def test_what_no_remedy_can_be_fitted_to_is_refused(how, says):
+    x, y, groups, _ = labelled()
+    given = dict(method='none', x=x, y=y, groups=groups) | how
+    options = {k: given.pop(k) for k in ('strength', 'constraint') if k in given}
+    with pytest.raises(InputError, match=says):
+        remedy(*given.values(), estimator=LogisticRegression(), **options)
