@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..core.bars import progress_bar
 from ..foundations.schedules import clip_grad_norm_
-from .batches import Batches, backward_whole, of_one_row, wake
+from .batches import Batches, backward_whole, wake
 from .callbacks import FitConfig, History
 from .distributed import finish_the_step
 from .running import Running
@@ -99,8 +99,7 @@ def train(self:Run)->History:
     with progress_bar('training', self.total, shown, 'steps') as show:
         with finish_the_step(self):
             while self.goes_on():
-                try: over = self.train_epoch(show)
-                except ValueError as e: raise of_one_row(e) or e from None
+                over = self.train_epoch(show)
                 if not over: self.save()
                 if self.stop == 'interrupted': break
                 self.end_epoch()
