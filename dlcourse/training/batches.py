@@ -66,12 +66,13 @@ def wake(
     those whose weights are frozen, and those that slept when it was trained before."""
     def frozen(part):
         own = [p.requires_grad for p in part.parameters(recurse=False)]
-        return len(own) > 0 and not any(own) or part in SLEEPING
+        return len(own) > 0 and not any(own)
     parts = [part for part in model.modules() if not part.training]
-    asleep = parts if model.training else [part for part in parts if frozen(part)]
+    asleep = parts
+    if not model.training: asleep = [part for part in parts if frozen(part) or part in SLEEPING]
     model.train()
     for part in asleep: part.training = False
-    SLEEPING.update(asleep)
+    SLEEPING.update(part for part in asleep if not frozen(part))
 
 def backward_whole(
     model:nn.Module,         # Its gradients are added to

@@ -37,7 +37,7 @@ class FitConfig:
     optimizer:str|Callable='adamw' # 'sgd', 'adam', 'adamw', or parameters → optimizer
     schedule:Callable|None=None    # Step, from 0 → what the learning rate is multiplied by
     max_steps:int|None=None        # Stop after so many steps, though epochs remain
-    accumulate:int=1               # Parts to compute each batch in: less memory, the same step
+    accumulate:int=1               # Parts of a batch: less memory, the same step (batch norm apart)
     clip:float|None=None           # Largest norm of all gradients together
     precision:str='float32'        # 'float32', 'bfloat16' or, on a GPU, 'float16'
     device:str|None=None           # The course's setting where None
@@ -279,13 +279,18 @@ def on_epoch(
         found = f"best in epoch {self.best_epoch}" if self.best_epoch else "never a number"
         run.stop = f"no better `{self.metric}` for {self.patience} epochs, {found}"
 
+# %% ../../nbs/03_training/04_callbacks.ipynb #ca11b001
+def _sign(mode):
+    if mode in ('min', 'max'): return 1 if mode == 'min' else -1
+    raise InputError(f"`mode` must be min or max, got {mode!r}")
+
 # %% ../../nbs/03_training/04_callbacks.ipynb #a2b7ea2d
 def patience_needed(
     values,         # A score for each epoch; nan is never better
     mode:str='min', # 'min' or 'max': which is better?
 )->int:             # 1 or more; an `InputError` where no score is a number
     "The least patience that would have reached the best epoch of all, the first one of equals"
-    sign = 1 if mode == 'min' else -1
+    sign = _sign(mode)
     best, bests = math.inf, []
     for epoch, value in enumerate(values, 1):
         if sign*value < best:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations import losses as ours
+from dlcourse.foundations.losses import binary_cross_entropy, cross_entropy, focal, huber, mae, mse
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
@@ -243,3 +244,40 @@ def test_contrastive_is_torchs(reduction):
 def test_what_cannot_be(call, says):
     with pytest.raises(InputError) as e: call()
     assert says in str(e.value)
+
+
+RULED_OUT = torch.tensor([[-math.inf, 0., 1.], [0., 1., 2.]], requires_grad=True)
+
+
+@pytest.mark.parametrize('loss', [
+    cross_entropy, focal, partial(cross_entropy, weight=torch.tensor([0., 1., 2.])),
+    partial(cross_entropy, label_smoothing=.1)])
+def test_a_row_that_does_not_count_may_hold_a_class_that_is_ruled_out(loss):
+    value = loss(RULED_OUT, torch.tensor([-100, 1]))
+    torch.testing.assert_close(value, loss(RULED_OUT[1:], torch.tensor([1])))
+    slope, = torch.autograd.grad(value, RULED_OUT)
+    assert slope.isfinite().all() and not slope[0].any()
+
+
+def test_a_no_that_is_ruled_out_costs_nothing():
+    z = torch.tensor([-math.inf, 2.], requires_grad=True)
+    value = binary_cross_entropy(z, torch.tensor([0., 1.]), reduction='none')
+    torch.testing.assert_close(value.detach(), torch.tensor([0., math.log1p(math.exp(-2.))]))
+    value.sum().backward()
+    assert z.grad.isfinite().all()
+    assert binary_cross_entropy(z, torch.tensor([1., 1.])) == math.inf
+
+
+@pytest.mark.parametrize('f', [mse, mae, huber])
+def test_small_whole_numbers_have_no_difference(f):
+    a, b = torch.tensor([0, 10], dtype=torch.uint8), torch.tensor([1, 3], dtype=torch.uint8)
+    with pytest.raises(InputError, match='must be floats, at least one'): f(a, b, reduction='none')
+    assert f(a.float(), b) == f(a.float(), b.float())
+
+
+def test_classes_are_whole_numbers_of_any_size():
+    z = torch.randn(2, 3)
+    small = torch.tensor([2, 1], dtype=torch.uint8)
+    torch.testing.assert_close(cross_entropy(z, small), cross_entropy(z, small.long()))
+    with pytest.raises(InputError, match='`target` must hold class numbers; got torch.float32'):
+        focal(z, small.float())

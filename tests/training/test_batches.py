@@ -79,3 +79,18 @@ def test_what_batches_refuse():
     with pytest.raises(InputError, match=r'got lengths \[\]'): Batches()
     with pytest.raises(InputError, match=r'got lengths \[0\]'): Batches(torch.ones(0))
     with pytest.raises(InputError, match='`batch_size` must be 1 or more, got 0'): batches(0)
+
+
+@pytest.mark.parametrize('target', [torch.tensor([[1], [0]]), torch.eye(2), torch.tensor([1])])
+def test_a_row_is_never_compared_with_the_others(target):
+    with pytest.raises(InputError, match='`target` must have the shape of the answers'):
+        top1_accuracy(torch.randn(2, 2), target)
+
+
+@pytest.mark.parametrize('ask', [
+    lambda m, x: evaluate(m.train(), [(x, x)], F.mse_loss), # Wakes nothing
+    lambda m, x: backward_in_parts(m.train(), (torch.cat([x, x]),)*2, F.mse_loss, 2)])
+def test_one_row_is_too_few_to_be_normalized(ask):
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(3, track_running_stats=False))
+    with pytest.raises(InputError, match='batch normalization needs two rows or more'):
+        ask(model, torch.ones(1, 3))

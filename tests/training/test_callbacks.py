@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
-from dlcourse.training.callbacks import AtEpochs, EarlyStopping, FitConfig, History
+from dlcourse.training.callbacks import AtEpochs, EarlyStopping, FitConfig, History, patience_needed
 
 
 @pytest.mark.parametrize('how, says', [
@@ -119,3 +119,9 @@ def test_what_early_stopping_refuses():
     for odd in ('x', -1, math.nan, True, None):
         with pytest.raises(InputError, match='`min_delta` must be a number from 0, got'):
             EarlyStopping(min_delta=odd)
+
+
+def test_a_way_that_is_none_is_refused():
+    for mode in ('maximum', 'Min', None):
+        with pytest.raises(InputError, match='`mode` must be min or max'):
+            patience_needed([1., 2.], mode)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,12 @@ from loop_runs import (
     small,
 )
 from sklearn.metrics import f1_score
+from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 from dlcourse.core.errors import InputError
+from dlcourse.foundations.losses import cross_entropy, focal, info_nce
 from dlcourse.foundations.schedules import cosine, warmup
 from dlcourse.training.batches import Batches, top1_accuracy
 from dlcourse.training.callbacks import Callback, EarlyStopping
@@ -349,11 +352,91 @@ def test_batches_that_cannot_be_trained_on_say_what_to_do(data, says):
     with pytest.raises(InputError, match=says): fit(network(), data(), F.cross_entropy, QUIET)
 
 
-def test_parts_are_refused_where_a_loss_leaves_targets_out():
-    left_out = Batches(X, Y.masked_fill(X[:, 0] > 1, -100))
-    fit(small(), left_out, F.cross_entropy, QUIET)
-    with pytest.raises(InputError, match='`target` has numbers below 0'):
-        fit(small(), left_out, F.cross_entropy, replace(QUIET, accumulate=2))
+WEIGHT = torch.tensor([1., 7.])
+
+
+@pytest.mark.parametrize('loss', [
+    F.cross_entropy, cross_entropy, focal, partial(F.cross_entropy, weight=WEIGHT),
+    partial(cross_entropy, weight=WEIGHT, ignore_index=0, label_smoothing=.1),
+    nn.CrossEntropyLoss(weight=WEIGHT, label_smoothing=.1)])
+def test_parts_are_the_batch_whatever_a_loss_leaves_out_or_weighs(loss):
+    target = Y.masked_fill(X[:, 0] > 0, -100)
+    if isinstance(loss, partial) and 'ignore_index' in loss.keywords: target = Y
+    one, four = (fit(small(), Batches(X, target, batch_size=24), loss,
+                     replace(QUIET, accumulate=k, optimizer='sgd', lr=.1),
+                     valid=Batches(X, target, batch_size=7*k)) for k in (1, 4))
+    assert one.losses == pytest.approx(four.losses, rel=1e-5)
+    assert one['valid_loss'] == pytest.approx(four['valid_loss'], rel=1e-5)
+
+
+@pytest.mark.parametrize('loss', [
+    lambda o, t: F.cross_entropy(o, t, weight=WEIGHT), lambda o, t: info_nce(o, o.roll(1, 0)),
+    partial(F.cross_entropy, reduction='sum')])
+def test_parts_are_refused_where_a_loss_is_no_mean_over_rows(loss):
+    fit(small(), batches(), loss, replace(QUIET, epochs=1))
+    with pytest.raises(InputError, match='`accumulate` is 4, and `loss` is no mean over rows'):
+        fit(small(), batches(), loss, replace(QUIET, accumulate=4))
+
+
+def test_a_loss_that_draws_is_no_worse_for_being_looked_at():
+    def noisy(outputs, target): return F.cross_entropy(outputs + torch.rand(()), target)
+    def run(loss): return fit(small(), batches(), loss, replace(QUIET, accumulate=2)).losses
+    assert run(noisy) == pytest.approx(run(F.cross_entropy), rel=1e-4)
+
+
+class Turned:
+    "Samplers whose order depends on what no generator of torch knows"
+    def __init__(self, how):
+        self.how, self.epoch = how, 0
+        self.chance = dict(random=random.Random(2), generator=np.random.default_rng(2),
+                           state=np.random.RandomState(2), inner=torch.Generator())[how] if (
+                               how != 'epoch') else None
+
+    def __len__(self): return 84
+
+    def __iter__(self):
+        self.epoch += 1
+        if self.how == 'random': return iter(self.chance.sample(range(84), 84))
+        if self.how == 'inner': return iter(torch.randperm(84, generator=self.chance).tolist())
+        if self.how != 'epoch': return iter(self.chance.permutation(84).tolist())
+        return iter(np.random.default_rng(self.epoch).permutation(84).tolist())
+
+
+class Wrapped:
+    "A sampler around another one"
+    def __init__(self, inner): self.inner = inner
+    def __len__(self): return 84
+    def __iter__(self): return iter(self.inner)
+
+
+@pytest.mark.parametrize('how', ['random', 'generator', 'state', 'inner', 'epoch'])
+@pytest.mark.parametrize('stop', [6, 9])
+def test_an_order_that_is_drawn_elsewhere_goes_on_too(how, stop, tmp_path):
+    def run(size=16, **more):
+        data = DataLoader(TensorDataset(X[:84], Y[:84]), batch_sampler=BatchSampler(
+            Wrapped(Turned(how)), size, drop_last=False))
+        return fit(small(), data, F.cross_entropy, replace(QUIET, **more)).losses
+    whole = run()
+    for more in ({'max_steps': stop}, {}): pieces = run(checkpoint=tmp_path/'run', **more)
+    assert pieces == whole
+    with pytest.raises(InputError, match='batch_size` was 16 and is 12'):
+        run(size=12, checkpoint=tmp_path/'run', epochs=9)
+
+
+def test_rows_to_evaluate_on_must_begin_anew():
+    with pytest.raises(InputError, match='`valid` can be gone through only once'):
+        fit(small(), batches(), F.cross_entropy, QUIET, valid=iter([(X, Y)]))
+
+
+def test_what_slept_on_purpose_sleeps_in_the_next_run_too():
+    model = network()
+    model[1].eval()
+    before = model[1].running_mean.clone()
+    for _ in range(2): fit(model, batches(), F.cross_entropy, replace(QUIET, epochs=1))
+    assert torch.equal(model[1].running_mean, before)
+    model.train()
+    fit(model, batches(), F.cross_entropy, replace(QUIET, epochs=1))
+    assert not torch.equal(model[1].running_mean, before)
 
 
 def test_the_history_is_a_frame_with_a_row_for_each_epoch():

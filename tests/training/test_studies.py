@@ -12,6 +12,7 @@ from tuning_runs import SPACE, broken, hill, slow_hill
 
 from dlcourse.core.errors import InputError
 from dlcourse.training.studies import is_alive, study, tune
+from dlcourse.training.tuning import Between
 
 optuna = pytest.importorskip('optuna')
 
@@ -126,3 +127,26 @@ def test_a_folder_that_is_not_there_and_an_objective_that_cannot_travel(tmp_path
     held = (i for i in ())
     with pytest.raises(InputError, match='sent to another process'):
         tune(lambda config, seed: 1. if held else 0., SPACE, tmp_path/'s.db', 2, processes=2)
+
+
+OTHER = (dict(a=(1, 2)), dict(a=Between(low=0, high=1), b=Between(low=0, high=1)),
+         dict(a=Between(low=0, high=2)), dict(b=(1, 2)))
+
+
+@pytest.mark.parametrize('space', OTHER)
+def test_another_space_is_refused_before_anything_is_tried(space, tmp_path):
+    def objective(config, seed): return 0.
+    tune(objective, dict(a=Between(low=0, high=1)), tmp_path/'s.db', 1)
+    with pytest.raises(InputError, match="`space` differs from that of the search 'study'"):
+        tune(objective, space, tmp_path/'s.db', 2)
+    found = tune(objective, dict(a=Between(low=0, high=1)), tmp_path/'s.db', 2)
+    assert [t.state.name for t in found.trials] == ['COMPLETE']*2
+    tune(objective, space, tmp_path/'s.db', 1, name='another')
+
+
+@pytest.mark.parametrize('space, says', [
+    (dict(a=[1, 2]), 'a tuple of choices for each name'), (dict(a=()), 'a tuple of choices'),
+    ({}, '`space` must be a dict'), (dict(a=((1, 2), (3,))), 'choices that a file can hold')])
+def test_a_space_that_holds_nothing_is_refused(space, says, tmp_path):
+    with pytest.raises(InputError, match=says): tune(hill, space, tmp_path/'s.db', 1)
+    assert not (tmp_path/'s.db').exists() or not study(tmp_path/'s.db').trials

@@ -1,4 +1,6 @@
 "Searches find what is known to be best, within their budget"
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,12 @@ from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
+from torch.nn import functional as F
 from tuning_runs import SPACE
 
 from dlcourse.core.errors import InputError
 from dlcourse.training import tuning
-from dlcourse.training.tuning import Between
+from dlcourse.training.tuning import Between, lr_range_test, random_search, successive_halving
 
 
 def test_range_test_is_plain_sgd_at_a_rising_rate():
@@ -76,3 +79,24 @@ def test_random_search_trains_all_equally():
             tuning.random_search(None, configs, budget)
     with pytest.raises(InputError, match='`eta` must be 2'):
         tuning.successive_halving(None, range(9), 26)
+
+
+def test_batches_that_are_none_or_run_out_for_good_are_told():
+    model, rows = nn.Linear(2, 2), [(torch.ones(3, 2), torch.zeros(3, 2))]
+    for batches in ([], iter(rows), (r for r in rows)):
+        with pytest.raises(InputError, match='`batches` must hold a batch or more'):
+            lr_range_test(model, batches, F.mse_loss, steps=3)
+
+
+def test_what_sleeps_on_purpose_sleeps_in_a_range_test():
+    model, seen = nn.Sequential(nn.Linear(2, 2), nn.Dropout(.9)), []
+    model[1].eval()
+    model[1].register_forward_hook(lambda part, *_: seen.append(part.training))
+    lr_range_test(model, [(torch.ones(3, 2), torch.zeros(3, 2))], F.mse_loss, steps=3)
+    assert not any(seen)
+
+
+@pytest.mark.parametrize('search', [random_search, successive_halving])
+def test_scores_that_are_all_nan_have_no_winner(search):
+    with pytest.raises(InputError, match='no configuration has a score that is a number'):
+        search(lambda config, epochs, state: (math.nan, None), [{}, {}, {}], 9)
