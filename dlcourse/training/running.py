@@ -70,7 +70,7 @@ class Running:
             self.total = min(self.total or math.inf, config.epochs*len(batches))
         self.beyond = beyond_a_plain_step(config, self.place, self.precision, self.parameters)
         self.about = described(self)
-        self.order_start = order_states(self.batches) if config.checkpoint else {}
+        self.order_start = order_states(self.batches)
         self.start_weights = digest(model) if config.checkpoint else None
 
 # %% ../../nbs/03_training/05_running.ipynb #0f0e0001
@@ -97,7 +97,7 @@ def order_sources(
 
 def order_states(
     batches, # As above
-)->dict:     # Path → state, of plain values
+)->list:     # A state of plain values for each, in the order of their paths
     "Where all of them stand"
     def plain(v):
         if isinstance(v, dict): return {name: plain(one) for name, one in v.items()}
@@ -108,27 +108,25 @@ def order_states(
         if isinstance(of, np.random.Generator): return plain(of.bit_generator.state)
         if isinstance(of, np.random.RandomState): return plain(of.get_state(legacy=False))
         return {name: v for name, v in vars(of).items() if type(v) in (int, float)}
-    return {path: state(of) for path, of in order_sources(batches).items()}
+    return [state(of) for of in order_sources(batches).values()]
 
 def set_order_states(
     batches,     # As above
-    states:dict, # From `order_states`
-    start:dict,  # From the same, when the run began
+    states:list, # From `order_states`
+    start:list,  # From the same, when the run began
 ):
     "Put them there; raises `InputError` where there are others, or settings of theirs differ"
     sources = order_sources(batches)
-    if sources.keys() != states.keys():
+    if len(sources) != len(states):
         raise InputError("`batches` must draw their order as in the run of `checkpoint`, from "
-                         f"{', '.join(states) or 'nothing'}; now from "
-                         f"{', '.join(sources) or 'nothing'}")
-    for path, of in sources.items():
-        state = states[path]
+                         f"{len(states)} places; now from {', '.join(sources) or 'none'}")
+    for (path, of), state, was in zip(sources.items(), states, start, strict=True):
         if isinstance(of, torch.Generator): of.set_state(state)
         elif isinstance(of, random.Random): of.setstate(state)
         elif isinstance(of, np.random.Generator): of.bit_generator.state = state
         elif isinstance(of, np.random.RandomState): of.set_state(state)
         else:
-            fixed = [name for name, v in state.items() if start[path].get(name) == v]
+            fixed = [name for name, v in state.items() if was.get(name) == v]
             differ = [f"`{path}.{name}` was {state[name]} and is {vars(of).get(name)}"
                       for name in fixed if vars(of).get(name) != state[name]]
             if differ: raise InputError(f"`batches` differs from the run's: {'; '.join(differ)}")

@@ -91,7 +91,7 @@ def check_space(
     if not isinstance(space, dict) or not space:
         raise InputError(f"`space` must be a dict from names to what they may be, got {space!r}")
     for name, values in space.items():
-        if isinstance(values, Between) or isinstance(values, tuple) and values: continue
+        if hasattr(values, 'low') or isinstance(values, tuple) and values: continue
         raise InputError(f"`space` must have a `Between` or a tuple of choices for each name; got "
                          f"{values!r} for {name!r}")
 
