@@ -112,8 +112,8 @@ def command(
     group:typer.Typer,            # Where the command belongs
     name:str|None=None,           # Its name; the function's when not given
     *,
-    of:str|None=None,             # The function that it calls, as it is imported in the body
-    without:tuple[str, ...]=(),   # Parameters of that function that are none of the command
+    of:str|tuple=(),              # The function that it calls, imported in its body; or several
+    without:tuple[str, ...]=(),   # Parameters of these that are none of the command
     names:dict[str, str]=NOTHING, # The command's name for a parameter → the function's
     arguments:tuple[str, ...]=(), # Parameters with a default that are arguments all the same
     complete:dict=NOTHING,        # Parameter → function from what was typed to what it may become
@@ -121,7 +121,8 @@ def command(
     "Register a function as a command, with the options and the help of the function that it calls"
     def register(f):
         doc, own, node = _own(f)
-        their_doc, theirs = _called(node, of) if of else ('', [])
+        called = [_called(node, n) for n in ((of,) if isinstance(of, str) else of)]
+        theirs = [p for _, parameters in called for p in parameters]
         ours = {function: command for command, function in names.items()}
         derived = {ours.get(p.name, p.name): p for p in theirs if p.name not in without}
         derived = {name: _as_option(p, name in arguments) for name, p in derived.items()}
@@ -133,7 +134,7 @@ def command(
         options = [_for_typer(name, p, complete.get(name)) for name, p in parameters.items()]
         run.__signature__ = inspect.Signature(options)
         run.__annotations__ = {p.name: p.annotation for p in options}
-        run.__name__, run.__doc__ = f.__name__, doc or their_doc
+        run.__name__, run.__doc__ = f.__name__, doc or (called[0][0] if called else '')
         group.command(name)(run)
         return f
     return register

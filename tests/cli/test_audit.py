@@ -1,5 +1,7 @@
 "The command line, end to end: what it prints, what it writes, and with which exit code"
 import json
+import re
+import tomllib
 
 import polars as pl
 import pytest
@@ -229,13 +231,20 @@ def test_the_summary_that_is_published(tmp_path):
 
 
 def test_published(tmp_path):
-    (tmp_path/'t.csv').write_text('group,n,selected,rate,ratio\nMale,1390,667,48%,1.00\nFemale,1181,555,52%,0.979\n')
+    head, male = 'group,n,selected,rate,ratio', 'Male,1390,667,48%,1.00'
+    (tmp_path/'t.csv').write_text(f'{head}\n{male}\nFemale,1181,555,52%,0.979\n')
     code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', '--json', '-')
-    assert code == 1 and err == '' and json.loads(out)['verdict'] == 'inconsistent'
-    (tmp_path/'t.csv').write_text('group,n,selected,rate,ratio\nMale,1390,667,48%,1.00\nFemale,1181,555,47%,0.979\n')
-    code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', '--html', tmp_path/'p.html')
-    assert code == 0 and 'Consistent' in out
-    assert (tmp_path/'p.html').read_text(encoding='utf-8').startswith('<!doctype html>')
+    found = json.loads(out)
+    assert (code, err) == (1, '') and found['verdict'] == 'fail'
+    assert found['result']['verdict'] == 'inconsistent'
+    (tmp_path/'t.csv').write_text(f'{head}\n{male}\nFemale,1181,555,47%,0.979\n')
+    forms = dict(html='p.html', junit='p.xml', sarif='p.sarif', csv='p.csv', card='p.md')
+    asked = [word for form, name in forms.items() for word in (f'--{form}', tmp_path/name)]
+    code, out, err = dlcourse('audit', 'published', tmp_path/'t.csv', *asked)
+    assert (code, err) == (0, '') and 'Verdict: pass' in out
+    page = (tmp_path/'p.html').read_text(encoding='utf-8')
+    assert page.startswith('<!doctype html>') and 'Content-Security-Policy' in page
+    assert all((tmp_path/name).stat().st_size for name in forms.values())
 
 
 def test_published_tables_of_one_file(tmp_path):
@@ -259,8 +268,43 @@ def test_plan():
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1')
     assert (code, err) == (0, '')
     assert 'rows: with a true gap of 0.1, 80% of such audits would fail' in out
+    ratio = ('audit', 'plan', '0.3', '0.7', '--kind', 'ratio')
+    code, out, err = dlcourse(*ratio, '--tolerance', '0.8')
+    assert (code, err) == (0, '')
+    assert 'rows: with a true ratio of 0.7, 80% of such audits would fail' in out
+    code, out, err = dlcourse(*ratio)
+    assert code == 2 and 'give it: --tolerance 0.8' in err
+    code, out, err = dlcourse('audit', 'plan', '0.3', '0.1', '--kind', 'rate')
+    assert code == 2 and "`kind` must be difference or ratio, got 'rate'" in err
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1', '--tolerance', '0.1')
     assert code == 2 and "`gap` must differ from `tolerance`" in err
+
+
+def test_a_policy_is_printed_to_be_filled_in(loans, tmp_path):
+    from dlcourse.fairness.policy import POLICY_KEYS, read_policy
+    code, out, err = dlcourse('audit', 'policy')
+    assert (code, err) == (0, '')
+    (tmp_path/'policy.toml').write_text(out)
+    said = read_policy(tmp_path/'policy.toml')
+    assert said.difference == dict(selection_rate=.1) and said.ratio == dict(selection_rate=.8)
+    code, out, err = dlcourse('audit', 'fairness', loans, '--prediction', 'approved', '--sensitive',
+                              'sex', '--policy', tmp_path/'policy.toml')
+    assert code == 1 and 'tolerated: at most 10.0 points' in ' '.join(out.split()), err
+    whole = re.sub(r'(?m)^# (?=\w+ +=|\[)', '', (tmp_path/'policy.toml').read_text())
+    (tmp_path/'whole.toml').write_text(whole)
+    read_policy(tmp_path/'whole.toml')
+    assert set(tomllib.loads(whole)) == set(POLICY_KEYS), "every key is shown"
+
+
+def test_no_form_goes_over_another_or_where_it_cannot(loans, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    for words, says in [(('--sarif', 'x', '--csv', './x'), 'its own name'),
+                        (('--card', 'loans.csv'), 'its own name'),
+                        (('--plot', 'x.jpg'), "a plot ends in .png or .svg, got '.jpg'"),
+                        (('--csv', '/dev/full'), 'a device')]:
+        code, out, err = dlcourse('audit', 'fairness', loans, *ASK, *words, cwd=tmp_path)
+        assert code == 2 and says in err and len(err.splitlines()) == 1
+        assert sorted(tmp_path.iterdir()) == before
 
 
 def test_subgroups_in_the_report(tmp_path):

@@ -10,19 +10,17 @@ from dlcourse.cli.app import app
 from dlcourse.cli.commands import read_function
 
 OPTIONS = {
-    'audit fairness': 'file --cluster --delimiter --depth --encoding --favorable --html --inputs '
-                      '--json --junit '
-                      '--label --level --max-groups --min-count --missing --null --policy '
-                      '--positive '
-                      '--prediction --profile --score --sensitive --strata --subgroups --threshold '
+    'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --favorable '
+                      '--html --inputs --json --junit --label --level --max-groups --min-count '
+                      '--missing --null --parquet --plot --policy --positive --prediction '
+                      '--profile --sarif --score --sensitive --strata --subgroups --threshold '
                       '--title --weight',
-    'audit published': 'file --encoding --group --html --json --level --n --rate --ratio '
-                       '--selected '
-                       '--table',
+    'audit published': 'file --card --csv --encoding --group --html --json --junit --level --n '
+                       '--parquet --plot --rate --ratio --sarif --selected --table',
     'audit law': 'file inputs --csv --delimiter --encoding --html --json --level --null --positive '
                  '--prediction',
-    'audit plan': 'rate gap --level --power --share --tolerance',
-    'audit inputs': '', 'audit demo': '--out', 'datasets list': '--json',
+    'audit plan': 'rate gap --kind --level --power --share --tolerance',
+    'audit inputs': '', 'audit policy': '', 'audit demo': '--out', 'datasets list': '--json',
     'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
     'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',
     'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
