@@ -100,8 +100,8 @@ NAMED = {'weight': '`sample_weight`', 'cluster': '`cluster`', 'drop': '`missing=
 OPTIONS = ('nothing', 'weight', 'cluster', 'strata', 'null and drop', 'null and unknown', 'drop',
            'unknown', 'encoding and delimiter', 'threshold', 'positive', 'min_count', 'level')
 REFUSED = {
-    'weight': {'four-fifths', 'nyc-ll144'}, 'drop': {'nyc-ll144'},
-    'cluster': {'scores', 'four-fifths', 'nyc-ll144'}, 'null and drop': {'nyc-ll144'}}
+    'weight': {'nyc-ll144'}, 'drop': {'nyc-ll144'},
+    'cluster': {'nyc-ll144'}, 'null and drop': {'nyc-ll144'}}
 
 
 def wish(names, said):
