@@ -23,7 +23,7 @@ from ..core.random import random_states, set_random_states
 from .batches import Batches, evaluate, moved
 from .callbacks import AtEpochs, Callback, History
 from .checkpoints import (
-    check_same_run, described, digest, load_state, refusal, save_state)
+    check_same_run, described, digest, load_state, refusal, restoring, save_state)
 from .distributed import (
     Precision, all_gather_states, beyond_a_plain_step, my_place, own_states)
 
@@ -175,7 +175,9 @@ def restore(self:Running):
     "Go on where the checkpoint stands; raises `InputError` where it is of another run"
     path = self.config.checkpoint
     if not (path and self.config.resume and Path(path).exists()): return
-    state = load_state(path)
+    with restoring(path): _restored(self, path, load_state(path))
+
+def _restored(self, path, state):
     check_same_run(path, state['about'], self.about)
     if self.start_weights not in state['weights']:
         raise refusal(Path(path).name, "`model` begins with other weights than the run of "

@@ -2,12 +2,14 @@
 import hashlib
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from loop_runs import network, small
+from loop_runs import QUIET, batches, network, small
 from safetensors.torch import save as as_bytes
+from torch.nn import functional as F
 
 from dlcourse.core.errors import InputError
 from dlcourse.training.checkpoints import (
@@ -18,6 +20,7 @@ from dlcourse.training.checkpoints import (
     load_state,
     save_state,
 )
+from dlcourse.training.loop import fit
 
 
 def test_any_state_comes_back_as_it_was(tmp_path):
@@ -132,3 +135,15 @@ def test_a_checkpoint_without_a_digest_is_read_with_a_warning(tmp_path):
     (tmp_path/'old').write_bytes(raw)
     with pytest.warns(UserWarning, match='`old` is of an older version: .*save it again'):
         assert load_state(tmp_path/'old')['epoch'] == 3
+
+
+STATES = [{}, {'about': 3}, {'about': {}, 'weights': []}, {'about': None}, {'model': {}},
+          {'about': {}, 'weights': None}]
+
+
+@pytest.mark.parametrize('state', STATES, ids=range(len(STATES)))
+def test_a_state_that_is_no_run_is_refused(state, tmp_path):
+    save_state(tmp_path/'run', state)
+    config = replace(QUIET, checkpoint=tmp_path/'run')
+    with pytest.raises(InputError, match='`checkpoint` run (holds a state, but|is of a run)'):
+        fit(small(), batches(), F.cross_entropy, config)

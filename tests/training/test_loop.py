@@ -179,7 +179,7 @@ def test_a_checkpoint_is_json_and_tensors_and_nothing_is_pickled(tmp_path, monke
     raw = path.read_bytes()
     length, = struct.unpack('<Q', raw[:8])
     header = json.loads(raw[8:8 + length])
-    json.loads(header.pop('__metadata__')['dlcourse.state'])
+    json.loads(header.pop('__metadata__')['dlcourse.state.2'])
     # Header and tensors, and not a byte more
     assert 8 + length + max(t['data_offsets'][1] for t in header.values()) == len(raw)
     assert [p.name for p in tmp_path.iterdir()] == ['run']
