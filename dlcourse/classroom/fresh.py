@@ -7,6 +7,7 @@ __all__ = ['FRESH', 'OPTION', 'MOST_WORDS', 'plain', 'compare_plain', 'same', 'E
            'faults_of_freshness']
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #0d6f41ef
+import ast
 import hashlib
 import inspect
 import random
@@ -173,10 +174,21 @@ FRESH = "It does so with other inputs, too."
 OPTION = r"""'(\w+)'|"(\w+)"|`(\w+)`"""
 
 def _codes(exercise, how, seed):
+    "Altered cells, and what each of their checks says"
     name, said = f'<check {exercise.id}>', '\n'.join(cell.source for cell in exercise.cells)
     options = {word for words in re.findall(OPTION, said) for word in words}
     trees = altered(exercise.checks, how, seed, options)
-    return tuple(compile(tree, name, 'exec', dont_inherit=True) for tree in trees)
+    codes = tuple(compile(tree, name, 'exec', dont_inherit=True) for tree in trees)
+    return codes, _said(node for tree in trees for node in tree.body)
+
+def _said(nodes):
+    "For each check its text, with that of all that stands around the checks"
+    def is_check(n): return isinstance(n, ast.FunctionDef) and any(map(_marks, n.decorator_list))
+    nodes = list(nodes)
+    around = ''.join(ast.dump(n) for n in nodes if not is_check(n))
+    return [around + ast.dump(n) for n in nodes if is_check(n)]
+
+def _marks(node): return isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'check'
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #e2375a5c
 MOST_WORDS = 3 # Runs of a check that looks at words or truths alone, which may be right by luck
@@ -201,10 +213,12 @@ def _sound_trials(exercise, seed):
     own, before = Stage(exercise, None), _before(exercise, reference)
     for first in range(1, 9 if chance else 2): # Two draws may be alike by luck, eight are not
         others.append((own, partial(_draws_otherwise, first=first)))
+    tried = set()
     for how in VARIATIONS:
         if not before: break
-        codes = _codes(exercise, how, seed)
-        for i in list(before):
+        codes, said = _codes(exercise, how, seed)
+        for i in [i for i in before if (i, said[i]) not in tried]:
+            tried.add((i, said[i]))
             trial = _sound(Trial(codes, i, seed), before[i], reference, others)
             if not trial: continue
             found.append(trial)
@@ -215,7 +229,7 @@ def _sound_trials(exercise, seed):
 
 def _before(exercise, stage):
     "What each check looks at as it stands"
-    codes, found = _codes(exercise, VARIATIONS[-1], 0), {}
+    (codes, _), found = _codes(exercise, VARIATIONS[-1], 0), {}
     for i in range(len(stage.script.checks)):
         claim, events = Trial(codes, i, 0).run(stage)
         if claim.outcome == 'passed': found[i] = events
