@@ -7,7 +7,6 @@ __all__ = ['FRESH', 'OPTION', 'MOST_WORDS', 'plain', 'compare_plain', 'same', 'E
            'faults_of_freshness']
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #0d6f41ef
-import ast
 import hashlib
 import inspect
 import random
@@ -25,7 +24,7 @@ from .script import SHIFT, Script, check_code, shift_of
 from .stage import Stage
 from .trials import Forbidden
 from .values import Mismatch, as_numpy, compare_values, short
-from .variations import VARIATIONS, altered
+from .variations import VARIATIONS, altered, check_texts
 from ..core.random import loaded_torch
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #419d29b7
@@ -178,17 +177,8 @@ def _codes(exercise, how, seed):
     name, said = f'<check {exercise.id}>', '\n'.join(cell.source for cell in exercise.cells)
     options = {word for words in re.findall(OPTION, said) for word in words}
     trees = altered(exercise.checks, how, seed, options)
-    codes = tuple(compile(tree, name, 'exec', dont_inherit=True) for tree in trees)
-    return codes, _said(node for tree in trees for node in tree.body)
+    return tuple(compile(t, name, 'exec', dont_inherit=True) for t in trees), check_texts(trees)
 
-def _said(nodes):
-    "For each check its text, with that of all that stands around the checks"
-    def is_check(n): return isinstance(n, ast.FunctionDef) and any(map(_marks, n.decorator_list))
-    nodes = list(nodes)
-    around = ''.join(ast.dump(n) for n in nodes if not is_check(n))
-    return [around + ast.dump(n) for n in nodes if is_check(n)]
-
-def _marks(node): return isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'check'
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #e2375a5c
 MOST_WORDS = 3 # Runs of a check that looks at words or truths alone, which may be right by luck

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VARIATIONS', 'FIXED', 'TOLERANCES', 'SHAPES', 'NO_INPUTS', 'LEAST', 'BIGGEST', 'JUDGING', 'Variation', 'Places',
-           'other_floats', 'other_ints', 'other_texts', 'altered']
+           'other_floats', 'other_ints', 'other_texts', 'altered', 'check_texts']
 
 # %% ../../nbs/23_classroom/11_variations.ipynb #2299a718
 import ast
@@ -208,6 +208,16 @@ def altered(
     if how.mixed: _mix(places, random.Random(seed + how.mixed))
     if how.order: _reorder(places.lists, rng)
     return [ast.fix_missing_locations(moved_seeds(_GotAlone(tree, names).new)) for tree in trees]
+
+def check_texts(
+    trees:list[ast.Module], # Cells of checks
+)->list[str]:               # For each check its text, with that of all that stands around the checks
+    "What there is to tell one variation of a check from another"
+    def marks(d): return isinstance(d, ast.Call) and getattr(d.func, 'id', '') == 'check'
+    def is_check(n): return isinstance(n, ast.FunctionDef) and any(map(marks, n.decorator_list))
+    nodes = [node for tree in trees for node in tree.body]
+    around = ''.join(ast.dump(n) for n in nodes if not is_check(n))
+    return [around + ast.dump(n) for n in nodes if is_check(n)]
 
 def _candidates(tree):
     "What the checks take"
