@@ -211,7 +211,7 @@ def altered(
 
 def check_texts(
     trees:list[ast.Module], # Cells of checks
-)->list[str]:               # For each check its text, with that of all that stands around the checks
+)->list[str]:               # For each check its text, with what stands around the checks
     "What there is to tell one variation of a check from another"
     def marks(d): return isinstance(d, ast.Call) and getattr(d.func, 'id', '') == 'check'
     def is_check(n): return isinstance(n, ast.FunctionDef) and any(map(marks, n.decorator_list))
