@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.frames import blank_as_null, numeric_column, opened_table, to_lists, to_polars
+from .records import Disparity
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #786b4c8a
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class OutcomeAudit:
     level:float                   # Confidence level
     rows:int                      # Rows read
     dropped:int                   # Rows left out
+    disparities:tuple[Disparity, ...] = () # Largest gaps of what a policy may name
 
     @property
     def frame(self):
@@ -75,6 +77,7 @@ class OutcomeAudit:
     def to_dict(self)->dict:
         "JSON values"
         return dict(values=[asdict(v) for v in self.values], findings=list(self.findings),
+                    disparities=[asdict(d) for d in self.disparities],
                     level=self.level, rows=self.rows, dropped=self.dropped)
 
     def _repr_html_(self): return self.frame._repr_html_()

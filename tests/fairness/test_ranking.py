@@ -6,6 +6,7 @@ import pytest
 from engines import ENGINES, in_engine, in_files
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.ranking import (
     audit_ranking,
     query_sums,
@@ -117,3 +118,16 @@ def test_chance_of_the_top_over_every_order(k):
     orders = [p for p in permutations(range(5)) if (np.diff(score[list(p)]) <= 0).all()]
     want = [np.mean([p.index(i) < k for p in orders]) for i in range(5)]
     assert np.allclose(top_chance(above, tied, k), want)
+
+
+def test_one_fact_is_said_once_and_fair_lists_are_left_alone():
+    rng = np.random.default_rng(0)
+    def world(less=0.):
+        sex = rng.choice(['F', 'M'], 1_000)
+        return dict(sex=sex, query=np.repeat(np.arange(50), 20), merit=rng.random(1_000),
+                    score=rng.normal(0, 1, 1_000) - less*(sex == 'F'))
+    assert sum(bool(audit_ranking(world(), **ASKED).findings) for _ in range(20)) <= 4
+    found = audit_ranking(world(1.), **ASKED, policy=Policy(difference=dict(exposure_ratio=.05)))
+    assert len(found.findings) == 1
+    [gap] = [d for d in found.disparities if d.metric == 'exposure_ratio']
+    assert gap.verdict == 'fail' and gap.groups == ('F', 'M')

@@ -7,6 +7,7 @@ from engines import everywhere, in_files
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.score_counts import BINS, MOST_VALUES, count_scores
 from dlcourse.fairness.scores import audit_scores
 
@@ -107,3 +108,69 @@ def test_the_result_is_json():
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))['rows'][0]['group'] == 'Female'
     assert found.findings == ()
     assert found.frame.height == 2
+
+
+def asked(s, y, g, **more):
+    return audit_scores(dict(s=s, y=y, g=g) | more.pop('columns', {}), score='s', y_true='y',
+                        sensitive_features='g', **more)
+
+
+def test_few_events_make_no_finding():
+    g = np.repeat(['a', 'b'], 50)
+    found = asked([.02]*100, [0]*50 + [0, 1]*1 + [0]*48, g)
+    none = rows(found)['g', 'a']
+    assert not found.findings and none.bias_low < 0 < none.bias_high and none.bias_p_value > .3
+    rng, said = np.random.default_rng(0), 0
+    for _ in range(40):
+        s = rng.uniform(.005, .03, 360)
+        said += bool(asked(s, (rng.random(360) < s).astype(int),
+                           np.repeat(np.arange(6), 60).astype(str)).findings)
+    assert said <= 5, "19 in 20 audits of these calibrated scores found something once"
+
+
+def test_the_smaller_class_decides_whether_people_are_ranked():
+    rng = np.random.default_rng(0)
+    y = np.r_[np.ones(12), np.zeros(288)].astype(int)
+    found = asked(rng.random(600), np.r_[y, rng.integers(0, 2, 300)], np.repeat(['a', 'b'], 300))
+    few = rows(found)['g', 'a']
+    assert few.auc is None and '12 people have a positive label, fewer than 30' in few.reason
+    assert rows(found)['g', 'b'].auc is not None
+    assert (found.overall.group, found.overall.n) == (None, 600) and found.overall.auc > 0
+    assert found.to_dict()['overall']['base_rate'] == pytest.approx(found.overall.base_rate)
+
+
+def test_clusters_widen_and_weights_count():
+    rng = np.random.default_rng(0)
+    n, g = 2_000, np.repeat(['a', 'b'], 1_000)
+    person = np.repeat(np.arange(n//10), 10)
+    s = np.repeat(rng.beta(2, 2, n//10), 10)
+    y = np.repeat((rng.random(n//10) < s[::10]).astype(int), 10)
+    alone = rows(asked(s, y, g))['g', 'a']
+    held = rows(asked(s, y, g, columns=dict(p=person), cluster='p'))['g', 'a']
+    for k in ('auc', 'bias'):
+        width = [getattr(r, f'{k}_high') - getattr(r, f'{k}_low') for r in (alone, held)]
+        assert width[1] > 2.5*width[0], "ten equal rows are one person"
+    assert held.clusters == pytest.approx(100)
+    # Positives that weigh ten: worth less than Kish's size says
+    w = np.where(y, 10., 1.)
+    weighted = rows(asked(s, y, g, columns=dict(w=w), sample_weight='w'))['g', 'a']
+    assert weighted.effective < 1_000
+    assert weighted.bias_high - weighted.bias_low > alone.bias_high - alone.bias_low
+
+
+def test_gaps_are_judged_by_a_policy():
+    rng = np.random.default_rng(0)
+    g = np.repeat(['a', 'b'], 1_000)
+    y = rng.integers(0, 2, 2_000)
+    s = rng.normal(np.where(g == 'a', 2., .2)*y, 1)
+    policy = Policy(difference=dict(roc_auc_score=.05))
+    found = asked(s, y, g, policy=policy)
+    [gap] = [d for d in found.disparities if d.metric == 'roc_auc_score']
+    assert gap.verdict == 'fail' and gap.low > .05 and gap.p_value < 1e-6
+    assert gap.groups == ('b', 'a') and found.findings[0].startswith("By g, the score ranks worst")
+    loose = asked(s, y, g, policy=Policy(difference=dict(roc_auc_score=.6)))
+    assert loose.disparities[0].verdict == 'pass'
+    with pytest.raises(InputError, match="ratio of it means nothing"):
+        Policy(ratio=dict(calibration_bias=.8))
+    with pytest.raises(InputError, match="`y` never is '2'"):
+        asked(s, y, g, positive=['2'])
