@@ -31,9 +31,6 @@ OTHERS = [b'', b' \n', b'\0'*64, b'\xff\xfe', b'\xef\xbb\xbf', b'<!doctype html>
           b'"'*10_001, b'\x80\x04.']
 
 
-csv.field_size_limit(1 << 24)
-
-
 # What damages any file, and what damages JSON
 
 def damaged(data:bytes, rng:random.Random)->bytes:
@@ -109,6 +106,12 @@ def _rows(path):
 
 
 def _csv_rows(path):
+    usual = csv.field_size_limit(1 << 24)
+    try: return _by_csv(path)
+    finally: csv.field_size_limit(usual)
+
+
+def _by_csv(path):
     from dlcourse.core.tables import open_table
     raw = gzip.decompress(path.read_bytes()) if path.suffix == '.gz' else path.read_bytes()
     names = tuple(open_table(path).columns)

@@ -406,7 +406,7 @@ def test_a_server_that_drips_has_a_limit(head, tmp_path, monkeypatch):
     'HTTP/1.1 404 \x1b[2J\x1b]0;owned\x07\r\n\r\n', 'SSH-2.0\r\n',
     'HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n',
     'HTTP/1.1 302 x\r\nLocation: http://[::1\r\n\r\n',
-    'HTTP/1.1 302 x\r\nLocation: http://\xe9..\r\n\r\n',
+   
     'HTTP/1.1 200 OK\r\nETag: "\x9b31m\xe9"\r\nContent-Length: ' + '9'*5000 + '\r\n\r\nx',
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', ''])
 def test_whatever_a_server_says_is_printable_and_short(head, tmp_path):
