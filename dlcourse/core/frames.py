@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['Columns', 'is_missing', 'as_text', 'as_number', 'some', 'to_frame', 'opened_table', 'unread_text', 'to_lists',
-           'to_polars', 'numeric_column', 'bad_weights', 'check_weights', 'check_unread', 'blank_as_null']
+           'to_polars', 'numeric_column', 'bad_weights', 'check_weights', 'check_unread', 'blank_as_null',
+           'check_plain', 'not_plain', 'look_alikes']
 
 # %% ../../nbs/00_core/12_frames.ipynb #92b5d4c6
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
@@ -62,9 +64,8 @@ def to_frame(
     import narwhals as nw
     wanted = _names(columns) or []
     if isinstance(data, Mapping): data = _polars(data, name)
-    elif hasattr(data, 'loc') and wanted: # pandas, whose columns may share a name
-        for column in wanted: column_place(column, [str(c) for c in data.columns], 'this table')
-        data = data[wanted]
+    elif wanted and type(data).__module__.startswith(('pandas', 'pyarrow')):
+        data = _picked(data, wanted)
     try: frame = nw.from_native(data)
     except TypeError:
         raise InputError(f"`{name}` must be a table (pandas, polars, pyarrow, DuckDB, "
@@ -72,6 +73,14 @@ def to_frame(
     names = frame.collect_schema().names()
     for column in wanted: column_place(column, names, 'this table')
     return frame
+
+def _picked(data, wanted):
+    "Columns of a frame in which they may share a name, or be called by numbers"
+    pandas = hasattr(data, 'iloc')
+    names = [str(c) for c in (data.columns if pandas else data.schema.names)]
+    places = [column_place(column, names, 'this table') for column in wanted]
+    if pandas: return data.iloc[:, places].set_axis(wanted, axis=1)
+    return data.select(places).rename_columns(wanted)
 
 def _names(columns):
     "The columns asked for, each once; `None` where all are"
@@ -82,6 +91,11 @@ def _polars(columns, name):
     import polars as pl
     try: return pl.DataFrame(dict(columns))
     except (TypeError, pl.exceptions.PolarsError) as e:
+        for column, values in columns.items():
+            try: pl.Series(values)
+            except (TypeError, pl.exceptions.PolarsError):
+                raise InputError(f"`{column}` holds values of different types; make the column "
+                                 "one type, such as text") from None
         raise InputError(f"`{name}` must hold columns of one length and one type each, "
                          f"such as text: {str(e).splitlines()[0]}") from None
 
@@ -101,16 +115,28 @@ def opened_table(
         import narwhals as nw
         with reading(data, encoding):
             table = open_table(data, _names(columns), encoding=encoding, delimiter=delimiter)
+            _check_cases(table.columns)
             yield nw.from_native(_with_numbers(table, frozenset(numeric)))
     else: yield to_frame(data, columns, name=name)
 
+def _check_cases(names):
+    "Raise `InputError` where DuckDB would take one column for another"
+    seen = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other == name: continue
+        raise InputError(f"`{other}` and `{name}` differ in case only, and the engine that reads "
+                         "files does not tell them apart; rename one of them")
+
 def _with_numbers(table, numeric):
-    "A DuckDB relation whose numeric columns are numbers, each with the text that is none beside it"
-    if not numeric: return table
+    "A DuckDB relation whose numbers are numbers, texts that are none beside them, times as texts"
+    zoned = 'TIMESTAMP WITH TIME ZONE'
+    if not numeric and zoned not in map(str, table.types): return table
     terms = []
     for name, kind in zip(table.columns, map(str, table.types), strict=True):
         column, unread = (f'"{c.replace(chr(34), 2*chr(34))}"' for c in (name, unread_text(name)))
-        if name not in numeric or kind != 'VARCHAR': terms.append(column)
+        if kind == zoned: terms.append(f'{column}::varchar as {column}')
+        elif name not in numeric or kind != 'VARCHAR': terms.append(column)
         else:
             number = f'try_cast(trim({column}) as double)'
             terms += [f'{number} as {column}',
@@ -211,3 +237,32 @@ def blank_as_null(
     if kind not in (nw.String, nw.Categorical, nw.Enum): return x
     x = x.cast(nw.String).str.strip_chars()
     return nw.when(~x.is_in(['', *null])).then(x)
+
+# %% ../../nbs/00_core/12_frames.ipynb #d0d0aa02
+def check_plain(
+    frame,                 # A narwhals frame
+    columns:Iterable[str], # Some of its columns
+)->None:
+    "Raise `InputError` where a column holds lists, records or bytes"
+    import narwhals as nw
+    kinds, schema = (nw.List, nw.Array, nw.Struct, nw.Binary), frame.collect_schema()
+    for c in columns:
+        if schema[c] in kinds: raise not_plain(c)
+
+def not_plain(
+    column:str, # Its name
+)->InputError:  # To be raised
+    "What is said of a column of lists"
+    return InputError(f"`{column}` holds lists, records or bytes, and each cell must be one value: "
+                      "put what is asked about, as text or number, into a column of its own")
+
+def look_alikes(
+    values:Iterable[str], # Different texts
+)->list[tuple[str, ...]]: # Those that a reader would take for the same, together
+    "Texts that differ in case, in how a letter is written or in what is not seen"
+    alike = {}
+    for v in values:
+        letters = unicodedata.normalize('NFKC', v)
+        seen = ''.join(c for c in letters if unicodedata.category(c) != 'Cf')
+        alike.setdefault(' '.join(seen.casefold().split()), []).append(v)
+    return [tuple(sorted(same)) for same in alike.values() if len(same) > 1]

@@ -68,10 +68,15 @@ def column_place(
     "Which column `name` is; raises `InputError` where there is none, or more than one"
     places = [i for i, n in enumerate(names) if n == name]
     if len(places) == 1: return places[0]
+    chosen = re.fullmatch(r'(.+) \((\d+)\)', name)
+    if chosen and not places: # One of several that share a name, by its place among them
+        same = [i for i, n in enumerate(names) if n == chosen[1]]
+        if 1 <= int(chosen[2]) <= len(same) > 1: return same[int(chosen[2]) - 1]
     if places:
         numbers = ' and '.join(str(i + 1) for i in places)
         raise InputError(f"`{name}` is the name of {len(places)} columns of {where} "
-                         f"(number {numbers}); rename all but the one you mean")
+                         f"(number {numbers}); rename all but the one you mean, or take the "
+                         f"second of them as `{name} (2)`")
     near = get_close_matches(name, names, n=1, cutoff=.6)
     near = near or [n for n in names if n.strip().lower() == name.strip().lower()]
     if near: raise InputError(f"`{name}` is not a column of {where}; did you mean `{near[0]}`?")
@@ -107,7 +112,12 @@ def _text(path, encoding, delimiter=None):
 def _parquet(con, path):
     "The column names of a Parquet file, and its place in a query"
     source = f"read_parquet({_quoted(str(path), chr(39))})"
-    return [name for name, *_ in con.execute(f"describe from {source}").fetchall()], source
+    rows = con.execute("select name, num_children from parquet_schema($1)", [str(path)]).fetchall()
+    names, left = [], iter(rows[1:]) # Below its root; DuckDB itself would rename a second `g`
+    for name, children in left:
+        names.append(name)
+        while children: children += (next(left)[1] or 0) - 1
+    return names, source
 
 # %% ../../nbs/00_core/11_tables.ipynb #533e5319
 SEPARATORS = {'tab': '\t', '\\t': '\t', 'blank': ' '} # Said in words

@@ -14,7 +14,10 @@ from itertools import combinations
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.frames import as_number, as_text, check_unread, is_missing, some, to_lists
+from dlcourse.core.frames import (
+    as_number, as_text, check_plain, check_unread, is_missing, look_alikes, not_plain, some,
+    to_lists,
+)
 from ..core.pages import percent
 from .grouping import SENSITIVE, Grouping, plan_grouping
 from dlcourse.fairness.rows import (
@@ -105,11 +108,23 @@ def _lost(before, after):
     return +lost, +kept
 
 # %% ../../nbs/16_fairness/05_counting.ipynb #53879559
+def _alike(column, values):
+    "A warning for each two or more texts that a reader would take for the same"
+    times = Counter()
+    for v, n in values.items():
+        if v is not None: times[as_text(v)] += n
+    for same in look_alikes(times):
+        case = len({v.casefold() for v in same}) == 1
+        how = "in case only" if case else "in what is hardly seen"
+        shown = ' and '.join(f"{(repr if case else ascii)(v)} ({times[v]:,} rows)" for v in same)
+        yield f"`{column}` holds {shown}, which differ {how}; they are taken as they stand."
+
 LOOKS_MISSING = ('na', 'n/a', 'nan', 'null', 'none', '?', '-', 'missing')
 
 def _disguised(column, values):
     "A warning where a text looks like a missing value"
-    names = Counter({v: n for v, n in values.items() if as_text(v).lower() in LOOKS_MISSING})
+    names = Counter({v: n for v, n in values.items()
+                     if v is not None and as_text(v).lower() in LOOKS_MISSING})
     if not names: return []
     return [f"`{column}` holds {some(names)}, which is taken as a group. "
             "If it means missing, say so: `null`."]
@@ -145,9 +160,12 @@ def _glance(rows:Rows, roles):
     import narwhals as nw
     asked = [r for r in roles if r.startswith(SENSITIVE) or r in ('y_true', 'y_pred')]
     if rows.threshold is not None: asked.remove('y_pred')
+    check_plain(rows.frame, [roles[r] for r in asked])
     first = rows.frame.head(GLANCE).select(*(nw.col(roles[r]).alias(f'_{r}') for r in asked))
     for role, values in zip(asked, to_lists(first), strict=True):
-        seen, column = Counter(v for v in values if not is_missing(v)), roles[role]
+        column = roles[role]
+        try: seen = Counter(v for v in values if not is_missing(v))
+        except TypeError: raise not_plain(column) from None
         if role.startswith(SENSITIVE):
             if len(seen) > rows.max_groups: raise too_many(rows.frame, column, rows.max_groups)
         elif len(seen) > 20: classes(seen, column, rows.positive)
@@ -211,6 +229,7 @@ def _check_two_groups(asked:Grouping, stay, rows):
 def _notes(asked:Grouping, values, stay):
     "What a reader should know of the gaps in the attributes"
     notes = [text for r in asked.of for text in _disguised(asked.roles[r], values[r])]
+    notes += [text for r, times in values.items() for text in _alike(asked.roles[r], times)]
     if values == stay: return notes
     for r in asked.of: notes += uneven_loss(asked.roles[r], *_lost(values[r], stay[r]))
     return notes
