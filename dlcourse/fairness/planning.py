@@ -136,18 +136,19 @@ def sample_size(
     level:float=.95,      # Confidence level
     power:float=.8,       # How often the verdict shall be reached
     family:int|None=None, # Comparisons that share the error; all ordered pairs when not given
+    design_effect:float=1., # Rows per independent row of equal weight, of weights and clusters
     draws:int=4_000,      # Samples judged per size that is tried
 )->int:                   # Rows of the whole table
     "How many rows it takes to fail a gap beyond the tolerance, or to pass one within it"
     shares = np.asarray(shares, float)
     lower = rate - gap if kind == 'difference' else rate*gap
-    _check_plan(shares, rate, lower, gap, tolerance)
+    _check_plan(shares, rate, lower, gap, tolerance, design_effect)
     want = 'fail' if (gap > tolerance) == (kind == 'difference') else 'pass'
     rates = np.where(np.arange(len(shares)) == shares.argmin(), lower, rate)
     family = family or len(shares)*(len(shares) - 1)
     asked = dict(tolerance=tolerance, kind=kind)
     errors = [_beyond_chance(e, power) for e in ((1 - level)/family, 1 - level)]
-    def sizes(rows): return np.maximum(np.round(rows*shares), 1).astype(int)
+    def sizes(rows): return np.maximum(np.round(rows/design_effect*shares), 1).astype(int)
     def near(rows): return _decided(rates, sizes(rows), errors=errors, **asked)[want == 'pass']
     def chance(rows):
         said = verdict_chances(rates, sizes(rows), family=family, level=level, draws=draws, **asked)
@@ -158,7 +159,10 @@ def sample_size(
                          "1,000,000,000 rows; ask for less")
     return _first(lambda n: chance(n) >= power, max(2, rows//2), steps=12)
 
-def _check_plan(shares, rate, lower, gap, tolerance):
+def _check_plan(shares, rate, lower, gap, tolerance, design_effect):
+    if not 1 <= design_effect < np.inf:
+        raise InputError("`design_effect` must be 1 or more, such as 2 where two rows are worth "
+                         f"one; got {design_effect:g}")
     if len(shares) < 2 or not np.isclose(shares.sum(), 1) or (shares <= 0).any():
         raise InputError(f"`shares` must be two or more and add up to 1; got {shares.tolist()}")
     if not 0 <= lower <= rate <= 1:

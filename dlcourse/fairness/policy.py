@@ -7,11 +7,10 @@ __all__ = ['POLICY_KEYS', 'FEW_CLUSTERS', 'Policy', 'read_policy', 'settings_pol
            'share_left_out']
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #b452a8bc
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from ..core.errors import InputError
 from ..core.settings import Settings
@@ -20,7 +19,8 @@ from .groups import METRICS
 from .judged import FIGURES, base_metric
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
-from .bounds import gap_verdict
+from .bounds import gap_verdict, sizes_of
+from .counts import student_size
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #08111d92
 @dataclass(frozen=True, kw_only=True)
@@ -221,17 +221,24 @@ def _tolerance(policy, d):
 def _doubtful(r):
     "Why nothing can be said of a rate, if so"
     if r.status != 'ok': return r.reason
-    if r.clusters is None or r.clusters >= FEW_CLUSTERS: return None
-    return f"rests on {r.clusters} clusters, fewer than {FEW_CLUSTERS}"
+    if r.clusters is None: return None
+    worth = r.clusters if r.effective_clusters is None else r.effective_clusters
+    if worth >= FEW_CLUSTERS: return None
+    equal = "" if worth == r.clusters else f" that are worth {worth:.3g} of equal weight"
+    return f"rests on {r.clusters} clusters{equal}, fewer than {FEW_CLUSTERS}"
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #85acc8cc
-def _values(rated):
-    return (np.array([getattr(r, k) for r in rated]) for k in ('value', 'effective'))
+def _rows(people, rated, sizes):
+    "Rows that give every group so many effective people"
+    return max((math.ceil(people*(r.rows or n)/n)
+                for r, n in zip(rated, sizes, strict=True) if n < people), default=people)
 
 def _with_power(d, known, level, family=None):
     "What a difference of these groups could have shown"
     if d.kind != 'difference' or d.metric not in METRICS or len(known) < 2: return d
-    p, n = _values(known)
+    p, n, df = sizes_of(known)
+    comparisons_ = family or len(n)*(len(n) - 1)
+    n = student_size(n, df, 1 - 2*(1 - level)/comparisons_)
     gap = detectable_gap(n, float(p @ n/n.sum()), level=level, family=family)
     return replace(d, detectable=gap)
 
@@ -244,14 +251,16 @@ def _verdict(d, scope, family, level, correlation):
     verdict, reasons = 'insufficient evidence', []
     if len(scope.known) < 2: reasons = [f"{len(scope.known)} groups can be compared; it takes two"]
     else:
-        p, n = _values(scope.known)
+        p, n, df = sizes_of(scope.known)
         groups = tuple(r.group for r in scope.known)
         rho = correlation and correlation(d.attribute, d.metric, groups)
         asked = dict(tolerance=scope.tolerance, kind=d.kind, family=family, level=level)
-        verdict = gap_verdict(p, n, correlation=rho, **asked)
+        verdict = gap_verdict(p, n, correlation=rho, df=df, **asked)
         new['adjusted'] = (1 - level)/family
         if verdict == 'insufficient evidence':
-            new['rows_needed'] = rows_to_decide(p, n, **asked)
+            sure = student_size(n, df, 1 - 2*(1 - level)/family)
+            people = rows_to_decide(p, sure, **asked)
+            new['rows_needed'] = people and _rows(people, scope.known, sure)
             reasons.append("the data go well with a gap that is tolerated and with one that is not")
     if scope.unknown:
         reasons.append(f"nothing is known of {_list(scope.unknown)}")

@@ -19,7 +19,7 @@ OPTIONS = {
                        '--parquet --plot --rate --ratio --sarif --selected --table',
     'audit law': 'file inputs --csv --delimiter --encoding --html --json --level --null --positive '
                  '--prediction',
-    'audit plan': 'rate gap --kind --level --power --share --tolerance',
+    'audit plan': 'rate gap --design-effect --kind --level --power --share --tolerance',
     'audit inputs': '', 'audit policy': '', 'audit demo': '--out', 'datasets list': '--json',
     'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
     'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',

@@ -44,6 +44,11 @@ def test_simulated_verdicts_are_the_rules_own():
         assert said == {v: one.count(v)/200 for v in ('fail', 'pass', 'insufficient evidence')}
 
 
+def test_rows_that_are_worth_half_take_twice_as_many():
+    plain, clustered = (sample_size(.5, .2, design_effect=e) for e in (1, 2))
+    assert clustered == pytest.approx(2*plain, rel=.03)
+
+
 def test_planning_refuses_what_cannot_be():
     for args, says in (((.5, .1, .1), "`gap` must differ from `tolerance`"),
                        ((.1, .2, 0.), "`rate` must lie between 0 and 1"),
@@ -51,6 +56,8 @@ def test_planning_refuses_what_cannot_be():
                        ((.5, .1, 0., (.5, .6)), "add up to 1"),
                        ((.5, .1 + 1e-7, .1), "takes more than 1,000,000,000 rows")):
         with pytest.raises(InputError, match=says): sample_size(*args)
+    with pytest.raises(InputError, match="`design_effect` must be 1 or more"):
+        sample_size(.5, .1, design_effect=.5)
     with pytest.raises(InputError, match="`tolerance` must be a number"):
         sample_size(.5, .1, float('nan'))
     for odd in (dict(power=1), dict(power=0), dict(level=1), dict(power=float('nan'))):

@@ -4,7 +4,7 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings as course_settings
-from dlcourse.fairness.bounds import gap_verdict
+from dlcourse.fairness.bounds import gap_verdict, measure_gaps
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import METRICS, disparities, rates
 from dlcourse.fairness.planning import verdict_chances
@@ -138,6 +138,27 @@ def test_few_clusters_are_insufficient_evidence():
     [d] = [d for d in judge(*clustered([200, 29, 30]), policy) if d.kind == 'difference']
     assert d.verdict == 'insufficient evidence'
     assert d.reason == "nothing is known of b (rests on 29 clusters, fewer than 30)"
+
+
+def test_clusters_count_by_what_they_are_worth():
+    "Sixty schools of which one holds half of the pupils are few; rows needed are rows"
+    school = np.r_[np.repeat(np.arange(60), 10), np.full(600, 60)]
+    t = dict(s=['a']*1200 + ['b']*1200, p=[*(school % 2), *(school % 2)],
+             id=[*school, *(school + 61)])
+    table = rates(count_groups(t, y_pred='p', sensitive_features=['s'], cluster='id').counts,
+                  ['count', 'selection_rate'])
+    policy = Policy(difference=dict(selection_rate=.1))
+    d = judge(disparities(table), table, policy)[0]
+    assert "rests on 61 clusters that are worth 3.93 of equal weight, fewer than 30" in d.reason
+    person = np.repeat(np.arange(40), 25)
+    t = dict(s=['a']*1000 + ['b']*1000, p=[*(person < 24), *(person < 16)],
+             id=[*person, *(person + 40)])
+    table = rates(count_groups(t | dict(p=list(map(int, t['p']))), y_pred='p', cluster='id',
+                               sensitive_features=['s']).counts, ['count', 'selection_rate'])
+    d = judge(measure_gaps(disparities(table), table, correlation=lambda *a: np.eye(2)), table,
+              policy, correlation=lambda *a: np.eye(2))[0]
+    assert d.verdict == 'insufficient evidence' and d.low == 0 and d.high < .45
+    assert .05 < d.p_value < .15 and d.rows_needed > 25*100
 
 
 def test_the_family_is_everything_that_is_judged():

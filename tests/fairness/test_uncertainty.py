@@ -13,7 +13,7 @@ from dlcourse.evaluation.intervals import (
     mover_ratio,
     newcombe_difference,
 )
-from dlcourse.fairness.bounds import gap_bounds, gap_verdict, measure_gaps
+from dlcourse.fairness.bounds import equality_doubt, gap_bounds, gap_verdict, measure_gaps
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.groups import disparities, rates
 from dlcourse.fairness.melding import melded
@@ -291,12 +291,38 @@ def test_measuring():
 
 @pytest.mark.parametrize('how', ['weight', 'cluster'])
 def test_no_shuffling_where_rows_are_not_alike(how):
+    "The p-value is the error at which a tolerance of zero is failed"
     table = people(**{how: True})
     d = next(d for d in measure_gaps(disparities(table), table) if d.kind == 'difference')
-    assert d.p_value is None and d.low is not None
+    assert d.low == 0 and d.p_value > .05
     asked = []
     measure_gaps(disparities(table), table, correlation=lambda *a: asked.append(a) or np.eye(3))
     assert ('s', 'selection_rate', ('a', 'b', 'c')) in asked
+    p, n, df = np.array([.3, .4]), np.array([200., 240.]), np.array([40., 90.])
+    for more in ({}, dict(correlation=np.eye(2))):
+        at = equality_doubt(p, n, df=df, **more)
+        none = dict(tolerance=0., kind='difference', family=2, df=df, **more)
+        assert gap_verdict(p, n, level=1 - at*1.01, **none) == 'fail'
+        assert gap_verdict(p, n, level=1 - at*.99, **none) != 'fail'
+    assert equality_doubt([.1, .9], [300, 300]) == 1e-4 and equality_doubt([.5, .5], [9, 9]) > .99
+
+
+def test_a_size_that_is_an_estimate_makes_wider_bounds():
+    p, n = np.array([.3, .4, .5]), np.full(3, 300.)
+    known, few = (gap_bounds(p, n, df=np.full(3, df)) for df in (np.inf, 5.))
+    assert known == gap_bounds(p, n) and few[0] < known[0] and few[1] > known[1]
+    asked = dict(tolerance=.09, kind='difference', family=6)
+    assert gap_verdict(p, n, **asked) == 'fail'
+    assert gap_verdict(p, n, df=np.full(3, 5.), **asked) == 'insufficient evidence'
+
+
+def test_rows_that_weigh_alike_are_shuffled_as_rows():
+    t = dict(s=['a', 'b']*300, p=([1]*3 + [0]*3 + [1]*2 + [0]*2)*60, w=[2.5]*600)
+    of = dict(y_pred='p', sensitive_features=['s'])
+    tables = [rates(count_groups(t, **of, **more).counts, ['selection_rate'])
+              for more in ({}, dict(sample_weight='w'))]
+    alone, weighted = (measure_gaps(disparities(r), r)[0] for r in tables)
+    assert alone.p_value == weighted.p_value and alone.low == pytest.approx(weighted.low)
 
 
 def test_what_is_undefined_stays_so():
