@@ -1,6 +1,6 @@
 """How often is a verdict wrong, and how often is there one?
 
-python benchmarks/verdicts.py [--quick]
+python benchmarks/verdicts.py [--quick] [weighted clusters …]
 
 At a true gap of exactly the tolerance FAIL is wrong, and just past it PASS is: neither may happen
 in more than 5 % of samples. Two groups are enumerated, for every place the two rates can lie; more
@@ -12,6 +12,16 @@ from itertools import product
 import numpy as np
 from scipy.stats import binom
 
+from dlcourse.evaluation.intervals import wilson
+from dlcourse.fairness.bounds import gap_bounds, gap_verdict
+from dlcourse.fairness.counts import (
+    Counts,
+    cluster_cells,
+    effective_size,
+    linearized_size,
+    student_size,
+)
+from dlcourse.fairness.groups import clustered
 from dlcourse.fairness.planning import (
     detectable_gap,
     judge_many,
@@ -109,6 +119,103 @@ def more_groups():
     print(f"worst {worst:.4f} (bar .05, less two Monte-Carlo errors: {ALLOWED:.4f})")
     return worst <= ALLOWED
 
+def asked(rng, draws, n, rate, share, spread):
+    """Rows, weights and squared weights of no and yes, [sample, no or yes]: everybody is asked with a
+    chance, positives with `share` times it (or negatives with one over it), and weighs one over it"""
+    yes, no = rate*min(share, 1), (1 - rate)*min(1/share, 1)
+    people = round(n/(yes + no))
+    k = rng.binomial(people, yes, draws)
+    k = np.stack([rng.binomial(people - k, no/(1 - yes)), k], 1)
+    weight = np.array([max(share, 1), max(1/share, 1)])
+    if not spread: return k, k*weight, k*weight**2
+    shape = (draws, 2, k.max())
+    w = np.exp(np.sqrt(np.log1p(spread**2))*rng.standard_normal(shape))
+    w = np.where(np.arange(k.max()) < k[..., None], w, 0)*weight[:, None]
+    return k, w.sum(2), (w**2).sum(2)
+
+YES = np.array([False, True])
+
+def judged(groups, rate, gap, way, draws):
+    "How often an interval holds the rate, bounds the gap, and a verdict at the edge is wrong"
+    p = np.stack([w[:, 1]/w.sum(1) for _, w, _ in groups], 1)
+    if way == 'Kish':
+        n, df = np.stack([effective_size(w.sum(1), q.sum(1)) for _, w, q in groups], 1), None
+        own = n
+    else:
+        both = tuple(np.concatenate(parts) for parts in zip(*groups, strict=True))
+        n, df = (np.reshape(v, (2, -1)).T for v in linearized_size(*both, YES))
+        own = student_size(n, df)
+    low, high = wilson(p*own, own)
+    held = ((low <= rate) & (rate <= high))[:, 0].mean()
+    bound, fail, passed = 0, [0, 0], [0, 0]
+    edges = dict(difference=gap, ratio=rate/(rate + gap))
+    for i in range(draws):
+        more = {} if df is None else dict(df=df[i])
+        low, high = gap_bounds(p[i], n[i], **more)
+        bound += low <= gap <= high
+        for k, (kind, edge) in enumerate(edges.items()):
+            said = gap_verdict(p[i], n[i], tolerance=edge, kind=kind, family=2, **more)
+            fail[k] += said == 'fail'
+            passed[k] += said == 'pass'
+    return held, bound/draws, max(fail)/draws, max(passed)/draws
+
+def weighted():
+    "Weights that the outcome made: positives asked 1 in 10, 1 in 4, or negatives 1 in 10"
+    draws, worst = (200, [1., 1., 0., 0.]) if QUICK else (4_000, [1., 1., 0., 0.])
+    print(f"\nWeights that depend on the outcome, {draws:,} samples of two groups, gap = tolerance "
+          f"= .1 (or the ratio that it is): coverage of the rate and of the gap, false FAIL and PASS")
+    print(f"{'asked':>12} {'spread':>6} {'n':>5} {'rate':>4}   {'linearized':^27}   {'Kish':^27}")
+    for share, spread, n, rate in product((.1, .25, 10), (0, 1), (150, 400, 1500), (.1, .3, .6)):
+        if n == 1500 and spread or QUICK and n == 1500: continue
+        rng = np.random.default_rng(17)
+        groups = [asked(rng, draws, n, q, share, spread) for q in (rate, rate + .1)]
+        if min(g[0][:, 1].mean() for g in groups) < 5: continue # Too few to speak of
+        if min(g[0][:, 0].mean() for g in groups) < 5: continue
+        ours, kish = (judged(groups, rate, .1, way, draws) for way in ('linearized', 'Kish'))
+        ends = zip(worst, ours, (min, min, max, max), strict=True)
+        worst = [end(a, b) for a, b, end in ends]
+        print(f"{'yes' if share < 1 else 'no':>5} 1 in {max(share, 1/share):<2.0f} {spread:6} {n:5} "
+              f"{rate:4}   " + '   '.join(' '.join(f'{v:6.3f}' for v in said)
+                                          for said in (ours, kish)), flush=True)
+    slack = 3*np.sqrt(.05*.95/draws)
+    print(f"worst: rate {worst[0]:.3f} (bar .94 less {slack:.3f}), gap {worst[1]:.3f} (.95), false "
+          f"FAIL {worst[2]:.3f}, false PASS {worst[3]:.3f} (.05)")
+    held = worst[0] >= .94 - slack and worst[1] >= .95 - slack
+    return held and max(worst[2:]) <= .05 + slack
+
+def families(rng, many, rate, uneven, together):
+    "Clusters in which answers tend to go together, as counts of one group"
+    size = rng.poisson(10*np.exp(uneven*rng.standard_normal(many))) + 1
+    follow = rng.binomial(size, together**.5)
+    yes = np.where(rng.random(many) < rate, follow, 0) + rng.binomial(size - follow, rate)
+    ids, cell = np.tile(np.arange(many), 2), np.repeat([5, 4], many)
+    n = np.zeros((1, 3, 2), int)
+    n[0, 2] = (size - yes).sum(), yes.sum()
+    of = cluster_cells(ids, cell, np.r_[yes, size - yes]*1.)
+    return Counts(attributes=('all',), groups=(('all',),), n=n, weight=n*1., weight_sq=n*1.,
+                  clusters=of)
+
+def clusters():
+    "Clusters, even and uneven; those worth fewer than thirty equal ones no policy judges"
+    draws, worst = 200 if QUICK else 4_000, 1.
+    print(f"\nClusters, {draws:,} samples: coverage of a rate, and what the clusters are worth")
+    for together, (many, uneven), rate in product((.1, .3, 1.), ((40, 0), (60, 0), (60, 1),
+                                                  (60, 1.5), (200, 1), (200, 1.5)), (.3, .5)):
+        rng, held, worth = np.random.default_rng(23), 0, []
+        for _ in range(draws):
+            counts = families(rng, many, rate, uneven, together)
+            of = clustered(counts, 'selection_rate')
+            value, size = counts.n[0, 2, 1]/counts.n.sum(), student_size(of.size, of.df)[0]
+            low, high = wilson(value*size, size)
+            held += low <= rate <= high
+            worth.append(of.effective[0])
+        worst = min(worst, held/draws)
+        print(f"together {together}, {many:3} clusters, uneven {uneven:3}, worth "
+              f"{np.median(worth):5.1f}, rate {rate}: {held/draws:.3f}", flush=True)
+    slack = 3*np.sqrt(.06*.94/draws)
+    print(f"worst {worst:.3f} (bar .94 less {slack:.3f})")
+    return worst >= .94 - slack
+
 def level_of_the_test():
     print("\nAll rates are equal: how often does the test say p ≤ .05?")
     rng, worst, runs = np.random.default_rng(3), 0., 500 if QUICK else 4000
@@ -168,7 +275,10 @@ def planner():
               f"{verdict_chances(rates, sizes, tolerance=0, draws=DRAWS)['fail']:.3f}")
     return worst <= .02
 
+PARTS = two_groups, more_groups, weighted, clusters, level_of_the_test, variance_between, planner
+
 if __name__ == '__main__':
-    fine = [f() for f in (two_groups, more_groups, level_of_the_test, variance_between, planner)]
+    named = [f for f in PARTS if f.__name__ in sys.argv] or PARTS
+    fine = [f() for f in named]
     print("\nEvery bar holds" if all(fine) else f"\nSOME BAR FALLS SHORT: {fine}")
     sys.exit(not all(fine))
