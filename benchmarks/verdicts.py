@@ -11,8 +11,9 @@ Then rows whose weights depend on the outcome, and clusters. Measured for weight
 a cell (standard error .006): positives asked 1 in 10 or 1 in 4, or negatives 1 in 10, gap at the
 tolerance: false FAIL at most .03, false PASS at most .054, bounds of the gap hold in .96 and more.
 With Kish's size: .19, .19 and .73. Clusters with 1,200 to 1,500 samples: a rate of .3 or .5 is held
-in .94 and more, also where sixty clusters are worth fifteen; at .1 uneven ones hold it in .87,
-which is why a policy judges none worth fewer than thirty."""
+in .94 and more, also where sixty clusters are worth fifteen. At .1 that is not so: thirty even ones
+hold it in .90 to .94, sixty worth fifteen in .87 and more, two hundred worth thirty-eight in .90. A
+policy judges none worth fewer than thirty, and so it still judges the last."""
 import sys
 from itertools import product
 
