@@ -212,7 +212,7 @@ def test_policy_files(tmp_path):
             f'{one}[groups]\nrace = ["A"]': "`race` in .groups. of the policy must list two groups "
                                             "or more"}.items():
         with pytest.raises(InputError, match=says): policy(text)
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="cannot be read: there is no such file"):
         read_policy(tmp_path/'none.toml')
 
 
