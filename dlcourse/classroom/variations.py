@@ -213,7 +213,7 @@ def check_texts(
     trees:list[ast.Module], # Cells of checks
 )->list[str]:               # For each check its text, with what stands around the checks
     "What there is to tell one variation of a check from another"
-    def marks(d): return isinstance(d, ast.Call) and getattr(d.func, 'id', '') == 'check'
+    def marks(d): return getattr(getattr(d, 'func', d), 'id', '') == 'check' # With words or not
     def is_check(n): return isinstance(n, ast.FunctionDef) and any(map(marks, n.decorator_list))
     nodes = [node for tree in trees for node in tree.body]
     around = ''.join(ast.dump(n) for n in nodes if not is_check(n))

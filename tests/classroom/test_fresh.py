@@ -15,6 +15,7 @@ from dlcourse.classroom.variations import (
     VARIATIONS,
     Variation,
     altered,
+    check_texts,
     other_floats,
     other_ints,
     other_texts,
@@ -126,3 +127,10 @@ def test_a_grading_asks_in_another_order_and_tells_in_that_of_the_page():
 def test_a_recorder_does_not_pass(name):
     checks, fresh = Recorder(find_exercise(name)).judged(seed=5)
     assert fresh in ('failed', 'error'), (checks, fresh)
+
+
+def test_a_check_without_words_is_one_of_the_checks():
+    marked = [ast.parse(f'x = {n}\n{mark}\ndef of_three(f): pass\n@cache\ndef by(f): pass')
+              for n in (1, 2) for mark in ('@check', '@check(hint="")')]
+    texts = [check_texts([tree]) for tree in marked]
+    assert [len(found) for found in texts] == [1]*4 and len({found for found, in texts}) == 4
