@@ -13,7 +13,6 @@ BY_HEART = {
     'xor_weights': "the answer is one set of numbers, whatever is asked",
     'effect': "its inputs are worlds that the check makes; no literal of them makes sense changed",
     'survives_sampling': "yes or no, about metrics whose cells are 0 and 1",
-    'could_confirm': "yes or no, and the nearest question has the same answer",
     'adds_up': "yes or no, and what is moved in a table are places",
 }
 
