@@ -6,8 +6,6 @@
 __all__ = ['audit']
 
 # %% ../../nbs/21_audit/10_report.ipynb #9b691c3d
-import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import combinations
@@ -18,7 +16,7 @@ import numpy as np
 from .given import one_table
 from .making import Asked, check_sections, make_sections
 from .sections import check_profiles, four_fifths_line, law_inputs
-from .writers import FairnessAudit
+from .writers import FairnessAudit, created_now
 from ..core.errors import InputError
 from ..core.frames import as_number, as_text
 from ..core.settings import settings
@@ -72,10 +70,7 @@ def _check_policy(policy, names, attributes):
         raise InputError(f"the policy judges `{a}`, which is not audited here; "
                          f"there are: {', '.join(attributes)}")
 
-def _now():
-    "The time in UTC; `SOURCE_DATE_EPOCH` fixes it for builds that must be repeatable"
-    seconds = int(os.environ.get('SOURCE_DATE_EPOCH', time.time()))
-    return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(seconds))
+
 
 # %% ../../nbs/21_audit/10_report.ipynb #90d33fe1
 def _check_decisions(given, threshold):
@@ -134,7 +129,7 @@ def _compared(rows, policy, profiles, *, title, tell):
     return FairnessAudit(
         title=title, source=file, crossed=crossed, columns=_columns_said(rows), favorable=good,
         tally=tally, overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
-        policy=policy if policy.judges else None, missing=rows.missing, created=_now(), **shared,
+        policy=policy if policy.judges else None, missing=rows.missing, created=created_now(), **shared,
         out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
 
 def _columns_said(rows):

@@ -74,19 +74,27 @@ def _lost(frame):
 def _by_watcher(seconds):
     "In any other thread: somebody who looks at both clocks twenty times a second"
     thread, done, live = ctypes.c_ulong(threading.get_ident()), threading.Event(), [True]
+    sent = []
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     worked, began = time.process_time(), time.monotonic()
     def watch():
         while not done.wait(min(.05, seconds)):
             late = OutOfTime if time.process_time() - worked >= seconds else None
             if time.monotonic() - began >= seconds*PATIENCE: late = late or Waited
-            if late and live: raise_in(thread, ctypes.py_object(late))
+            if late and live: sent.append(raise_in(thread, ctypes.py_object(late)))
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try: yield
     finally:
         live.clear(); done.set(); watcher.join()
-        raise_in(thread, None)
+        if sent: _settle(lambda: raise_in(thread, ctypes.py_object(OutOfTime)))
+
+def _settle(send):
+    "Let what was sent arrive here: taken back, it would leave Python asking for it for ever"
+    try:
+        send()
+        for _ in range(1_000): pass # It arrives at the next step of a loop
+    except OutOfTime: pass
 
 # %% ../../nbs/23_classroom/06_trials.ipynb #794bef87
 class Forbidden(Exception):

@@ -1,4 +1,6 @@
 "Trials: what is stopped, and what is out of order"
+import subprocess
+import sys
 import threading
 import time
 
@@ -53,3 +55,28 @@ def test_an_exception_in_short():
     assert error_line(KeyError('a')) == "KeyError: 'a'"
     assert error_line(ValueError()) == 'ValueError'
     assert error_line(Odd()) == 'Odd: (its text cannot be had)'
+
+
+TRACED = '''
+import sys, threading
+from dlcourse.classroom.trials import OutOfTime, time_limit
+
+def in_time():
+    with time_limit(5.): pass
+
+def late():
+    try:
+        with time_limit(.1):
+            while True: pass
+    except OutOfTime: pass
+
+for work in (in_time, late):
+    thread = threading.Thread(target=work)
+    thread.start(), thread.join()
+sys.settrace(lambda *_: None)
+(lambda: None)() # Where something is still asked for, Python 3.11 stays at its first step
+'''
+
+
+def test_a_limit_in_a_thread_leaves_nothing_to_ask_for():
+    subprocess.run([sys.executable, '-c', TRACED], check=True, timeout=300)
