@@ -129,7 +129,8 @@ def _compared(rows, policy, profiles, *, title, tell):
     return FairnessAudit(
         title=title, source=file, crossed=crossed, columns=_columns_said(rows), favorable=good,
         tally=tally, overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
-        policy=policy if policy.judges else None, missing=rows.missing, created=created_now(), **shared,
+        policy=policy if policy.judges else None, missing=rows.missing, created=created_now(),
+        **shared,
         out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
 
 def _columns_said(rows):
