@@ -22,6 +22,7 @@ from ..core.frames import as_number, as_text
 from ..core.settings import settings
 from ..fairness.counting import count_groups
 from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
+from ..fairness.judged import FIGURES
 from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
 from ..fairness.bounds import measure_gaps
@@ -64,6 +65,9 @@ def _check_policy(policy, names, attributes):
         if metric == 'favorable_rate':
             why = ("is only there where the favourable prediction is the negative class; "
                    "judge `selection_rate`")
+        if metric in FIGURES:
+            why = ("is no rate of decisions; give the policy to `audit_scores` or `audit_ranking`, "
+                   "and leave it out here")
         raise InputError(f"the policy judges `{metric}`, which {why}")
     for a in policy.attributes or ():
         if a in attributes: continue

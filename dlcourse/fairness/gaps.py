@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .groups import MISSING
-from .judged import FIGURES, base_metric
+from .judged import FIGURES
 from .policy import Policy, comparisons, out_of_scope
 from .records import Disparity, Rate
 from .uncertainty import GAP_LIMITS, judge_bounds
@@ -126,9 +126,8 @@ def judge_figures(
 
 def _tolerance(policy, m, kind):
     if policy.attributes is not None and m.attribute not in policy.attributes: return None
-    said, base = getattr(policy, kind), base_metric(m.metric)
-    if kind == 'ratio' and not FIGURES[base].positive: return None
-    return said.get(m.metric, said.get(base))
+    if kind == 'ratio' and not FIGURES[m.metric].positive: return None
+    return getattr(policy, kind).get(m.metric)
 
 def _scope(m, policy, min_count):
     "Places of the groups that are judged; of the others in scope and out of it, why not"

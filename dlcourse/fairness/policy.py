@@ -16,7 +16,7 @@ from ..core.errors import InputError
 from ..core.settings import Settings
 from ..core.toml import read_toml
 from .groups import METRICS
-from .judged import FIGURES, base_metric
+from .judged import FIGURES
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
 from .bounds import gap_verdict, sizes_of
@@ -55,12 +55,12 @@ class Policy:
 
 def _check_tolerance(metric, tolerance, kind):
     "Raise `InputError` where a metric cannot be judged, or not by this number"
-    there, base = ', '.join((*METRICS, *FIGURES)), base_metric(metric)
+    there = ', '.join((*METRICS, *FIGURES))
     if metric == 'mean_prediction':
         raise InputError(f"`{metric}` cannot be judged by a policy yet; there are: {there}")
-    if base not in METRICS and base not in FIGURES:
+    if metric not in METRICS and metric not in FIGURES:
         raise InputError(f"`{metric}` in [{kind}] of the policy is no metric; there are: {there}")
-    figure = FIGURES.get(base)
+    figure = FIGURES.get(metric)
     if figure and kind == 'ratio' and not figure.positive:
         raise InputError(f"`{metric}` in [ratio] of the policy may be negative, and a ratio of it "
                          "means nothing; put it into [difference]")

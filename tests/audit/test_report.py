@@ -206,3 +206,12 @@ def test_names_of_columns_do_not_collide(people):
     found = run_audit(y_pred=t['p'], y_true=t['y'], sensitive_features=groups, min_count=1)
     assert found.columns['sensitive'] == ['y_pred (2)', 'y_true (2)']
     assert found.columns['prediction'] == 'y_pred'
+
+
+def test_a_policy_about_a_score_is_sent_to_the_audit_that_judges_it():
+    table = dict(g=['a', 'b']*40, yes=[0, 1, 1, 0]*20)
+    with pytest.raises(InputError, match='`roc_auc_score`, which is no rate .* `audit_scores`'):
+        run_audit(table, y_pred="yes", sensitive_features="g", missing="drop",
+                  policy=Policy(difference=dict(roc_auc_score=.1)))
+    with pytest.raises(InputError, match='`mae` in .difference. of the policy is no metric'):
+        Policy(difference=dict(mae=.1))
