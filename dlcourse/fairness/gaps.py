@@ -22,7 +22,7 @@ from .uncertainty import GAP_LIMITS, judge_bounds
 class Measured:
     "One figure of the groups of an attribute, with what is needed to compare them"
     attribute:str            # Such as `sex`
-    metric:str               # A name from `FIGURES`
+    metric:str               # A name from `FIGURES`, or a rate
     groups:tuple[str, ...]   # Their names
     n:np.ndarray             # Rows of each
     values:np.ndarray        # NaN where it is not known
@@ -126,7 +126,8 @@ def judge_figures(
 
 def _tolerance(policy, m, kind):
     if policy.attributes is not None and m.attribute not in policy.attributes: return None
-    if kind == 'ratio' and not FIGURES[m.metric].positive: return None
+    signed = m.metric in FIGURES and not FIGURES[m.metric].positive
+    if kind == 'ratio' and signed: return None
     return getattr(policy, kind).get(m.metric)
 
 def _scope(m, policy, min_count):
