@@ -97,12 +97,11 @@ def published(
 ):
     """Audit published tables of counts: recompute their figures, and say which do not follow.
     Exit code: 0 all follow, 1 some do not, 2 could not be run, 3 some tables cannot be read."""
-    from dlcourse.audit.kinds import published_report
-    from dlcourse.audit.writers import save_audit # noqa: F401 (its options are read from there)
+    from dlcourse.audit.writers import as_audit, save_audit # noqa: F401 (options are read there)
     from dlcourse.fairness.published import audit_published
     files, printed = _files(options | dict(json=json), (file,))
     options = {k: v for k, v in options.items() if k not in FORMS}
-    _finish(published_report(audit_published(file, **options)), files, printed)
+    _finish(as_audit(audit_published(file, **options)), files, printed)
 
 @command(
     audit_app, of='sample_size', names=dict(share='shares'), without=('family', 'draws'))

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from dlcourse.audit.card import OPEN, model_card
-from dlcourse.audit.kinds import published_report
 from dlcourse.audit.tables import table_columns
 from dlcourse.audit.terminal import verdict_lines
+from dlcourse.audit.writers import as_audit
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
 from dlcourse.fairness.published import audit_published
@@ -26,8 +26,8 @@ HEADS = ('group', 'applicants', 'selected', 'selection_rate', 'impact_ratio')
 @pytest.fixture(scope='module')
 def printed():
     rows = [('Female', 100, 40, '0.40', '0.57'), ('Male', 100, 70, '0.75', '1.00')]
-    return published_report(audit_published(dict(zip(HEADS, map(list, zip(*rows, strict=True)),
-                                                     strict=True))))
+    return as_audit(audit_published(dict(zip(HEADS, map(list, zip(*rows, strict=True)),
+                                             strict=True))))
 
 
 @pytest.mark.parametrize('name', CASES)
