@@ -17,6 +17,7 @@ from dlcourse.audit.sections import (
 from ..fairness.discovery import discover
 from ..fairness.four_fifths import four_fifths
 from ..fairness.law_tables import local_law_144
+from ..fairness.profiles import PROFILES
 from ..fairness.rows import Rows, refuse
 from ..fairness.scores import audit_scores
 
@@ -109,7 +110,8 @@ def _clauses(name):
     @section_maker(name, wanted=lambda a: name in a.profiles)
     def _evidence(asked): return evidence_section(name, asked.found.to_dict())
 
-for _framework in ('eu-ai-act', 'nist-ai-rmf'): _clauses(_framework)
+for _framework in PROFILES:
+    if _framework not in SECTIONS: _clauses(_framework) # The others make tables of their own
 
 
 # %% ../../nbs/21_audit/06_making.ipynb #b7e21a01

@@ -10,6 +10,7 @@ __all__ = ['SCORE_COLUMNS', 'CURVE_COLUMNS', 'SUBGROUP_COLUMNS', 'IMPACT_COLUMNS
 # %% ../../nbs/21_audit/02_sections.ipynb #01b2ab13
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import date
 
 from .findings import Section, section_table
 from ..core.errors import InputError
@@ -17,7 +18,9 @@ from ..core.toml import read_toml
 from ..fairness.scores import ScoreAudit
 from ..fairness.four_fifths import FourFifths
 from ..fairness.law_summary import LocalLaw144
-from ..fairness.profiles import DISCLAIMER, NOT_MEASURED, PROFILES, evidence, profile
+from dlcourse.fairness.profiles import (
+    DISCLAIMER, PROFILES, STATUSES, evidence, headline, law_notes, profile,
+)
 from ..fairness.discovery import Subgroups
 
 # %% ../../nbs/21_audit/02_sections.ipynb #b4c36534
@@ -117,18 +120,19 @@ def local_law_section(
 
 # %% ../../nbs/21_audit/02_sections.ipynb #7e46d20b
 def evidence_section(
-    name:str,    # 'eu-ai-act' or 'nist-ai-rmf'
-    report:dict, # The report as JSON values
-)->Section:      # A row for every clause
-    "Where this report holds evidence for a clause, and where it holds none"
-    law, rows = profile(name), evidence(report, name)
-    columns = dict.fromkeys(('Clause', 'Asks for', 'Evidence', 'In the JSON'), 'text')
-    held = sum(r.status != NOT_MEASURED for r in rows)
-    cells = [(r.clause, r.asks, r.status, ', '.join(r.held)) for r in rows]
-    said = (f"this report holds evidence for {held} of {len(rows)} clauses; the others were not "
-            f"measured.")
-    return Section(name=name, title=law.title, notes=(_note(law), *law.notes),
-                   findings=(f"{law.title}: {said}",),
+    name:str,        # Of a law or framework
+    report:dict,     # The report as JSON values
+    links:dict|None=None, # To documents, as `read_links` reads them
+)->Section:          # A row for every clause
+    "Where this report holds evidence for a clause, and what it lacks"
+    law, rows = profile(name), evidence(report, name, links)
+    columns = dict.fromkeys(('Clause', 'Asks for', 'Evidence', 'Held', 'Lacking', 'Source'), 'text')
+    cells = [(f'{r.clause} ({r.who})' if r.who else r.clause, r.asks, r.status,
+              '; '.join((*r.held, *r.links)), '; '.join(r.missing),
+              r.source if r.read == 'read' else f'{r.source} ({STATUSES[r.read]})') for r in rows]
+    notes = (_note(law), *law_notes(law, date.fromisoformat(report['created'][:10]))[1:])
+    return Section(name=name, title=law.title, notes=notes,
+                   findings=(f"{law.title}: {headline(rows)}",),
                    tables=(section_table(law.title, columns, cells),),
                    result=dict(clauses=[asdict(r) for r in rows]))
 

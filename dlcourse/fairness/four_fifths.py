@@ -152,7 +152,7 @@ class FourFifths:
         "Everything as plain JSON values"
         same = ('name', 'attribute', 'unknown', 'exact', 'draws', 'counted', 'level', 'findings')
         return dict(profile=self.profile.name, version=self.profile.version,
-                    as_of=self.profile.as_of.isoformat(), disclaimer=DISCLAIMER,
+                    status_checked=self.profile.status_checked.isoformat(), disclaimer=DISCLAIMER,
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows],
                     strata=[asdict(s) for s in self.strata],
                     components=[c.to_dict() for c in self.components])

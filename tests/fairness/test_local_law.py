@@ -229,7 +229,7 @@ def test_nothing_of_the_law_is_called_a_test(tmp_path):
     back = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert back['rows']
     assert back['statement']['audit_date'] == '2026-11-22'
-    assert back['as_of']
+    assert back['status_checked']
     assert back['disclaimer'] == DISCLAIMER
 
 

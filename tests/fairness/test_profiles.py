@@ -1,18 +1,29 @@
 "Laws as dated files, and clauses with their evidence"
-import json
 import re
-from datetime import date
+from datetime import date, timedelta
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
+import polars as pl
 import pytest
 
+from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
-from dlcourse.core.files import project_path
 from dlcourse.fairness.profiles import (
-    NOT_MEASURED,
+    INPUTS,
+    NOTHING,
     PROFILES,
+    STALE_DAYS,
+    blank_links,
     evidence,
     has_evidence,
+    headline,
+    law_notes,
     profile,
+    read_links,
     read_profile,
 )
 
@@ -29,11 +40,10 @@ def test_every_law_is_dated_and_every_clause_has_a_source(name):
     found = profile(name)
     assert found.name == name
     assert found.version >= 1
-    assert date(2026, 1, 1) < found.as_of <= date.today()
+    assert found.source.strip() and found.covers.strip()
     assert found.clauses
-    assert all(c.source.strip() and c.status in ('read', 'recalled') for c in found.clauses)
-    assert all(('verify' in c.source) == (c.status == 'recalled') for c in found.clauses)
-    assert found.title in str(found) and found.as_of.isoformat() in str(found)
+    assert all(c.source.strip() and c.status in ('read', 'reported', 'recalled') for c in found.clauses)
+    assert found.title in str(found) and found.status_checked.isoformat() in str(found)
 
 
 @pytest.mark.parametrize('name', OFFICIAL)
@@ -64,9 +74,10 @@ def test_timing_of_the_ai_act():
 GOOD = '''name="x"
 title="X"
 version=1
-as_of=2026-01-01
-notes=[]
-[values]
+kind="both"
+source="S"
+covers="C"
+status_checked=2026-01-01
 [[clauses]]
 id="1"
 asks="a"
@@ -76,13 +87,17 @@ status="read"
 
 
 @pytest.mark.parametrize('change, says', [
-    (('as_of=2026-01-01\n', ''), '`as_of` is missing in law.toml'),
+    (('status_checked=2026-01-01\n', ''), '`status_checked` is missing in law.toml'),
     (('version=1', 'version="1"'), '`version`'),
-    (('notes=[]', 'notes=[]\nextra=1'), '`extra` is no key'),
+    (('version=1', 'version=1\nextra=1'), '`extra` is no key'),
     (('source="s"\n', ''), '`source` is missing in a Clause of law.toml'),
     (('source="s"', 'source=" "'), '`source` of a clause'),
     (('status="read"', 'status="sure"'), '`status` of clause 1'),
-    (('[values]', '[values'), 'is not TOML')])
+    (('status="read"', 'status="read"\nnow="2"'), '`now` of clause 1'),
+    (('status="read"', 'status="read"\nneeds.metric=["a"]'), '`metric` is no key of a Needs'),
+    (('kind="both"', 'kind="law"'), '`kind` must be measured, checklist, both'),
+    (('[[', 'values="x"\n[['), '`values`'),
+    (('="S"', '='), 'is not TOML')])
 def test_faults_of_a_profile(tmp_path, change, says):
     path = tmp_path/'law.toml'
     path.write_text(GOOD)
@@ -96,39 +111,175 @@ def test_more_faults_of_a_profile(tmp_path):
     path.write_text(GOOD + GOOD[GOOD.index('[[clauses]]'):])
     with pytest.raises(InputError, match='`1` stands twice in law.toml'): read_profile(path)
     with pytest.raises(InputError, match='cannot be read'): read_profile(tmp_path/'none.toml')
-    with pytest.raises(InputError, match='`profile` must be one of nyc-ll144'): profile('gdpr')
+    with pytest.raises(InputError, match='`profile` must be one of '): profile('hammurabi')
+
+
+@pytest.mark.parametrize('kind, needs, fits', [
+    ('checklist', 'metrics=["accuracy_score"]', False), ('checklist', 'documents={a="b"}', True),
+    ('measured', 'documents={a="b"}', False), ('measured', 'metrics=["accuracy_score"]', True),
+    ('both', 'documents={a="b"}', True)])
+def test_a_checklist_counts_no_numbers_and_what_is_measured_no_documents(tmp_path, kind, needs,
+                                                                         fits):
+    path = tmp_path/'law.toml'
+    path.write_text(GOOD.replace('"both"', f'"{kind}"') + f'[clauses.needs]\n{needs}\n')
+    if fits: assert read_profile(path).kind == kind
+    else:
+        with pytest.raises(InputError, match='set `kind` to both'): read_profile(path)
 
 
 REPORT = dict(source=dict(name='a.csv', rows=0), metrics={'selection_rate': {'label': 'x'}},
               created='2026-11-22T00:00:00Z', warnings=[], findings=['one'],
-              rates=[dict(value=None, low=None), dict(value=0., low=.1)], disparities=[],
-              overall=[dict(value=.3, low=.2)])
+              columns=dict(label='y'), sections=[dict(name='subgroups', findings=[])],
+              rates=[dict(metric='selection_rate', value=None, low=None),
+                     dict(metric='selection_rate', value=0., low=.1),
+                     dict(metric='accuracy_score', value=None, low=None)], disparities=[],
+              overall=[dict(metric='accuracy_score', value=.3, low=.2)])
 
 
 @pytest.mark.parametrize('path, there',
                          [('source.rows', True), ('source.name', True), ('source.hash', False),
-                          ('warnings', False), ('rates.*.value', True),
-                                         ('disparities.*.value', False), ('metrics.*.label', True),
+                          ('warnings', True), ('rates.*.value', True), ('drift', False),
+                          ('disparities.*.value', False), ('metrics.*.label', True),
                           ('created.year', False), ('', True), ('rates', True)])
 def test_what_a_report_holds(path, there):
     assert has_evidence(REPORT, path) is there
 
 
-@pytest.mark.parametrize('name', OFFICIAL)
-def test_evidence_or_not_measured(name):
-    rows = evidence(REPORT, name)
-    assert [r.clause for r in rows] == OFFICIAL[name]
-    for r in rows:
-        assert r.status == (NOT_MEASURED if not r.held else 'in part' if r.missing else 'evidence')
-        assert all(has_evidence(REPORT, f) for f in r.held)
-    assert all(r.status == NOT_MEASURED for r in evidence({}, name))
-    with pytest.raises(InputError, match='asks for tables of its own'):
-        evidence(REPORT, 'nyc-ll144')
+def law_of(tmp_path, needs, monkeypatch):
+    "A law of one clause, under the name x"
+    path = tmp_path/'law.toml'
+    path.write_text(GOOD + f'[clauses.needs]\n{needs}\n')
+    found = read_profile(path)
+    monkeypatch.setattr('dlcourse.fairness.profiles.profile', lambda name: found)
 
 
-def test_paths_name_fields_of_the_report():
-    "Every field that a clause names is in the report's schema, or one that other parts bring"
-    schema = json.loads(project_path('assets', 'report.schema.json').read_text(encoding='utf-8'))
-    later = {'mitigation', 'robustness', 'privacy', 'drift', 'signature', 'legal'}
-    used = {f.split('.')[0] for name in OFFICIAL for c in profile(name).clauses for f in c.fields}
-    assert used - later <= set(schema['properties'])
+@pytest.mark.parametrize('needs, status, missing', [
+    ('metrics=["selection_rate"]', 'evidence', ()),
+    ('metrics=["accuracy_score"]', NOTHING, ('accuracy_score of groups',)),
+    ('overall=["accuracy_score"]', 'evidence', ()),
+    ('metrics=["accuracy_score|selection_rate"]', 'evidence', ()),
+    ('metrics=["selection_rate", "accuracy_score"]', 'in part', ('accuracy_score of groups',)),
+    ('sections=["subgroups"]', 'evidence', ()),
+    ('sections=["scores"]', NOTHING, ('section scores',)),
+    ('fields=["warnings"]', 'evidence', ()),
+    ('inputs=["label"]', NOTHING, ()),
+    ('inputs=["policy"]\nfields=["warnings"]', NOTHING, ('warnings', 'policy as an input')),
+    ('inputs=["label"]\nfields=["warnings"]', 'evidence', ()),
+    ('fields=["warnings"]\nplanned=["drift"]', 'in part', ('drift (planned)',)),
+    ('documents={log="The log"}', NOTHING, ('document log: The log',)),
+    ('fields=["warnings"]\ndocuments={log="The log"}', 'in part', ('document log: The log',)),
+    ('', NOTHING, ())])
+def test_evidence_in_part_and_nothing(tmp_path, monkeypatch, needs, status, missing):
+    law_of(tmp_path, needs, monkeypatch)
+    [row] = evidence(REPORT, 'x')
+    assert (row.status, set(row.missing)) == (status, set(missing))
+    assert headline([row]).count('1 of 1') == (status == 'evidence')
+
+
+def test_links_count_for_documents_and_are_shown(tmp_path, monkeypatch):
+    law_of(tmp_path, 'documents={log="The log", notice="The notice"}', monkeypatch)
+    links = {'x': {'1': {'log': 'https://example.org/log'}}}
+    [row] = evidence(REPORT, 'x', read_links(links))
+    assert (row.status, row.links) == ('in part', ('log: https://example.org/log',))
+    assert row.missing == ('document notice: The notice',)
+    assert 'notice' in blank_links('x')
+    for bad, says in [({'x': {'2': {}}}, '`2` is no clause'), ({'x': {'1': {'lg': 'a'}}}, '`lg`'),
+                      ({'x': {'1': {'log': ' '}}}, '`log` of clause 1'), ({'x': 1}, '`x` must be'),
+                      ({'x': {'1': 'https://'}}, '`1` must be')]:
+        with pytest.raises(InputError, match=says): read_links(bad)
+
+
+def test_a_file_of_links_that_is_printed_can_be_read_back(tmp_path):
+    path = tmp_path/'links.toml'
+    for name in PROFILES:
+        blank = blank_links(name)
+        path.write_text(re.sub('^# (.*) = "" # .*', r'\1 = "there"', blank, flags=re.M))
+        given = read_links(path)
+        wanted = {c.id: set(c.needs.documents) for c in profile(name).standing if c.needs.documents}
+        assert {k: set(v) for k, v in given.get(name, {}).items()} == wanted
+        path.write_text(blank)
+        assert not any(read_links(path).get(name, {}).values())
+
+
+def test_a_clause_that_no_longer_stands_is_listed_and_not_counted(tmp_path, monkeypatch):
+    law_of(tmp_path, '', monkeypatch)
+    path = tmp_path/'law.toml'
+    gone = GOOD[GOOD.index('[[clauses]]'):].replace('"1"', '"0"')
+    path.write_text(GOOD + gone + 'repealed=2026-02-01\nnow="1"\n')
+    found = read_profile(path)
+    assert [c.id for c in found.standing] == ['1']
+    assert any('Repealed, and not counted: 0, on 2026-02-01; in its place stands 1.' in s
+               for s in law_notes(found, date(2026, 3, 1)))
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_no_law_cites_a_repealed_clause(name):
+    found = profile(name)
+    for gone in (c.id for c in found.clauses if c.repealed):
+        for c in found.standing:
+            assert c.id != gone and f' {gone},' not in c.source and f' {gone} ' not in c.asks
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_a_law_at_which_nobody_looked_for_180_days_says_so(name):
+    found = profile(name)
+    for days, says in ((STALE_DAYS - 1, False), (STALE_DAYS, True), (1000, True)):
+        said = law_notes(found, found.status_checked + timedelta(days))
+        assert any('Nobody has looked since' in s for s in said) is says
+    doubtful = [c.id for c in found.standing if c.status != 'read']
+    assert any('Not verified in the text' in s for s in said) is bool(doubtful)
+    assert any(found.source in s for s in said) and found.covers in said
+
+
+def test_before_its_day_a_law_is_not_in_force(tmp_path):
+    path = tmp_path/'law.toml'
+    path.write_text(GOOD.replace('[[', 'in_force_from=2026-05-01\nsuperseded_by="Y"\n[['))
+    found = read_profile(path)
+    assert 'Not in force before 2026-05-01.' in law_notes(found, date(2026, 4, 30))
+    assert 'In force since 2026-05-01.' in law_notes(found, date(2026, 5, 1))
+    assert 'It was superseded by Y.' in law_notes(found, date(2026, 5, 1))
+
+
+STATEMENT = dict(audit_date='2026-06-01', distribution_date='2026-07-01', data_source='made',
+                 auditor='a test', declaration='independent', collected='self-reported')
+
+
+@cache
+def real_report(label=True, profiles=()):
+    "A report of four hundred applicants, with everything that an audit can be asked for"
+    rng = np.random.default_rng(0)
+    good, race = rng.integers(0, 2, 400), rng.choice(['White', 'Asian'], 400)
+    chosen = np.where(rng.random(400) < .8, good, 1 - good)
+    table = pl.DataFrame(dict(sex=rng.choice(['Male', 'Female'], 400), race=race, good=good,
+                              chosen=chosen, score=(chosen + rng.random(400))/2))
+    more = dict(y_true='good', score='score') if label else {}
+    with TemporaryDirectory() as folder:
+        path = Path(folder)/'applicants.csv'
+        table.write_csv(path)
+        return _audited(path, profiles, more)
+
+
+def _audited(path, profiles, more):
+    return audit(path, y_pred='chosen', sensitive_features=['sex', 'race'], favorable=1,
+                 subgroups=['sex', 'race'], profile=profiles or PROFILES, **more,
+                 inputs=dict(sex='sex', race='race', statement=STATEMENT)).to_dict()
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_everything_that_a_law_needs_is_in_a_real_report_or_planned(name):
+    report = real_report()
+    for row in evidence(report, name):
+        lacking = [m for m in row.missing if not m.startswith('document ')
+                   and not m.endswith('(planned)')]
+        assert not lacking, (row.clause, lacking)
+    wanted = {i for c in profile(name).standing for i in c.needs.inputs}
+    assert wanted <= set(INPUTS)
+
+
+@pytest.mark.parametrize('name', PROFILES)
+def test_what_a_law_quotes_names_a_function_that_there_is(name):
+    for q in profile(name).quotations:
+        assert q.text.strip() and q.source.strip()
+        if not q.about: continue
+        module, _, function = q.about.rpartition('.')
+        assert callable(getattr(import_module(f'dlcourse.{module}'), function))
