@@ -130,7 +130,7 @@ def evidence_section(
     cells = [(f'{r.clause} ({r.who})' if r.who else r.clause, r.asks, r.status,
               '; '.join((*r.held, *r.links)), '; '.join(r.missing),
               r.source if r.read == 'read' else f'{r.source} ({STATUSES[r.read]})') for r in rows]
-    notes = (_note(law), *law_notes(law, date.fromisoformat(report['created'][:10]))[1:])
+    notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])))
     return Section(name=name, title=law.title, notes=notes,
                    findings=(f"{law.title}: {headline(rows)}",),
                    tables=(section_table(law.title, columns, cells),),
