@@ -19,7 +19,7 @@ from ..fairness.scores import ScoreAudit
 from ..fairness.four_fifths import FourFifths
 from ..fairness.law_summary import LocalLaw144
 from dlcourse.fairness.profiles import (
-    DISCLAIMER, PROFILES, STATUSES, evidence, headline, law_notes, profile,
+    DISCLAIMER, PROFILES, STATUSES, evidence, law_headline, law_notes, profile,
 )
 from ..fairness.discovery import Subgroups
 
@@ -132,7 +132,7 @@ def evidence_section(
               r.source if r.read == 'read' else f'{r.source} ({STATUSES[r.read]})') for r in rows]
     notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])))
     return Section(name=name, title=law.title, notes=notes,
-                   findings=(f"{law.title}: {headline(rows)}",),
+                   findings=(f"{law.title}: {law_headline(rows)}",),
                    tables=(section_table(law.title, columns, cells),),
                    result=dict(clauses=[asdict(r) for r in rows]))
 

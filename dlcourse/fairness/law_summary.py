@@ -139,7 +139,8 @@ class LocalLaw144:
                 'small_base',
                 'excluded_may_lead', 'level', 'findings')
         return dict(profile=self.profile.name, version=self.profile.version,
-                    status_checked=self.profile.status_checked.isoformat(), disclaimer=DISCLAIMER, statement=said,
+                    status_checked=self.profile.status_checked.isoformat(),
+                    disclaimer=DISCLAIMER, statement=said,
                     published=self.published, warnings=list(self.warnings),
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows])
 

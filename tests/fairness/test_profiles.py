@@ -14,13 +14,13 @@ from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.profiles import (
     INPUTS,
-    NOTHING,
+    NO_EVIDENCE,
     PROFILES,
     STALE_DAYS,
     blank_links,
     evidence,
     has_evidence,
-    headline,
+    law_headline,
     law_notes,
     profile,
     read_links,
@@ -155,25 +155,25 @@ def law_of(tmp_path, needs, monkeypatch):
 
 @pytest.mark.parametrize('needs, status, missing', [
     ('metrics=["selection_rate"]', 'evidence', ()),
-    ('metrics=["accuracy_score"]', NOTHING, ('accuracy_score of groups',)),
+    ('metrics=["accuracy_score"]', NO_EVIDENCE, ('accuracy_score of groups',)),
     ('overall=["accuracy_score"]', 'evidence', ()),
     ('metrics=["accuracy_score|selection_rate"]', 'evidence', ()),
     ('metrics=["selection_rate", "accuracy_score"]', 'in part', ('accuracy_score of groups',)),
     ('sections=["subgroups"]', 'evidence', ()),
-    ('sections=["scores"]', NOTHING, ('section scores',)),
+    ('sections=["scores"]', NO_EVIDENCE, ('section scores',)),
     ('fields=["warnings"]', 'evidence', ()),
-    ('inputs=["label"]', NOTHING, ()),
-    ('inputs=["policy"]\nfields=["warnings"]', NOTHING, ('warnings', 'policy as an input')),
+    ('inputs=["label"]', NO_EVIDENCE, ()),
+    ('inputs=["policy"]\nfields=["warnings"]', NO_EVIDENCE, ('warnings', 'policy as an input')),
     ('inputs=["label"]\nfields=["warnings"]', 'evidence', ()),
     ('fields=["warnings"]\nplanned=["drift"]', 'in part', ('drift (planned)',)),
-    ('documents={log="The log"}', NOTHING, ('document log: The log',)),
+    ('documents={log="The log"}', NO_EVIDENCE, ('document log: The log',)),
     ('fields=["warnings"]\ndocuments={log="The log"}', 'in part', ('document log: The log',)),
-    ('', NOTHING, ())])
+    ('', NO_EVIDENCE, ())])
 def test_evidence_in_part_and_nothing(tmp_path, monkeypatch, needs, status, missing):
     law_of(tmp_path, needs, monkeypatch)
     [row] = evidence(REPORT, 'x')
     assert (row.status, set(row.missing)) == (status, set(missing))
-    assert headline([row]).count('1 of 1') == (status == 'evidence')
+    assert law_headline([row]).count('1 of 1') == (status == 'evidence')
 
 
 def test_links_count_for_documents_and_are_shown(tmp_path, monkeypatch):
