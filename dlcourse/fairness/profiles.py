@@ -123,7 +123,8 @@ def read_profile(
     twice = [i for i, n in Counter(c.id for c in found.clauses).items() if n > 1]
     if twice: raise InputError(f"`{twice[0]}` stands twice in {path.name}")
     if found.kind not in PROFILE_KINDS:
-        raise InputError(f"`kind` must be {', '.join(PROFILE_KINDS)}; got {found.kind!r} in {path.name}")
+        raise InputError(f"`kind` must be {', '.join(PROFILE_KINDS)}; got {found.kind!r} in "
+                         f"{path.name}")
     for c in found.standing:
         if found.kind == 'checklist' and c.needs.measured:
             raise InputError(f"`{c.id}` needs parts of a report, and {path.name} says that it is a "
