@@ -123,8 +123,7 @@ def read_profile(
     twice = [i for i, n in Counter(c.id for c in found.clauses).items() if n > 1]
     if twice: raise InputError(f"`{twice[0]}` stands twice in {path.name}")
     if found.kind not in PROFILE_KINDS:
-        raise InputError(f"`kind` must be {', '.join(PROFILE_KINDS)}; got {found.kind!r} in "
-                         f"{path.name}")
+        raise InputError(f"`kind` of {path.name} must be measured, checklist or both")
     for c in found.standing:
         if found.kind == 'checklist' and c.needs.measured:
             raise InputError(f"`{c.id}` needs parts of a report, and {path.name} says that it is a "
@@ -222,7 +221,7 @@ def _there(report, kind, item):
     return has_evidence(report, INPUTS.get(item, item) if kind == 'inputs' else item)
 
 _SAID = {'metrics': "{} of groups", 'overall': "{} of everyone", 'sections': "section {}",
-        'fields': "{}", 'inputs': "{} as an input", 'planned': "{} (planned)"}
+         'fields': "{}", 'inputs': "{} as an input", 'planned': "{} (planned)"}
 
 def _weighed(clause, report, links):
     "What of a clause's needs is there, and what is not"

@@ -96,7 +96,7 @@ status="read"
     (('status="read"', 'status="sure"'), '`status` of clause 1'),
     (('status="read"', 'status="read"\nnow="2"'), '`now` of clause 1'),
     (('status="read"', 'status="read"\nneeds.metric=["a"]'), '`metric` is no key of a Needs'),
-    (('kind="both"', 'kind="law"'), '`kind` must be measured, checklist, both'),
+    (('kind="both"', 'kind="law"'), '`kind` of law.toml must be'),
     (('[[', 'values="x"\n[['), '`values`'),
     (('="S"', '='), 'is not TOML')])
 def test_faults_of_a_profile(tmp_path, change, says):
