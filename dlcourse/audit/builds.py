@@ -12,9 +12,8 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import dlcourse
-from .findings import WORDS
-from .terminal import gap_sentence, metric_name
 from ..core.pages import printable
+from ..fairness.wording import WORDS, gap_sentence, metric_name
 
 # %% ../../nbs/21_audit/05_builds.ipynb #198c4ac2
 JUNIT = { # Verdict → what JUnit calls it, in the head of a suite and in a case

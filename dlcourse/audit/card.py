@@ -11,9 +11,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from .findings import WORDS
-from .terminal import gap_text, metric_name, said_twice, value_text, verdict_lines
+from .terminal import said_twice, verdict_lines
 from ..core.pages import printable
+from ..fairness.wording import WORDS, gap_text, metric_name, value_text
 
 # %% ../../nbs/21_audit/07_card.ipynb #8bc4ffaf
 _OBEYED = re.compile(r'([\\`*_\[\]|~$#])')

@@ -27,7 +27,7 @@ from ..fairness.discovery import Subgroups
 SCORE_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Positive': 'count', 'AUC': 'number', 'from': 'number',
     'to': 'number', 'Mean score': 'number', 'Came true': 'percent', 'Brier': 'number',
-    'p, calibrated': 'number'}
+    'p, calibrated': 'p'}
 CURVE_COLUMNS = {
     'Group': 'text', 'Bin': 'count', 'People': 'count', 'Mean score': 'number',
     'Came true': 'percent',
@@ -61,7 +61,7 @@ def score_section(
 # %% ../../nbs/21_audit/02_sections.ipynb #ce1d555b
 SUBGROUP_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Rate': 'percent', 'Rest': 'percent', 'Gap': 'percent',
-    'from': 'percent', 'to': 'percent', 'q': 'number'}
+    'from': 'percent', 'to': 'percent', 'q': 'p'}
 
 def subgroup_section(
     found:Subgroups, # What `discover` found
@@ -79,7 +79,7 @@ def _note(law): return f"{DISCLAIMER} {law}."
 
 IMPACT_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Favourable': 'count', 'Rate': 'percent', 'Ratio': 'number',
-    'Unfavourable, times as often': 'number', 'Standard deviations': 'number', 'p': 'number',
+    'Unfavourable, times as often': 'number', 'Standard deviations': 'number', 'p': 'p',
     'One person turns it': 'text', 'Reading': 'text'}
 TURNS = {None: None, True: 'yes', False: 'no'}
 

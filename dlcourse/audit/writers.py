@@ -21,11 +21,12 @@ from .card import model_card
 from .findings import EXIT_CODES, Findings, Section
 from .kinds import audit_parts
 from .tables import table_csv, table_frame, table_parquet
-from .terminal import metric_name, notebook_html, terminal_lines, value_text
+from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.pages import number, p_value, percent, printable
 from ..fairness.groups import METRICS
+from ..fairness.wording import metric_name, value_text
 
 # %% ../../nbs/21_audit/10_writers.ipynb #b69cf519
 LONGEST_PAGE, LONGEST_TABLE = 2_400, 60 # Rates on a page, rows in a table; the JSON has the rest

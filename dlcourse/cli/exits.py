@@ -115,11 +115,11 @@ def _told(error):
     return 2
 
 def _flushed(code):
-    "The code, where all that was said arrived; otherwise that of what could not be done"
+    "The code, unless what was said could not be written; a reader who left takes nothing back"
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream: stream.flush()
         except OSError as e:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno()) # Or Python tries again
-            code = _told(e) if stream is sys.stdout else 2
+            if not isinstance(e, BrokenPipeError): code = _told(e) if stream is sys.stdout else 2
     return code

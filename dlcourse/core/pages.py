@@ -153,10 +153,11 @@ def marked(
     return _MARKED.sub(shown, escape(text))
 
 # %% ../../nbs/00_core/10_pages.ipynb #f5d2a379
-_SHOWN = {'text': escape, 'html': str, 'count': number, 'number': number, 'percent': percent}
+_SHOWN = {'text': escape, 'html': str, 'count': number, 'number': number, 'percent': percent,
+          'p': p_value}
 
 def html_table(
-    columns:dict[str, str], # Heading → text, count, number, percent, or html that is safe
+    columns:dict[str, str], # Heading → text, count, number, percent, p, or html that is safe
     rows:Iterable,          # A sequence of values for each row
     caption:str='',         # What the table shows
 )->str:

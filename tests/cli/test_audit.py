@@ -1,11 +1,16 @@
 "The command line, end to end: what it prints, what it writes, and with which exit code"
 import json
+import os
 import re
+import subprocess
 import tomllib
 
 import polars as pl
 import pytest
-from cli.runs import dlcourse
+from cli.runs import START, dlcourse
+
+from dlcourse.cli.audit import audit_app
+from dlcourse.cli.exits import ended
 
 
 @pytest.fixture
@@ -58,9 +63,34 @@ def test_a_published_table_is_never_replaced(loans, tmp_path):
     assert code == 2 and 'its own name' in err and loans.read_bytes() == before
 
 
-def test_json_to_stdout_is_only_json(loans):
-    code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--json', '-')
-    assert (code, err) == (0, '') and json.loads(out)['schema'] == 'dlcourse/fairness-report/2'
+def test_a_text_is_printed_in_the_place_of_a_file(loans, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    def typed(*words):
+        words = ['fairness', *map(str, (loans, *ASK, *words))]
+        return ended(lambda: audit_app(words, standalone_mode=False)), *capsys.readouterr()
+    starts = dict(json='{', html='<!doctype html>', junit="<?xml", sarif='{', csv='"row",',
+                  card='---')
+    for form, start in starts.items():
+        code, out, err = typed(f'--{form}', '-')
+        assert (code, err) == (0, '') and out.startswith(start) and 'Verdict:' not in out[:200]
+        if form == 'json': assert json.loads(out)['schema'] == 'dlcourse/fairness-report/3'
+    for words, says in {('--html', '-', '--csv', '-'): "- prints one form, got it for html and csv",
+                        ('--parquet', '-'): "`parquet` is no text; name a file",
+                        ('--json', '-', '--plot', '-'): "`plot` is no text"}.items():
+        code, out, err = typed(*words)
+        assert (code, out) == (2, '') and says in err
+    assert [p.name for p in tmp_path.iterdir()] == ['loans.csv']
+
+
+@pytest.mark.parametrize('form', [[], ['--json', '-']])
+def test_who_stops_reading_does_not_change_the_verdict(loans, tmp_path, form):
+    (tmp_path/'strict.toml').write_text('difference.selection_rate = 0.1')
+    words = ('audit', 'fairness', loans, *ASK, '--policy', tmp_path/'strict.toml', *form)
+    ours, theirs = os.pipe()
+    os.close(ours) # Nobody reads
+    done = subprocess.run([*START, *map(str, words)], stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (1, b'')
 
 
 def test_exit_codes(loans, tmp_path):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import typer
-from cli.runs import dlcourse
+from cli.runs import START, dlcourse
 
 from dlcourse.cli.app import app as main_app
 from dlcourse.cli.commands import command
@@ -16,7 +16,6 @@ from dlcourse.cli.exits import Plain, Stopped, ended, stopping
 from dlcourse.core.errors import InputError
 from dlcourse.core.pages import brief, harmless
 
-START = [sys.executable, '-c', 'from dlcourse.cli.app import main; main()']
 ESCAPES = '\x1b[2J\x9b31m\x1b]0;owned\x07\x7f\u202e\u2066\r'
 
 
