@@ -79,13 +79,14 @@ def _note(law): return f"{DISCLAIMER} {law}."
 
 IMPACT_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Favourable': 'count', 'Rate': 'percent', 'Ratio': 'number',
-    'Unfavourable, times as often': 'number', 'Standard deviations': 'number', 'p': 'p',
-    'One person turns it': 'text', 'Reading': 'text'}
+    'Unfavourable, times as often': 'number', 'p, with the choice inside': 'p',
+    'Two alone: standard deviations': 'number', 'Two alone: Fisher': 'p',
+    'One person puts it ahead': 'text', 'Reading': 'text'}
 TURNS = {None: None, True: 'yes', False: 'no'}
 
 def _impact_row(r):
-    return (r.group, r.n, r.favorable, r.rate, r.ratio, r.unfavorable_ratio, r.deviations,
-            r.p_value, TURNS[r.one_person], r.reading)
+    return (r.group, r.n, r.favorable, r.rate, r.ratio, r.unfavorable_ratio, r.p_value,
+            r.deviations, r.fisher, TURNS[r.one_person], r.reading)
 
 # %% ../../nbs/21_audit/02_sections.ipynb #cef3c8b7
 def four_fifths_section(

@@ -24,6 +24,8 @@ from dlcourse.fairness.impact import (
     choice_test,
     fisher_mid_p,
     mantel_haenszel,
+    named_beforehand,
+    one_person_crosses,
     one_person_flips,
 )
 from dlcourse.fairness.profiles import DISCLAIMER, profile
@@ -182,7 +184,7 @@ def test_one_person_is_what_moving_one_person_does(groups, i):
     if i != best: moved[i] += step; moved[best] -= step
     want = i != best and bool((moved >= 0).all() and (moved <= n).all()
                               and below(moved) != below(k))
-    if len({round(v, 12) for v in k/n}) == len(n): assert one_person_flips(k, n, i) == want
+    if len({round(v, 12) for v in k/n}) == len(n): assert one_person_crosses(k, n, i) == want
 
 
 def test_the_line_is_that_of_the_dated_file():
@@ -216,7 +218,37 @@ def test_mid_p_and_boschloo_against_scipy():
     assert found.rows[1].mid_p == fisher_mid_p((6, 12), (20, 20))
     assert 'mid-p = 0.068' in found.findings[1] and "Boschloo's p = 0.07" in found.findings[1]
     three = four_fifths(made({'a': (14, 6), 'b': (8, 12), 'c': (9, 11)}), favorable=1)
-    assert three.rows[-1].mid_p == pytest.approx(3*fisher_mid_p((6, 12), (20, 20)))
+    assert three.rows[-1].mid_p == pytest.approx(fisher_mid_p((6, 12), (20, 20)))
+
+
+def test_the_standard_deviations_of_two_groups_are_those_of_the_two():
+    "A third group of two thousand hides twelve points: 99 of 100 beside 87 of 100"
+    k, n = np.array([99, 87, 911]), np.array([100, 100, 2000])
+    away, exact, half, _ = named_beforehand(k, n, 1, 0)
+    rate = 186/200 # Of the two
+    assert away == pytest.approx(.12/math.sqrt(rate*(1 - rate)*.02)) and round(away, 2) == 3.33
+    assert exact == pytest.approx(fisher_exact([[87, 13], [99, 1]]).pvalue)
+    assert round(exact, 4) == .0013 and half < exact
+    found = four_fifths(made({'a': (1, 99), 'b': (13, 87), 'c': (1089, 911)}), favorable=1).rows[1]
+    assert (found.group, found.deviations, found.fisher) == ('b', away, exact)
+    assert found.p_value > .1 and found.reading.endswith('the two alone say more than chance')
+    alike = four_fifths(made({'a': (50, 50), 'b': (52, 48), 'c': (1089, 911)}), favorable=1)
+    assert not any('two alone say' in r.reading for r in alike.rows)
+
+
+@pytest.mark.parametrize('k, n, ahead, crosses', [
+    ((3, 16), (20, 80), True, True), ((399, 500), (1000, 1000), False, True),
+    ((39999, 50000), (100_000, 100_000), False, True), ((11, 15), (20, 20), False, True),
+    ((5, 9), (10, 10), False, False), ((8, 9), (10, 10), False, True),
+    ((0, 1), (1, 1), True, True), ((1, 2), (3, 4), True, True)])
+def test_one_person_as_question_21_asks_it(k, n, ahead, crosses):
+    "Below the line, and with one different person ahead of the best; crossing it is not enough"
+    k, n = np.array(k), np.array(n)
+    assert one_person_flips(k, n, 0) is ahead
+    moved = k + [1, -1]
+    by_hand = 5*k[0]*n[1] < 4*k[1]*n[0] and moved[0]*n[1] > moved[1]*n[0]
+    assert by_hand == ahead and one_person_crosses(k, n, 0) is crosses
+    assert not one_person_flips(k, n, int((k/n).argmax()))
 
 
 def test_weights_and_clusters_are_used_or_refused():
