@@ -97,7 +97,7 @@ def two_deviations(
     favorable:np.ndarray, # [2] how many had the favourable outcome
     sizes:np.ndarray,     # [2] of how many
 )->float:                 # How far the first is behind the second, in standard deviations
-    "The gap of two groups over its standard error with the rate of these two; 0 where all are alike"
+    "The gap of two groups over its standard error, with the rate of the two; 0 if all are alike"
     return float(behind(np.asarray(favorable), np.asarray(sizes), 1)[0])
 
 def fisher(
