@@ -212,7 +212,6 @@ class Evidence:
 
 # %% ../../nbs/16_fairness/26_profiles.ipynb #a71f0c09
 def _there(report, kind, item):
-    "Does the report hold what is needed?"
     if kind == 'sections':
         return any(s.get('name') == item for s in report.get('sections', ()))
     if kind in ('metrics', 'overall'):
@@ -248,9 +247,10 @@ def evidence(
         own = given.get(c.id, {})
         held, missing = _weighed(c, report, own)
         status = NO_EVIDENCE if not held else 'in part' if missing else 'evidence'
-        out.append(Evidence(profile=name, clause=c.id, asks=c.asks, who=c.who, source=c.source,
-                            read=c.status, held=tuple(held), missing=tuple(missing), status=status,
-                            links=tuple(f'{k}: {v}' for k, v in own.items())))
+        since = f"; applies from {c.in_force_from}" if c.in_force_from else ''
+        out.append(Evidence(profile=name, clause=c.id, asks=c.asks, who=c.who, read=c.status,
+                            source=c.source + since, held=tuple(held), missing=tuple(missing),
+                            status=status, links=tuple(f'{k}: {v}' for k, v in own.items())))
     return out
 
 def law_headline(

@@ -27,12 +27,16 @@ from dlcourse.fairness.profiles import (
     read_profile,
 )
 
-OFFICIAL = {'nist-ai-rmf': [f'MEASURE {i}' for i in ('1.1 1.2 1.3 2.1 2.2 2.3 2.4 2.5 2.6 2.7 2.8 '
-                                                     '2.9 2.10 2.11 2.12 2.13 3.1 3.2 3.3 4.1 4.2 '
-                                                     '4.3').split()],
-            'eu-ai-act': ['10(2)(f)', '10(2)(g)', '10(2)(h)', '10(3)', '10(5)', '11, Annex IV 2(d)',
-                          '11, Annex IV 2(g)', '11, Annex IV 3', '12', '13(3)(b)(ii)',
-                          '13(3)(b)(v)', '15']}
+MEASURE = ('1.1 1.2 1.3 2.1 2.2 2.3 2.4 2.5 2.6 2.7 2.8 2.9 2.10 2.11 2.12 2.13 3.1 3.2 3.3 4.1 4.2 '
+           '4.3').split()
+OFFICIAL = {
+    'nist-ai-rmf': [*(f'GOVERN {i}' for i in range(1, 7)), *(f'MAP {i}' for i in range(1, 6)),
+                    *(f'MEASURE {i}' for i in MEASURE), *(f'MANAGE {i}' for i in range(1, 5))],
+    'eu-ai-act': ['4a(1)', '4a(2)', '9(2)', '9(6)', '9(8)', '9(9)', '10(2)(f)', '10(2)(g)',
+                  '10(2)(h)', '10(3)', '10(4)', '11, Annex IV 2(d)', '11, Annex IV 2(g)',
+                  '11, Annex IV 3', '11, Annex IV 4', '12', '13(3)(b)(ii)', '13(3)(b)(v)',
+                  '13(3)(b)(vi)', '13(3)(b)(vii)', '14(4)(b)', '15(1), (3)', '15(4), (5)', '26(4)',
+                  '26(5)', '26(6)', '26(7)', '26(11)', '27', '72', '86', '99']}
 
 
 @pytest.mark.parametrize('name', PROFILES)
@@ -49,7 +53,7 @@ def test_every_law_is_dated_and_every_clause_has_a_source(name):
 
 @pytest.mark.parametrize('name', OFFICIAL)
 def test_clauses_are_the_official_list(name):
-    assert [c.id for c in profile(name).clauses] == OFFICIAL[name]
+    assert [c.id for c in profile(name).standing] == OFFICIAL[name]
 
 
 def test_fairness_is_nists_2_11():
@@ -67,9 +71,62 @@ def test_local_law_144_has_no_threshold():
     assert not any(re.search(r'0\.8|four.fifths', c.asks) for c in found.clauses)
 
 
-def test_timing_of_the_ai_act():
-    values = profile('eu-ai-act').values
-    assert (values['annex_iii'], values['annex_i']) == (date(2027, 12, 2), date(2028, 8, 2))
+def test_the_ai_act_is_the_one_of_2026():
+    "Article 10(5) was deleted on 27 July 2026; 4a stands in its place, now, and the rest is later"
+    law = profile('eu-ai-act')
+    assert (law.values['annex_iii'], law.values['annex_i']) == (date(2027, 12, 2), date(2028, 8, 2))
+    [gone] = [c for c in law.clauses if c.repealed]
+    assert (gone.id, gone.repealed, gone.now) == ('10(5)', date(2026, 7, 27), '4a(1)')
+    since = {c.id: c.in_force_from for c in law.standing}
+    assert since['4a(1)'] == date(2026, 7, 27) and since['13(3)(b)(v)'] == law.values['annex_iii']
+    rows = evidence(real_report(), 'eu-ai-act')
+    assert 'applies from 2027-12-02' in next(r.source for r in rows if r.clause == '10(3)')
+    assert {r.who for r in rows} >= {'provider', 'deployer'}
+
+
+def test_numbers_count_for_measure_alone_and_the_other_functions_are_checklists():
+    law = profile('nist-ai-rmf')
+    for c in law.standing:
+        if not c.id.startswith('MEASURE'): assert not c.needs.measured and c.needs.documents
+    assert 'MEASURE only' in law.covers and law.in_force_from is None
+
+
+ABOUT_ACCURACY = {'eu-ai-act': ['11, Annex IV 3', '13(3)(b)(ii)', '13(3)(b)(v)', '15(1), (3)'],
+                  'nist-ai-rmf': ['MEASURE 2.3', 'MEASURE 2.5']}
+
+
+@pytest.mark.parametrize('name', ABOUT_ACCURACY)
+def test_without_a_label_no_clause_on_accuracy_is_evidenced(name):
+    "And a table with a label is never the poorer for it"
+    bare, full = (evidence(real_report(label), name) for label in (False, True))
+    order = [NO_EVIDENCE, 'in part', 'evidence']
+    for a, b in zip(bare, full, strict=True):
+        assert order.index(a.status) <= order.index(b.status)
+        if a.clause in ABOUT_ACCURACY[name]:
+            assert any('accuracy_score' in m or 'false_' in m for m in a.missing)
+            assert not any('accuracy_score' in h or 'false_' in h for h in a.held)
+            assert b.status != NO_EVIDENCE
+
+
+def test_looked_for_and_none_found_is_evidence():
+    "No cell was missing and no group withheld: that is something, and 10(2)(h) has it"
+    report = real_report()
+    assert report['missing']['columns'] == {} and report['withheld'] == []
+    [row] = [r for r in evidence(report, 'eu-ai-act') if r.clause == '10(2)(h)']
+    assert row.held == ('missing.columns', 'withheld', 'warnings')
+    [declared] = [r for r in evidence(report, 'eu-ai-act') if r.clause == '9(8)']
+    assert declared.held # The four-fifths rule is a policy; one without any is not
+    assert not [r for r in evidence(report | {'policy': None}, 'eu-ai-act')
+                if r.clause == '9(8)'][0].held
+
+
+def test_the_guidelines_say_what_became_of_them():
+    law = profile('four-fifths')
+    said = ' '.join(law_notes(law, date(2026, 11, 27)))
+    for word in ('14281', '3046-AB43', 'Not verified in the text'): assert word in said
+    assert [q.about for q in law.quotations] == ['fairness.impact.one_person_flips',
+                                                 'fairness.four_fifths.four_fifths']
+    assert 'Connecticut v. Teal' in [c.id for c in law.standing]
 
 
 GOOD = '''name="x"
