@@ -17,7 +17,7 @@ from dlcourse.audit.sections import (
 from ..fairness.discovery import discover
 from ..fairness.four_fifths import four_fifths
 from ..fairness.law_tables import local_law_144
-from ..fairness.profiles import PROFILES
+from ..fairness.profiles import DISCLAIMER, PROFILES
 from ..fairness.rows import Rows, refuse
 from ..fairness.scores import audit_scores
 
@@ -107,11 +107,11 @@ def _local_law(asked):
 
 def _clauses(name):
     "Register a framework, whose table says where this report holds evidence"
-    @section_maker(name, wanted=lambda a: name in a.profiles)
+    own = f'{name}-clauses' if name in SECTIONS else name # Where the law has tables of its own
+    @section_maker(own, wanted=lambda a: name in a.profiles)
     def _evidence(asked): return evidence_section(name, asked.found.to_dict())
 
-for _framework in PROFILES:
-    if _framework not in SECTIONS: _clauses(_framework) # The others make tables of their own
+for _framework in PROFILES: _clauses(_framework)
 
 
 # %% ../../nbs/21_audit/06_making.ipynb #b7e21a01
@@ -130,6 +130,13 @@ def make_sections(
     for maker in SECTIONS.values():
         if not maker.wanted(asked): continue
         if maker.doing: tell(maker.doing)
-        asked = replace(asked, found=asked.found.with_section(maker.make(asked)))
+        section = _once(maker.make(asked), asked.found.sections)
+        asked = replace(asked, found=asked.found.with_section(section))
     absent = [m.absent for m in SECTIONS.values() if m.absent and not m.wanted(asked)]
     return replace(asked.found, not_measured=(*asked.found.not_measured, *absent))
+
+def _once(section, earlier):
+    "A section without the disclaimer, where an earlier one has it"
+    if not any(DISCLAIMER in note for s in earlier for note in s.notes): return section
+    notes = (note.replace(DISCLAIMER, '').strip() for note in section.notes)
+    return replace(section, notes=tuple(note for note in notes if note))

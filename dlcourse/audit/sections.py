@@ -131,8 +131,10 @@ def evidence_section(
     cells = [(f'{r.clause} ({r.who})' if r.who else r.clause, r.asks, r.status,
               '; '.join((*r.held, *r.links)), '; '.join(r.missing),
               r.source if r.read == 'read' else f'{r.source} ({STATUSES[r.read]})') for r in rows]
-    notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])))
-    return Section(name=name, title=law.title, notes=notes,
+    words = (f'“{q.text}” ({q.source})' for q in law.quotations)
+    notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])), *words)
+    own = any(s['name'] == name for s in report['sections']) # A table of its own, under that name
+    return Section(name=f'{name}-clauses' if own else name, title=law.title, notes=notes,
                    findings=(f"{law.title}: {law_headline(rows)}",),
                    tables=(section_table(law.title, columns, cells),),
                    result=dict(clauses=[asdict(r) for r in rows]))

@@ -13,6 +13,7 @@ import pytest
 from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.profiles import (
+    DISCLAIMER,
     INPUTS,
     NO_EVIDENCE,
     PROFILES,
@@ -27,8 +28,7 @@ from dlcourse.fairness.profiles import (
     read_profile,
 )
 
-MEASURE = ('1.1 1.2 1.3 2.1 2.2 2.3 2.4 2.5 2.6 2.7 2.8 2.9 2.10 2.11 2.12 2.13 3.1 3.2 3.3 4.1 4.2 '
-           '4.3').split()
+MEASURE = [f'{i}.{j}' for i, n in ((1, 3), (2, 13), (3, 3), (4, 3)) for j in range(1, n + 1)]
 OFFICIAL = {
     'nist-ai-rmf': [*(f'GOVERN {i}' for i in range(1, 7)), *(f'MAP {i}' for i in range(1, 6)),
                     *(f'MEASURE {i}' for i in MEASURE), *(f'MANAGE {i}' for i in range(1, 5))],
@@ -341,3 +341,16 @@ def test_what_a_law_quotes_names_a_function_that_there_is(name):
         if not q.about: continue
         module, _, function = q.about.rpartition('.')
         assert callable(getattr(import_module(f'dlcourse.{module}'), function))
+
+
+def test_the_disclaimer_stands_once_and_every_law_shows_its_clauses():
+    report = real_report()
+    notes = [note for s in report['sections'] for note in s['notes']]
+    assert sum(DISCLAIMER in note for note in notes) == 1
+    names = [s['name'] for s in report['sections']]
+    assert len(names) == len(set(names))
+    for name in PROFILES:
+        [shown] = [s for s in report['sections'] if s['name'] in (name, f'{name}-clauses')
+                   and 'clauses' in s['result']]
+        assert len(shown['result']['clauses']) == len(profile(name).standing)
+        assert any(profile(name).source in note for note in shown['notes'])
