@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import ndtri
 
 from ..evaluation.intervals import clopper_pearson
 from .counts import student_size
 from .groups import METRICS
-from .melding import gap_doubt
+from .melding import Belief, gap_doubt
 from .records import Disparity, Rate
 from .uncertainty import GAP_LIMITS, between_groups, equality_test, judge_bounds
 
@@ -50,12 +52,17 @@ def _withdrawn(doubt, pairs, error, way, some): # The first point with little en
         sure, done = ask(stop, i, j)
         if not done: return stop
     i, j = (of[sure if some else ~sure] for of in (i, j))
-    for _ in range(22):
+    for _ in range(3):
         middle = (start + stop)/2
         sure, done = ask(middle, i, j)
         start, stop = (start, middle) if done else (middle, stop)
         if done == some: i, j = i[sure == some], j[sure == some]
-    return stop
+    best, line = np.min if some else np.max, ndtri(error)
+    def above(x): # In the normal's scale doubt is nearly a line
+        return ndtri(np.clip(best(doubt(x, i, j)), 1e-300, 1 - 1e-16)) - line
+    if above(stop) > 0: return stop # Within rounding
+    near = start if above(start) <= 0 else brentq(above, start, stop, xtol=1e-8, rtol=1e-8)
+    return float(np.clip(near + np.sign(stop - start)*2e-8, *sorted((start, stop))))
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #9e57f716
 def gap_bounds(
@@ -84,10 +91,11 @@ def gap_bounds(
 def _agreed(rates, worth, kind, errors, order, near, far): # Moved outwards until melding agrees
     (i, j), (strict, error) = _pairs(len(rates)), errors
     of = dict(zip(('fail', 'pass'), worth, strict=True))
+    known = {claim: Belief(rates, sizes) for claim, sizes in of.items()}
+    for k in known.values(): _ = k.upper, k.lower # Once a group, not once a pair and claim
     none, all_ = (0., 1.) if kind == 'difference' else (1., 0.)
     def doubt(claim, x, i, j):
-        sizes = of[claim]
-        return gap_doubt((rates[i], sizes[i]), (rates[j], sizes[j]), x, kind, claim)
+        return gap_doubt(known[claim][i], known[claim][j], x, kind, claim)
     first = i[order[:40]], j[order[:40]] # To look at fewer pairs errs on the safe side
     near = _withdrawn(lambda *a: doubt('fail', *a), first, strict, (near, none), some=True)
     # Where both limits at half the error are within, melded ones are

@@ -58,10 +58,13 @@ def _sums(weight, score):
     sums |= dict(score=known*one, score_sq=known*known*one)
     return sums, dict(absent=absent.cast(nw.Int64))
 
-def _loose(frame, column, null):
-    "Who belongs to no cluster"
+def _empty(frame, column, null):
+    "Where a column is missing; of a few words, the words are looked at, not the rows"
     import narwhals as nw
-    return blank_as_null(frame, column, null).is_null().cast(nw.Int64)
+    kind = frame.collect_schema()[column]
+    if kind == nw.Enum and not any(is_missing(word, null) for word in kind.categories):
+        return nw.col(column).is_null()
+    return blank_as_null(frame, column, null).is_null()
 
 def _check_sums(frame, roles, raw):
     "Raise `InputError` where a weight is none, or a cluster missing"
@@ -83,9 +86,10 @@ def _narrow(frame, roles, threshold, null, further):
     sums, absent = _sums(weight, score)
     keys |= absent
     if further:
-        missing = (blank_as_null(frame, c, null).is_null() for c in further)
+        missing = (_empty(frame, c, null) for c in further)
         keys['gap'] = nw.any_horizontal(*missing, ignore_nulls=True).cast(nw.Int64)
-    if 'cluster' in roles: sums['loose'] = _loose(frame, roles['cluster'], null)
+    if 'cluster' in roles:
+        sums['loose'] = _empty(frame, roles['cluster'], null).cast(nw.Int64)
     columns = keys | sums
     if 'cluster' in roles: columns['cluster'] = nw.col(roles['cluster'])
     narrow = frame.select(*(column.alias(f'_{k}') for k, column in columns.items()))

@@ -73,12 +73,20 @@ def fisher_mid_p(
     sizes:np.ndarray,     # [2] of how many
 )->float:                 # Two-sided p-value that counts half of what was seen
     "Fisher's exact test of two groups, with the outcome seen counted half (Lancaster 1961)"
-    from scipy.stats import hypergeom
     (a, b), (m, n) = (map(int, v) for v in (favorable, sizes))
-    first = np.arange(max(0, a + b - n), min(m, a + b) + 1)
-    if len(first) == 1: return 1. # All or none were selected
-    chance = hypergeom.pmf(first, m + n, m, a + b)
-    seen = chance[first == a][0]
+    least, most = max(0, a + b - n), min(m, a + b)
+    if least == most: return 1. # All or none were selected
+    share, total = (a + b)/(m + n), m + n
+    mean, reach = m*share, 40*(m*n*share*(1 - share)/(total - 1))**.5 + 600
+    # Beyond lies less than a float can hold (Bernstein)
+    first = np.arange(max(least, int(mean - reach)), min(most, int(mean + reach)) + 1)
+    if a not in range(first[0], first[-1] + 1): return 0.
+    k = first[:-1].astype(float)
+    steps = np.log((m - k)*(a + b - k)) - np.log((k + 1)*(n - a - b + k + 1))
+    log = np.r_[0., steps.cumsum()] # From one table to the next (hypergeometric)
+    chance = np.exp(log - log.max())
+    chance /= chance.sum()
+    seen = chance[a - first[0]]
     alike = np.abs(chance - seen) <= 1e-7*seen
     return float(min(1, chance[(chance < seen) & ~alike].sum() + chance[alike].sum()/2))
 

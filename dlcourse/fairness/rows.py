@@ -114,7 +114,7 @@ def rows_of(
     return replace(data, **said) if isinstance(data, Rows) else Rows(data=data, **said)
 
 # %% ../../nbs/16_fairness/04_rows.ipynb #a1d0c3ed
-KEEP = 1 << 30 # Bytes of a file; a larger one is read anew for each question
+KEEP = 1 << 28 # Bytes of a text table; a larger one is read anew for each question
 
 @contextmanager
 def opened(
@@ -129,9 +129,15 @@ def opened(
     with opened_table(rows.data, rows.columns, numeric=rows.numbers, encoding=rows.encoding,
                       delimiter=rows.delimiter, name='data') as frame:
         opened = replace(rows, frame=frame)
-        file = isinstance(rows.data, (str, Path))
-        small = file and Path(rows.data).expanduser().stat().st_size <= KEEP
-        yield _held(opened) if keep and small else opened
+        yield _held(opened) if keep and _slow(rows.data) else opened
+
+def _slow(data):
+    "Is it a file that is better read once, and not too large for that? Parquet is read in parts"
+    if not isinstance(data, (str, Path)): return False
+    path = Path(data).expanduser()
+    kind = path.suffix.lower()
+    if kind in ('.parquet', '.pq'): return False
+    return path.stat().st_size*(8 if kind == '.gz' else 1) <= KEEP
 
 FEW_WORDS = 1_000 # Words that are held as codes, one byte or two a row
 

@@ -271,3 +271,18 @@ def test_weights_and_clusters_are_used_or_refused():
     assert other.ratio == pytest.approx(2/3) and other.n == 1000
     with pytest.raises(InputError, match="`strata` compare people"):
         four_fifths(counts, favorable=1, strata=counts)
+
+
+@pytest.mark.parametrize('k, n', [((150_000, 151_000), (500_000, 500_000)),
+                                  ((70, 900), (1_000, 200_000)), ((3, 9), (40_000, 12))])
+def test_mid_p_of_many_people_against_every_table(k, n):
+    "What lies further away than forty standard errors is not enumerated, and nothing is lost"
+    first = np.arange(max(0, sum(k) - n[1]), min(n[0], sum(k)) + 1)
+    chance = hypergeom.pmf(first, sum(n), n[0], sum(k))
+    seen = chance[k[0] - first[0]]
+    alike = np.isclose(chance, seen, rtol=1e-7, atol=0)
+    want = chance[(chance < seen) & ~alike].sum() + chance[alike].sum()/2
+    assert fisher_mid_p(k, n) == pytest.approx(want, rel=1e-8)
+
+def test_mid_p_of_what_never_happens_is_zero():
+    assert fisher_mid_p((1_000, 500_000), (500_000, 500_010)) == 0.
