@@ -73,20 +73,8 @@ def fisher_mid_p(
     sizes:np.ndarray,     # [2] of how many
 )->float:                 # Two-sided p-value that counts half of what was seen
     "Fisher's exact test of two groups, with the outcome seen counted half (Lancaster 1961)"
-    (a, b), (m, n) = (map(int, v) for v in (favorable, sizes))
-    least, most = max(0, a + b - n), min(m, a + b)
-    if least == most: return 1. # All or none were selected
-    share, total = (a + b)/(m + n), m + n
-    mean, reach = m*share, 40*(m*n*share*(1 - share)/(total - 1))**.5 + 600
-    # Beyond lies less than a float can hold (Bernstein)
-    first = np.arange(max(least, int(mean - reach)), min(most, int(mean + reach)) + 1)
-    if a not in range(first[0], first[-1] + 1): return 0.
-    k = first[:-1].astype(float)
-    steps = np.log((m - k)*(a + b - k)) - np.log((k + 1)*(n - a - b + k + 1))
-    log = np.r_[0., steps.cumsum()] # From one table to the next (hypergeometric)
-    chance = np.exp(log - log.max())
-    chance /= chance.sum()
-    seen = chance[a - first[0]]
+    chance, seen = _splits(favorable, sizes)
+    if len(chance) == 1: return 1.
     alike = np.abs(chance - seen) <= 1e-7*seen
     return float(min(1, chance[(chance < seen) & ~alike].sum() + chance[alike].sum()/2))
 
@@ -108,14 +96,28 @@ def two_deviations(
     "The gap of two groups over its standard error, with the rate of the two; 0 if all are alike"
     return float(behind(np.asarray(favorable), np.asarray(sizes), 1)[0])
 
+def _splits(favorable, sizes):
+    "Chance of every split of the favourable outcomes that is not beyond floats, and of that seen"
+    (a, b), (m, n) = (map(int, v) for v in (favorable, sizes))
+    least, most = max(0, a + b - n), min(m, a + b)
+    if least == most: return np.ones(1), 1. # All or none were selected
+    share, total = (a + b)/(m + n), m + n
+    mean, reach = m*share, 40*(m*n*share*(1 - share)/(total - 1))**.5 + 600 # Bernstein's bound
+    first = np.arange(max(least, int(mean - reach)), min(most, int(mean + reach)) + 1)
+    k = first[:-1].astype(float)
+    steps = np.log((m - k)*(a + b - k)) - np.log((k + 1)*(n - a - b + k + 1))
+    log = np.r_[0., steps.cumsum()] # From one split to the next (hypergeometric)
+    chance = np.exp(log - log.max())
+    chance /= chance.sum()
+    return chance, chance[a - first[0]] if a in range(first[0], first[-1] + 1) else 0.
+
 def fisher(
     favorable:np.ndarray, # [2] how many had the favourable outcome
     sizes:np.ndarray,     # [2] of how many
 )->float:                 # Two-sided p-value
     "Fisher's exact test of two groups: all splits that are as improbable as the one seen"
-    from scipy.stats import fisher_exact
-    (a, b), (m, n) = (map(int, v) for v in (favorable, sizes))
-    return float(fisher_exact([[a, m - a], [b, n - b]])[1])
+    chance, seen = _splits(favorable, sizes)
+    return float(min(1, chance[chance <= seen*(1 + 1e-7)].sum()))
 
 def named_beforehand(
     favorable:np.ndarray, # [group] how many had the favourable outcome
