@@ -172,6 +172,7 @@ def judge(
     level:float=.95,           # Confidence level
     min_count:int=30,          # Groups with fewer people are out of scope
     correlation:Callable|None=None, # From attribute, metric and groups to their correlation matrix
+    more:int=0,                # Comparisons made elsewhere that share the error
 )->list[Disparity]:            # The same, with tolerance and verdict where the policy speaks
     "Give each disparity that the policy speaks about its verdict"
     found, table = list(found), list(table)
@@ -181,7 +182,7 @@ def judge(
         raise InputError(f"[groups] of the policy names `{a}`, which is not audited here; "
                          f"there are: {', '.join(audited)}")
     scopes = _scopes(found, table, policy, min_count)
-    family = comparisons(len(s.known) for s in scopes if s.tolerance is not None)
+    family = more + comparisons(len(s.known) for s in scopes if s.tolerance is not None)
     out = []
     for d, scope in zip(found, scopes, strict=True):
         if scope.tolerance is None: out.append(_with_power(d, scope.known, level))

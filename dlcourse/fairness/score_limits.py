@@ -244,7 +244,8 @@ def bias_worth(
     far = score[:, None] - np.arange(2) - bias
     spread = float((group.weight*far**2).sum()/all_)
     variance, df = group.variance(far/all_)
-    factor = 1. if group.cluster is None else float(student_factor(df, group.level))**2
+    alike = group.cluster is None and np.isclose(group.kish, group.rows, rtol=1e-9)
+    factor = 1. if alike else float(student_factor(df, group.level))**2
     size = group.kish
     if variance > 0: size = min(size, spread/(variance*factor))
     shifted = _shifted(chance, bias + rate, [bias])[0]

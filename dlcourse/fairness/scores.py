@@ -8,17 +8,20 @@ __all__ = ['NO_CHANCES', 'ScoreRow', 'ScoreAudit', 'audit_scores']
 # %% ../../nbs/16_fairness/18_scores.ipynb #b848f845
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import InputError
 from ..evaluation.intervals import wilson
 from .calibration import auc_bounds, auc_limits, brier_from_sums
-from .counts import effective_size
-from .gaps import Measured, judge_figures, largest_gap, mover_bounds
+from .counts import linearized_size, student_size
+from dlcourse.fairness.gaps import (
+    Measured, file_name, judge_figures, largest_gap, mover_bounds, rows_and_policy,
+)
+from .judged import OF_SCORES, check_judged
 from .policy import FEW_CLUSTERS, Policy
-from .records import Disparity
-from .rows import rows_of
+from .records import Disparity, Rate
 from .score_counts import score_cubes
 from dlcourse.fairness.score_limits import (
     ScoreGroup, auc_worth, bias_worth, curve_test,
@@ -107,11 +110,12 @@ def _too_few(group, min_count):
 
 def _curve(group, row, worth, level, min_count):
     "The calibration curve of a group, a point for each bin with people enough"
-    sums = (group.weight.sum(1), group.weight[:, 1], group.total.sum(1), group.n.sum(1),
-            group.weight_sq.sum(1))
-    n, k, total, people, squares = map(group.curve, sums)
-    size = effective_size(n, squares)
-    if worth is not None: size = size*min(1., worth.people/group.kish)
+    counts, weights, squares = (np.stack([group.curve(v) for v in of.T], 1)
+                                for of in (group.n, group.weight, group.weight_sq))
+    people, n, k = counts.sum(1), weights.sum(1), weights[:, 1]
+    total = group.curve(group.total.sum(1))
+    size = student_size(*linearized_size(counts, weights, squares, np.arange(2) == 1), level)
+    if group.cluster is not None and worth: size = size*min(1., worth.people/group.kish)
     rate = np.divide(k, n, out=np.zeros(len(n)), where=n > 0)
     low, high = wilson(np.minimum(rate, 1)*size, size, level)
     return [dict(attribute=row.attribute, group=row.group, bin=int(b), n=int(people[b]),
@@ -191,6 +195,14 @@ class ScoreAudit:
     level:float              # Confidence level
     disparities:tuple[Disparity, ...] = () # Largest gaps of AUC and calibration bias
     findings:tuple[str, ...] = () # What is more than chance, corrected, in sentences
+    source:str|None = None   # Name of the file, where there is one
+    kind = 'scores'
+
+    @property
+    def rates(self)->list[Rate]:
+        "AUC and calibration bias as records, those of everybody last"
+        rows = (*self.rows, self.overall)
+        return [_record(r, metric, self.level) for r in rows for metric in OF_SCORES]
 
     @property
     def frame(self): # A polars frame
@@ -226,6 +238,16 @@ class ScoreAudit:
         ax.legend(frameon=False)
         return fig
 
+def _record(r, metric, level):
+    "A figure of a group as a record"
+    own = 'auc' if metric == 'roc_auc_score' else 'bias'
+    value, low, high = (getattr(r, own + end) for end in ('', '_low', '_high'))
+    status = 'ok' if value is not None else 'withheld' if 'fewer' in r.reason else 'undefined'
+    return Rate(attribute=r.attribute, group=r.group, metric=metric, n=r.n, rows=r.n, value=value,
+                low=low, high=high, effective=r.effective, effective_clusters=r.clusters,
+                status=status, reason=None if status == 'ok' else r.reason,
+                level=None if low is None else level)
+
 # %% ../../nbs/16_fairness/18_scores.ipynb #7eb37a87
 def audit_scores(
     data,                      # A `Rows`, a frame, or the path of a CSV or Parquet file
@@ -233,17 +255,27 @@ def audit_scores(
     score:str|None=None,       # Column of scores
     y_true:str|None=None,      # Column of true outcomes
     sensitive_features:Iterable[str]=(), # Columns whose groups are compared, each by itself
-    policy:Policy|None=None,   # What gaps of `roc_auc_score` and `calibration_bias` are tolerated
+    sample_weight:str|None=None, # Column of weights
+    cluster:str|None=None,     # Column that says which rows belong together, such as a person
+    positive:Iterable[str]=(), # Values of the label that count as positive, where not 0/1
+    policy:Policy|str|Path|None=None, # What gaps of AUC and calibration bias are tolerated
+    more:int=0,                # Comparisons made elsewhere that share the error of the verdicts
+    missing:str|None=None,     # 'error', 'unknown' (a group of its own) or 'drop'
+    null:Iterable[str]=(),     # Texts that mean "missing", beside the empty one
     level:float|None=None,     # Confidence level; the setting when not given
     min_count:int|None=None,   # Withhold groups with fewer rows; the setting when not given
-    **how,                     # Further fields of `Rows`, such as `cluster` or `missing`
+    encoding:str|None=None,    # Of a CSV file: utf-8, latin-1 or utf-16
+    delimiter:str|None=None,   # Between its cells, if it cannot be found out
 )->ScoreAudit:                 # How the score does in each group
     "Audit a score: ranking, error and calibration of every group, gaps and verdicts"
-    asked = rows_of(data, score=score, y_true=y_true, sensitive_features=sensitive_features,
-                    level=level, min_count=min_count, **how)
+    asked, policy = rows_and_policy(
+        data, policy, score=score, y_true=y_true, sensitive_features=sensitive_features,
+        sample_weight=sample_weight, cluster=cluster, positive=positive, missing=missing, null=null,
+        level=level, min_count=min_count, encoding=encoding, delimiter=delimiter)
     for role in ('score', 'y_true'):
         if getattr(asked, role) is None:
             raise InputError(f"`{role}` must name a column: a score is held to what came true")
+    check_judged(policy, 'scores', OF_SCORES, asked.sensitive_features)
     cubes = score_cubes(asked, [(a,) for a in asked.sensitive_features])
     rows, curve, measured, known = [], [], [], []
     for cube in [*cubes, cubes[0].everyone()]:
@@ -261,7 +293,8 @@ def audit_scores(
     known = [(r, w) for r, w in known if r.clusters is None or r.clusters >= FEW_CLUSTERS]
     error = (1 - asked.level)/(3 if known else 1)  # Ranking, mean and curve share it
     findings = [*_gap_findings(measured, rows, error), *_meaning_findings(known, error)]
-    gaps = judge_figures(measured, policy, level=asked.level, min_count=asked.min_count)
+    gaps = judge_figures(measured, policy, level=asked.level, min_count=asked.min_count, more=more)
     return ScoreAudit(score=asked.score, rows=tuple(rows), overall=new[0], curve=tuple(curve),
                       exact=all(c.exact for c in cubes), level=asked.level,
-                      disparities=tuple(gaps), findings=tuple(findings))
+                      disparities=tuple(gaps), findings=tuple(findings),
+                      source=file_name(asked))
