@@ -154,6 +154,9 @@ data_source = "..."              # where the data come from, and an explanation 
 auditor = "..."
 declaration = "..."              # on being independent, in the auditor's words
 collected = "self-reported"      # or "employer records"
+# involved = false               # the auditor, in using, developing or distributing the tool?
+# employed = false               # the auditor, by employer, agency or vendor, during the audit?
+# interested = false             # financially, directly or materially, in one of them?
 
 [mapping.sex]                    # values that are not called as in the law; "Unknown" for none
 F = "Female"

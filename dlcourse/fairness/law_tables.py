@@ -9,6 +9,7 @@ __all__ = ['UNKNOWN_CATEGORY', 'LAW_TABLES', 'EEO_1', 'read_mapping', 'local_law
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,11 @@ def _median(frame, score, kept):
         raise InputError(f"`{score}` holds no number from which a median could be taken")
     return float(value)
 
+def _median_or_none(frame, score, kept):
+    "The same, or none where nobody is left"
+    try: return _median(frame, score, kept)
+    except InputError: return None
+
 def _known(groups, mapping, columns):
     "Column → its values of known category"
     def is_known(kind, v):
@@ -204,6 +210,7 @@ def local_law_144(
     unknown_in_median:bool=True,     # Do people of unknown category count for the median?
     null:Iterable[str]=(),           # Texts that mean "unknown", beside the empty one
     level:float|None=None,           # Of the columns that are not part of the law; else the setting
+    day:date|None=None,              # Of the report, on which the audit has to be good; else today
     encoding:str='utf-8',            # Of a CSV file
     delimiter:str|None=None,         # Between its cells, if it cannot be found out
 )->LocalLaw144:                      # The three tables
@@ -222,7 +229,7 @@ def local_law_144(
     if isinstance(mapping, (str, Path)): mapping = read_mapping(mapping)
     mapping = mapping or {}
     _check_mapping(mapping, law)
-    median = ties = None
+    median = ties = other = None
     numeric = (score,) if score else ()
     table = described.data if described.frame is None else described.frame
     with opened_table(table, (sex, race, output), numeric=numeric, encoding=described.encoding,
@@ -235,8 +242,9 @@ def local_law_144(
             tallies = {g: tally(positive=(g,)) for g in _values(frame, groups, 50, null)}
         else:
             raw = tally(threshold=0).counts.groups # Only who is there
-            median = _median(frame, score,
-                             {} if unknown_in_median else _known(raw, mapping, (sex, race)))
+            known = _known(raw, mapping, (sex, race))
+            kept, rest = ({}, known) if unknown_in_median else (known, {})
+            median, other = _median(frame, score, kept), _median_or_none(frame, score, rest)
             tallies = {None: tally(threshold=float(np.nextafter(median, np.inf)))}
             reached = tally(threshold=median).counts.n - tallies[None].counts.n
             ties = int(reached[:, :, 1].sum())
@@ -253,8 +261,8 @@ def local_law_144(
         rows=tuple(rows),
         n=n, unassessed=found.rows - n, unknown=unknown, median=median, ties=ties,
         unknown_in_median=unknown_in_median, small_base=small_base,
-        excluded_may_lead=excluded_may_lead,
-        level=level)
+        excluded_may_lead=excluded_may_lead, level=level, day=day or date.today(),
+        other_median=None if other == median else other)
 
 # %% ../../nbs/16_fairness/29_law_tables.ipynb #e21a26fc
 def _check_excluded(exclude_small, rows):

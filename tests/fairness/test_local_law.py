@@ -20,7 +20,8 @@ SEX, RACE = profile('nyc-ll144').values['sex'], profile('nyc-ll144').values['rac
 
 
 SAID = dict(audit_date='2026-11-22', distribution_date=date(2026, 12, 1), data_source='made',
-            auditor='a test', declaration='none', collected='self-reported')
+            auditor='a test', declaration='none', collected='self-reported',
+            involved=False, employed=False, interested=False)
 
 
 def table(n=600, seed=0):
@@ -367,12 +368,75 @@ def test_options_that_are_honoured(tmp_path):
 @pytest.mark.parametrize('change, asks', [
     (dict(audit_date='2025-01-31', distribution_date='2026-06-30'), 'more than a year older'),
     (dict(auditor='The employer itself'), 'the law wants one who is independent'),
-    (dict(declaration='none'), "Ask: the declaration is 'none'."), ({}, None)])
+    (dict(declaration='none'), "Ask: the declaration is 'none'."), ({}, None),
+    (dict(audit_date='2025-12-01', distribution_date='2026-01-01'), 'Expired: on 2026-12-02'),
+    (dict(audit_date='2025-12-02', distribution_date='2026-01-01'), None),
+    (dict(involved=True), 'the auditor is involved in using, developing or distributing'),
+    (dict(employed=True), 'the auditor is in an employment relationship'),
+    (dict(interested=True), 'a direct or a material indirect financial interest'),
+    (dict(employed=None, interested=None), 'Not stated, and the rule asks it')])
 def test_a_statement_that_a_reader_will_ask_about(change, asks):
     found = local_law_144(hiring(), **ASKED | dict(
+        day=date(2026, 12, 2),
         statement=SAID | dict(declaration='No stake in the outcome.') | change))
-    assert len(found.warnings) == (asks is not None)
+    twice = 'distribution_date' in change and asks == 'more than a year older' # And expired since
+    assert len(found.warnings) == (asks is not None) + twice
     if asks: assert asks in found.warnings[0] and found.warnings[0] in found.findings
+
+
+def test_the_answers_to_the_three_bars_and_to_the_open_questions_are_published():
+    found = local_law_144(hiring(), **ASKED | dict(exclude_small=FEW, excluded_may_lead=True))
+    assert found.published['Independence'].count(': no') == 3
+    assert found.published['How the rule was read'] == (
+        "2 % is of everybody assessed; a category that is left out may be the best one.")
+    with pytest.raises(InputError, match='`employed` must be true or false'):
+        Statement(**SAID | dict(employed='no'))
+    scored = local_law_144(hiring(), **ASKED | dict(selected=None, score='w'))
+    assert 'the median is that of everybody' in scored.published['How the rule was read']
+
+
+def test_the_median_is_shown_read_both_ways():
+    "Ten people of 1 to 10, of whom the two best are of unknown race: 5.5, or 4.5 of the known"
+    frame = pl.DataFrame(dict(sex=['male', 'female']*5, score=range(1, 11),
+                              race=['White', 'Asian']*4 + [None]*2))
+    asked = dict(sex='sex', race='race', score='score', statement=SAID)
+    for unknown, median, other in ((True, 5.5, 4.5), (False, 4.5, 5.5)):
+        found = local_law_144(frame, **asked, unknown_in_median=unknown)
+        assert (found.median, found.other_median) == (median, other)
+        assert any(f'it is {other:g}.' in s for s in found.findings)
+        assert f'it is {other:g}.' in found.to_html()
+    same = local_law_144(frame.head(8), **asked)
+    assert same.other_median is None and not any('other way' in s for s in same.findings)
+
+
+def test_unknown_categories_are_counted_without_being_asked_for():
+    from dlcourse.audit.report import audit
+    asked = dict(y_pred='hired', sensitive_features=['sex', 'race'], positive='1')
+    found = audit(hiring(), profile='nyc-ll144', **asked,
+                  inputs=dict(sex='sex', race='race', statement=SAID))
+    section = next(s for s in found.sections if s.name == 'nyc-ll144')
+    unknown = {'sex': 25, 'race/ethnicity': 50, 'sex × race/ethnicity': 74}
+    assert section.result['unknown'] == unknown
+    with pytest.raises(InputError, match='missing'): audit(hiring(), **asked)
+    with pytest.raises(InputError, match='missing'):
+        audit(hiring(), profile='nyc-ll144', missing='error', **asked,
+              inputs=dict(sex='sex', race='race', statement=SAID))
+    with pytest.raises(InputError, match='dlcourse audit law'):
+        audit(hiring(), score='w', sensitive_features='sex')
+
+
+FORM = ['Hispanic or Latino', 'White', 'Black or African American',
+        'Native Hawaiian or Other Pacific Islander', 'Asian', 'American Indian or Alaska Native',
+        'Two or More Races']
+
+def test_the_names_of_the_eeo_1_form_are_the_names_of_the_rule():
+    form = [r if i == 0 else f'{r} (Not Hispanic or Latino)' for i, r in enumerate(FORM)]
+    frame = pl.DataFrame(dict(sex=['Male', 'FEMALE']*7, race=form*2, hired=[1, 0]*7))
+    found = local_law_144(frame, **ASKED)
+    assert [r.n for r in found.table('race/ethnicity')] == [2]*7
+    strange = frame.with_columns(race=pl.Series([*form[:-1], 'Martian']*2))
+    with pytest.raises(InputError, match=r'\[race\] of a mapping file \(\[mapping.race\]'):
+        local_law_144(strange, **ASKED)
 
 
 def test_a_report_shows_what_is_to_be_published():
