@@ -160,7 +160,7 @@ def law_notes(
     doubtful = [c.id for c in law.standing if c.status != 'read']
     if doubtful:
         out.append(f"Not verified in the text, last looked at on {law.status_checked}: "
-                   f"{', '.join(doubtful)}.")
+                   f"{'; '.join(doubtful)}.")
     for c in law.clauses:
         if c.repealed: out.append(f"Repealed, and not counted: {c.id}, on {c.repealed}"
                                   + (f"; in its place stands {c.now}." if c.now else "."))
