@@ -8,10 +8,9 @@ __all__ = ['audit']
 # %% ../../nbs/21_audit/11_report.ipynb #9b691c3d
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import combinations
 from pathlib import Path
-
-import numpy as np
 
 from .given import one_table
 from .making import Asked, check_sections, make_sections
@@ -21,22 +20,21 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text
 from ..core.settings import settings
 from ..fairness.counting import count_groups
-from ..fairness.groups import METRICS, clustered, disparities, group_name, rates
+from ..fairness.groups import METRICS, disparities, group_name, rates
 from ..fairness.judged import FIGURES
 from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
-from ..fairness.bounds import measure_gaps
+from ..fairness.bounds import measure_gaps, share_clusters
 
 # %% ../../nbs/21_audit/11_report.ipynb #3e45dacc
 def _correlation(tally, crossed):
     "How the rates of groups that share clusters go together, by attribute, metric and groups"
     attributes = {' × '.join(c): c for c in crossed}
+    @cache
     def of(attribute, metric, groups):
         counts = tally.by(*attributes[attribute])
-        correlation = clustered(counts, metric).correlation
         names = [group_name(g) for g in counts.groups]
-        at = [names.index(g) for g in groups]
-        return correlation[np.ix_(at, at)]
+        return share_clusters(counts, metric, tuple(map(names.index, groups)))
     return of
 
 def _favorable(favorable, values, threshold):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'MISSING', 'WITHHOLDING', 'cells', 'Metric', 'rate_values', 'group_name', 'cluster_covariance', 'Clustered',
-           'clustered', 'rates', 'disparities', 'equalized_odds_gap', 'survives_sampling']
+           'clustered', 'cluster_lines', 'rates', 'disparities', 'equalized_odds_gap', 'survives_sampling']
 
 # %% ../../nbs/16_fairness/07_groups.ipynb #74de459e
 from collections.abc import Iterable
@@ -17,6 +17,7 @@ from ..evaluation.intervals import normal_reach, wilson
 from dlcourse.fairness.counts import (
     CELLS,
     LABELLED,
+    Clusters,
     Counts,
     effective_size,
     linearized_size,
@@ -125,7 +126,7 @@ def clustered(
         raise InputError("`counts` must have clusters; count with `cluster`, the column that says "
                          "which rows belong together")
     c, groups = counts.clusters, len(counts.groups)
-    group, below, above = _lines(c, metric)
+    group, below, above = cluster_lines(c, metric)
     total = np.bincount(group, below, groups)
     value = over(np.bincount(group, above, groups), total)
     pull = np.nan_to_num(over(above - value[group]*below, total[group]))
@@ -148,12 +149,14 @@ def clustered(
                      df=np.where(seen, np.minimum(df, rows_df), np.inf), correlation=correlation,
                      clusters=behind.astype(int), effective=effective)
 
-
 # %% ../../nbs/16_fairness/07_groups.ipynb #c24e2d6d
 def _among(metric): return METRICS[metric].among if metric in METRICS else cells()
 
-def _lines(clusters, metric):
-    "Of each cluster and cell: its group, what it has below the line, and what above"
+def cluster_lines(
+    clusters:Clusters, # Who belongs together
+    metric:str,        # A name from `METRICS`, or `mean_prediction`
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # Its group, what it has below the line, what above
+    "Each cluster's part in a rate, a row per cluster and cell"
     group, cell = np.divmod(clusters.cell, CELLS)
     below = np.where(_among(metric).ravel()[cell], clusters.weight, 0)
     if metric not in METRICS: return group, below, clusters.score
