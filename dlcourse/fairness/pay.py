@@ -9,6 +9,7 @@ __all__ = ['as_paid', 'pay_gap', 'quartile_bands', 'CategoryGap', 'PayGaps', 'pa
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,9 @@ def pay_gap(
     if how not in ('mean', 'median'):
         raise InputError(f"`how` must be 'mean' or 'median'; got {how!r}")
     def middle(pay):
-        pay = sorted(map(as_paid, pay))
+        pay = [as_paid(p) for p in pay]
         if not pay: return None
-        if how == 'mean': return sum(pay)/len(pay)
-        return (pay[(len(pay) - 1)//2] + pay[len(pay)//2])/2
+        return mean(pay) if how == 'mean' else median(pay)
     f, m = middle(women), middle(men)
     return None if f is None or not m else 1 - f/m
 
