@@ -164,7 +164,7 @@ def inputs():
 # %% ../../nbs/cli/audit.ipynb #e83b5f19
 OF_INPUTS = (
     'data', 'sex', 'race', 'statement', 'selected', 'score', 'groups', 'mapping', 'exclude_small',
-    'small_base', 'excluded_may_lead', 'unknown_in_median')
+    'small_base', 'excluded_may_lead', 'unknown_in_median', 'day')
 
 @command(audit_app, of='local_law_144', without=OF_INPUTS)
 def law(
