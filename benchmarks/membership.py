@@ -5,6 +5,8 @@ of worlds in which the bounds, and the weighted estimate with the error of its s
 White and Black applicants. Then worlds at the edge of what their table allows, which is the worst
 case for coverage: in each cell members are approved before others, and in half of the cells the
 share in the group equals the share approved, where the bound has its kink. ± is one standard error.
+Measured in full: bounds hold in .967 and more of 300 worlds, at the edge in .957 and more of 2,000;
+the weighted estimate holds in .007 where names say nothing and in .82 where nine in ten fit.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/membership.py [--quick]
 """

@@ -6,7 +6,9 @@ The AUC's interval where one label is rare, beside the usual one on the scale of
 audits of calibrated scores, and of lists in random order, that find something. Bars: coverage of
 .94 at ten positives where the scores of both labels spread alike or up to twice as wide, findings
 in at most 5 % of audits. The last two AUC cells spread three times as wide: no bar, it is missed
-there, and said."""
+there, and said. Measured in full: AUC .938 at the worst with a spread up to two (10 positives in
+1,000; log odds .851), .894 with three; findings in at most .040 of audits of calibrated scores and
+of lists in random order; limits of the bias hold in .959 and more."""
 import sys
 from statistics import NormalDist
 

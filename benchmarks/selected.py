@@ -3,7 +3,9 @@
 Worlds with a known truth. Coverage: of the first finding, and of all findings together, at the
 stated 90 %. Bias: the printed and the shrunken gap less the true one, in the direction of the gap.
 Weighted and clustered worlds in which every true gap is tolerated: the share of searches that find
-anything, which must not exceed the stated 10 %. ± is one standard error.
+anything, which must not exceed the stated 10 %. ± is one standard error. Measured with 400
+searches a world: the first finding is covered in .990 and more, all together in .990 and more; of
+nothing, something is found in at most .013 (with clusters taken for rows: always).
 
 Run: OMP_NUM_THREADS=1 python benchmarks/selected.py [--quick]
 """

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ..core.columns import array_of, as_floats
 from ..core.errors import InputError
 from ..core.pages import mean_and_spread
 from .metrics import Undefined, roc_auc, scored_rows
@@ -153,7 +154,7 @@ def told(
     values, # A number for each seed
 )->str:     # Such as `0.928 ± 0.005 (0.914 to 0.935)`
     "Mean, half of its 95 % interval, and the range, with the digits that the interval leaves"
-    values = np.atleast_1d(np.asarray(values, float))
+    values = np.atleast_1d(as_floats(array_of(values, 'values'), 'values'))
     if not values.size: raise InputError("`values` must hold a number for each seed; got none")
     unit = 2.**int(np.frexp(np.abs(values).max())[1] - 1) # Sums of huge numbers stay numbers
     scaled = values/unit

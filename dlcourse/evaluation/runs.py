@@ -94,7 +94,7 @@ def _stacked(way, measure, results, seeds):
     "An array with a number or a curve for each seed"
     try: array = np.asarray(results)
     except (TypeError, ValueError, RuntimeError): array = np.empty(0, object)
-    if array.dtype.kind in 'biuf' and array.ndim in (1, 2) and len(array) == seeds:
+    if array.dtype.kind in 'biuf' and array.ndim in (1, 2) and array.size and len(array) == seeds:
         return array.astype(float)
     came = dict.fromkeys(f"{type(r).__name__} {getattr(r, 'shape', '')}".strip() for r in results)
     raise InputError(f"`{measure}` of {way!r} must be a number, or a curve of one length, for each "
@@ -130,8 +130,8 @@ def of(cls:Runs,
 def _gathered(way, results):
     "Measure → what each run gave"
     if not any(isinstance(result, Mapping) for result in results): return {'value': results}
-    names = [[*result] if isinstance(result, Mapping) else type(result) for result in results]
-    odd = [own for own in names if own != names[0]]
+    names = [[*result] if isinstance(result, Mapping) else (type(result),) for result in results]
+    odd = [own for own in names if own != names[0] or any(type(m) is not str for m in own)]
     if not odd: return {measure: [result[measure] for result in results] for measure in names[0]}
     raise InputError(f"runs of {way!r} must give the same measures; got {names[0]} and {odd[0]}")
 

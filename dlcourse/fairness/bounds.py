@@ -15,6 +15,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
+from ..core.errors import InputError, number_of
 from ..evaluation.intervals import clopper_pearson
 from .counts import Counts, over, student_size
 from .groups import METRICS, cluster_lines, clustered
@@ -199,6 +200,7 @@ def gap_verdict(
 )->str:                   # 'fail', 'pass' or 'insufficient evidence'
     "Is the largest gap beyond the tolerance, within it, or not known?"
     rates, sizes = np.asarray(rates, float), np.asarray(sizes, float)
+    _check_claim(tolerance, kind)
     def bound(claim, error):
         return _spoken(claim, rates, _sure(sizes, df, error), tolerance, kind, error, correlation)
     return judge_bounds(bound('fail', (1 - level)/family), bound('pass', 1 - level), tolerance,
@@ -216,6 +218,11 @@ def _spoken(claim, rates, sizes, tolerance, kind, error, correlation):
         doubted = gap_doubt(a, b, tolerance, kind, claim) > error
         out[speaks[doubted]] = np.inf if upper else -np.inf
     return out
+
+def _check_claim(tolerance, kind):
+    if kind not in GAP_LIMITS:
+        raise InputError(f"`kind` must be {' or '.join(GAP_LIMITS)}; got {kind!r}")
+    number_of(tolerance, 'tolerance', 0, whole=False)
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #4d3d13e4
 def equality_doubt(

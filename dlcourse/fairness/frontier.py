@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from ..core.columns import columns_of
 from ..core.errors import InputError, need
 from ..core.pages import html_list, html_table
 from .methods import METHODS, Mitigated
@@ -22,7 +23,7 @@ def pareto(
     gap:np.ndarray,      # Of each point; less is better
 )->np.ndarray:           # `True` where no point is better in one and as good in the other
     "Points that nothing beats"
-    a, g = np.asarray(accuracy), np.asarray(gap)
+    a, g = columns_of(accuracy=accuracy, gap=gap)
     no_worse = (a[:, None] >= a) & (g[:, None] <= g)
     return ~(no_worse & ~no_worse.T).any(0)
 

@@ -10,6 +10,11 @@ import math
 
 import numpy as np
 
+from dlcourse.core.columns import (
+    as_floats, as_rows, binary_labels, columns_of, same_rows, take_rows,
+)
+from ..core.errors import InputError, number_of
+
 # %% ../../nbs/16_fairness/22_remedies.ipynb #ad3b346a
 def adult_offers(
     rows:int=12_000, # How many people are drawn
@@ -33,6 +38,8 @@ def widest_gap(
     groups:np.ndarray, # The group of each person
 )->tuple[float, float]: # The largest difference of two groups, and of a group and everyone
     "Two gaps that go by one name"
+    chosen, groups = columns_of(chosen=chosen, groups=groups)
+    chosen = as_floats(chosen, 'chosen')
     overall = chosen.mean()
     found = [chosen[groups == g].mean() for g in np.unique(groups)]
     return float(max(found) - min(found)), float(max(abs(r - overall) for r in found))
@@ -43,7 +50,8 @@ def reweighing(
     groups:np.ndarray, # The group of each person
 )->np.ndarray:         # The weight of each person
     "Weights under which label and group are independent (Kamiran & Calders 2012)"
-    (_, y), (_, g) = (np.unique(v, return_inverse=True) for v in (y, groups))
+    columns = columns_of(y=y, groups=groups)
+    (_, y), (_, g) = (np.unique(v, return_inverse=True) for v in columns)
     n = np.zeros((g.max() + 1, y.max() + 1))
     np.add.at(n, (g, y), 1)
     expected = np.outer(n.sum(1), n.sum(0))/len(y)
@@ -57,7 +65,10 @@ def group_thresholds(
     among:np.ndarray|None=None, # `True` for those whose share counts; all when not given
 )->dict:               # Group → threshold; whoever reaches it is chosen
     "For each group the highest threshold that lets at least `target` of it through"
+    number_of(target, 'target', 0, 1, whole=False)
     counts = np.ones(len(scores), bool) if among is None else among
+    columns = columns_of(scores=scores, groups=groups, among=counts)
+    scores, groups, counts = as_floats(columns[0], 'scores'), columns[1], columns[2].astype(bool)
     out = {}
     for g in np.unique(groups).tolist():
         ranked = np.sort(scores[(groups == g) & counts])[::-1]
@@ -74,8 +85,15 @@ def held_out_scores(
 )->np.ndarray:    # Of each row the probability of label 1, by a model that has not seen its fold
     "Scores of people whom the model has not met"
     from sklearn.base import clone
+    same_rows(x=x, y=y)
+    x, y = as_rows(x), binary_labels(y)
+    number_of(folds, 'folds', 2, len(y))
     out, fold = np.empty(len(y)), np.arange(len(y)) % folds
     for k in range(folds):
-        model = clone(estimator).fit(x[fold != k], y[fold != k])
-        out[fold == k] = model.predict_proba(x[fold == k])[:, 1]
+        seen, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        if len(np.unique(y[seen])) < 2:
+            raise InputError(f"`y` must hold both labels outside of each fold; without fold {k} "
+                             "it has one. Take fewer folds, or more rows")
+        model = clone(estimator).fit(take_rows(x, seen), y[seen])
+        out[held] = model.predict_proba(take_rows(x, held))[:, 1]
     return out

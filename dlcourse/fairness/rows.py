@@ -32,6 +32,7 @@ class Rows:
     score:str|None = None       # Column of scores; the decisions, where only a `threshold` is given
     sensitive_features:tuple[str, ...] = () # Columns whose groups are compared
     sample_weight:str|None = None # Column of weights
+    independent_weights:bool|None = None # Have these nothing to do with labels and predictions?
     cluster:str|None = None     # Column that says which rows belong together, such as a person
     strata:str|None = None      # Column within whose values groups are compared as well
     subgroups:tuple[str, ...] = () # Columns whose conjunctions are searched
@@ -53,6 +54,7 @@ class Rows:
 
     def __post_init__(self):
         check_threshold(self.threshold)
+        _check_independent(self)
         asked = {k: getattr(self, k) for k in ('missing', 'level', 'min_count', 'max_groups')}
         s = settings(**asked)
         for k in asked: object.__setattr__(self, k, getattr(s, k))
@@ -98,6 +100,16 @@ class Rows:
         import narwhals as nw
         frame = _kept(self)
         return nw.from_native(to_polars(frame)) if self.coded else frame
+
+def _check_independent(rows):
+    "Raise `InputError` where nothing is there that could be independent"
+    if rows.independent_weights not in (None, True, False):
+        raise InputError("`independent_weights` must be true or false; "
+                         f"got {rows.independent_weights!r}")
+    if not rows.independent_weights: object.__setattr__(rows, 'independent_weights', None)
+    elif rows.sample_weight is None or rows.cluster is not None:
+        raise InputError("`independent_weights` says something of `sample_weight`, of rows that "
+                         "are drawn one by one; give `sample_weight`, and no `cluster`")
 
 def _names(said):
     "A tuple of texts"

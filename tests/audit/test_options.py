@@ -59,6 +59,7 @@ def files(folder):
     words.write_csv(folder/'words.csv')
     return {
         'nothing': (path, {}), 'weight': (path, dict(sample_weight='w')),
+        'independent': (path, dict(sample_weight='w', independent_weights=True)),
         'cluster': (path, dict(cluster='person')), 'strata': (path, dict(strata='job')),
         'null and drop': (marked, dict(null=['?'], missing='drop')),
         'null and unknown': (marked, dict(null=['?'], missing='unknown')),
@@ -95,11 +96,14 @@ def totals(found, name):
 def tables(tmp_path_factory): return files(tmp_path_factory.mktemp('options'))
 
 
-NAMED = {'weight': '`sample_weight`', 'cluster': '`cluster`', 'drop': '`missing=drop`',
+NAMED = {'independent': '(`independent_weights`|`sample_weight`)', 'weight': '`sample_weight`',
+         'cluster': '`cluster`', 'drop': '`missing=drop`',
          'null and drop': '`missing=drop`'}
-OPTIONS = ('nothing', 'weight', 'cluster', 'strata', 'null and drop', 'null and unknown', 'drop',
-           'unknown', 'encoding and delimiter', 'threshold', 'positive', 'min_count', 'level')
+OPTIONS = ('nothing', 'weight', 'independent', 'cluster', 'strata', 'null and drop',
+           'null and unknown', 'drop', 'unknown', 'encoding and delimiter', 'threshold',
+           'positive', 'min_count', 'level')
 REFUSED = {
+    'independent': {'scores', 'subgroups', 'four-fifths', 'nyc-ll144'},
     'weight': {'nyc-ll144'}, 'drop': {'nyc-ll144'},
     'cluster': {'nyc-ll144'}, 'null and drop': {'nyc-ll144'}}
 

@@ -60,7 +60,7 @@ def test_a_threshold_makes_decisions_of_scores(people, audit):
     t, asked = people(), dict(sensitive_features='sex')
     direct = audit(t | dict(p=(t['s'] >= .3).astype(int)), **asked)
     for more in (dict(y_pred='s', threshold=.3), dict(y_pred=None, score='s', threshold=.3)):
-        found = audit(t, **asked, **more)
+        found = run_audit(t, **asked, **more)
         assert (found.tally.counts.n == direct.tally.counts.n).all()
         said = found.to_dict()['classes']['prediction']
         assert said == dict(positive=['at least 0.3'], negative=['under 0.3'])
@@ -215,3 +215,26 @@ def test_a_policy_about_a_score_is_sent_to_the_audit_that_judges_it():
                   policy=Policy(difference=dict(roc_auc_score=.1)))
     with pytest.raises(InputError, match='`mae` in .difference. of the policy is no metric'):
         Policy(difference=dict(mae=.1))
+
+
+def test_kish_only_where_weights_are_known_to_be_independent():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 900)
+    w = np.where(y, 10., 1.)*rng.uniform(.5, 1.5, 900)
+    t = dict(g=np.array(['a', 'b', 'c'])[np.arange(900) % 3], y=y, w=w)
+    asked = dict(y_pred='y', sensitive_features='g', sample_weight='w')
+    careful, told = (run_audit(t, **asked, independent_weights=i) for i in (False, True))
+    for found, how in ((careful, 'Wilson, linearized size'),
+                       (told, "Wilson, Kish's size: weights said to be independent")):
+        assert {r.method for r in found.rates if r.metric == 'selection_rate'} == {how}
+    for r in (r for r in told.rates if r.metric == 'selection_rate'):
+        own = w[t['g'] == r.group]
+        assert r.effective == pytest.approx(own.sum()**2/(own**2).sum())
+
+
+@pytest.mark.parametrize('more', [{}, dict(cluster='c'), dict(sample_weight='w', cluster='c'),
+                                  dict(sample_weight='w', independent_weights='yes')])
+def test_independence_is_said_of_weights_that_are_there(more):
+    t = dict(g=['a', 'b']*50, y=[0, 1, 1, 1]*25, w=[1., 2.]*50, c=list(range(50))*2)
+    asked = dict(y_pred='y', sensitive_features='g', independent_weights=True) | more
+    with pytest.raises(InputError, match='`independent_weights`'): run_audit(t, **asked)

@@ -183,3 +183,16 @@ def test_errors(call, says):
 def test_equal_runs_are_told_without_a_spread_of_rounding():
     assert told([.8900112233]*5) == '0.89'
     assert told([.1 + .2, .3, .3]) == '0.3'
+
+
+@pytest.mark.parametrize('result, said', [([], 'must be a number, or a curve'),
+                                          (np.array([]), 'must be a number, or a curve'),
+                                          ({1: 2}, 'must give the same measures'),
+                                          ({'a': 1, None: 2}, 'must give the same measures')])
+def test_results_that_are_none_are_refused(result, said):
+    with pytest.raises(InputError, match=said): over_seeds(lambda seed: result, 2)
+
+
+@pytest.mark.parametrize('values', [['a', 'b'], [1 + 2j, 3], 'ab', [[1, 2], [3]]])
+def test_what_is_told_must_be_numbers(values):
+    with pytest.raises(InputError, match='`values` must'): told(values)

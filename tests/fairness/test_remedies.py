@@ -2,10 +2,19 @@
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
-from dlcourse.fairness.remedies import group_thresholds, reweighing, widest_gap
+from dlcourse.core.errors import InputError
+from dlcourse.fairness.frontier import pareto
+from dlcourse.fairness.remedies import (
+    group_thresholds,
+    held_out_scores,
+    reweighing,
+    widest_gap,
+)
 
 
 @given(st.integers(2, 200), st.integers(2, 5), st.integers(2, 4), st.integers(0, 10**6))
@@ -39,3 +48,31 @@ def test_pairwise_gap_is_at_most_twice_the_distance_from_everyone():
         pair, everyone = widest_gap(c, g)
         assert everyone - 1e-12 <= pair <= 2*everyone + 1e-12
     assert widest_gap(np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])) == (1., .5)
+
+
+def held_out(y, folds=3): return held_out_scores(LogisticRegression(), np.ones((4, 1)), y, folds)
+
+@pytest.mark.parametrize('call, said', [
+    (lambda: widest_gap([1, 0], ['a']), '`chosen` and `groups` must have a value for each row'),
+    (lambda: widest_gap([1, np.nan], ['a', 'b']), '`chosen` must not be NaN'),
+    (lambda: widest_gap(['yes', 'no'], ['a', 'b']), '`chosen` must hold numbers'),
+    (lambda: reweighing([1, 0], ['a', None]), '`groups` must not be NaN, None or empty'),
+    (lambda: reweighing(np.ones((2, 1)), ['a', 'b']), 'such as `table'),
+    (lambda: group_thresholds([.1, .2], ['a', 'b'], 1.5), '`target` must be a number from 0 to 1'),
+    (lambda: group_thresholds([.1, np.nan], ['a', 'b'], .5), '`scores` must not be NaN'),
+    (lambda: group_thresholds([.1, .2], ['a', 'b'], .5, [True]), 'must have a value for each row'),
+    (lambda: held_out([0, 1, 0]), 'the same rows'),
+    (lambda: held_out([0, 1, 2, 1]), '`y` must be'),
+    (lambda: held_out([0, 1, 0, 1], 1), '`folds` must'),
+    (lambda: held_out([0, 1, 0, 1], 2), 'both labels'),
+    (lambda: pareto([.9, .8], [.1]), '`accuracy` and `gap` must have a value for each row'),
+    (lambda: pareto([.9, np.nan], [.1, .2]), '`accuracy` must not be NaN'),
+])
+def test_columns_that_do_not_fit_are_refused(call, said):
+    with pytest.raises(InputError, match=said): call()
+
+def test_lists_do_as_arrays_do():
+    y, g, s = [1, 0, 1, 1], ['a', 'a', 'b', 'b'], [.9, .1, .4, .6]
+    assert widest_gap(y, g) == widest_gap(np.array(y), np.array(g)) == (.5, .25)
+    assert group_thresholds(s, g, .5) == {'a': .9, 'b': .6}
+    np.testing.assert_allclose(reweighing(y, g), reweighing(np.array(y), np.array(g)))

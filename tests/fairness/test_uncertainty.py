@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import (
     clopper_pearson,
     mover_difference,
@@ -329,3 +330,12 @@ def test_what_is_undefined_stays_so():
     table = rates(count_groups(dict(s=['a', 'b']*50, y=[0, 1]*50, p=[0, 1]*50), y_pred='p',
                                y_true='y', sensitive_features=['s']).counts, ['true_positive_rate'])
     assert all(d.low is None and d.reason for d in measure_gaps(disparities(table), table))
+
+
+@pytest.mark.parametrize('how, said', [(dict(tolerance=np.nan, kind='difference'), 'tolerance'),
+                                       (dict(tolerance=-.1, kind='ratio'), 'tolerance'),
+                                       (dict(tolerance='.1', kind='difference'), 'tolerance'),
+                                       (dict(tolerance=.1, kind='gap'), 'kind')])
+def test_a_verdict_asks_for_a_tolerance_that_can_be(how, said):
+    with pytest.raises(InputError, match=f'`{said}` must'):
+        gap_verdict([.1, .2], [100, 100], family=2, **how)

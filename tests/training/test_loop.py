@@ -61,6 +61,7 @@ t.long_run('run.safetensors', [Slow()])
 '''
 
 
+@pytest.mark.filterwarnings('ignore:.accumulate. is')
 def test_a_run_killed_at_a_random_moment_goes_on_bit_for_bit(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'run.py').write_text(SCRIPT.format(path=[str(here), str(here.parent)]))
@@ -243,6 +244,7 @@ t.shared_run('two')
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings('ignore:.accumulate. is')
 def test_two_processes_under_torchrun_train_as_one_does(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'two.py').write_text(TWO.format(path=[str(here), str(here.parent)]))
@@ -530,3 +532,27 @@ def test_the_bar_is_silent_unless_asked(capfd):
     fit(small(), batches(), F.cross_entropy, replace(QUIET, progress=True), valid=held_out())
     out, err = capfd.readouterr()
     assert out == '' and '24 of 24 steps' in err and 'finished: 4 epochs' in err
+
+
+@pytest.mark.parametrize('loss', [F.cross_entropy, cross_entropy,
+                                  nn.CrossEntropyLoss(weight=torch.tensor([1., 3., 1.]))])
+def test_the_loss_of_an_epoch_is_a_mean_over_what_counts(loss):
+    "The first batch leaves out all but one of its rows, and weighs as much as one row"
+    x, y = torch.randn(16, 6, generator=torch.Generator().manual_seed(0)), torch.arange(16) % 3
+    y[1:8] = -100
+    model = nn.Linear(6, 3)
+    with torch.no_grad(): want = float(loss(model(x), y))
+    config = replace(QUIET, epochs=1, optimizer='sgd', lr=1e-9)
+    history = fit(model, Batches(x, y, batch_size=8), loss, config)
+    assert history['train_loss'] == pytest.approx([want], rel=1e-5)
+
+
+def test_batch_norm_in_parts_is_said_and_asleep_it_is_not():
+    def model(): return nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))
+    asleep = model()
+    asleep[0].eval()
+    x, y = torch.randn(16, 6), torch.arange(16) % 3
+    config = replace(QUIET, epochs=1, accumulate=2)
+    with pytest.warns(UserWarning, match='`accumulate` is 2, and batch norm .0. takes mean'):
+        fit(model(), Batches(x, y, batch_size=8), F.cross_entropy, config)
+    fit(asleep, Batches(x, y, batch_size=8), F.cross_entropy, config)
