@@ -206,6 +206,11 @@ def gap_verdict(
     return judge_bounds(bound('fail', (1 - level)/family), bound('pass', 1 - level), tolerance,
                         kind)
 
+def _check_claim(tolerance, kind):
+    if kind not in GAP_LIMITS:
+        raise InputError(f"`kind` must be {' or '.join(GAP_LIMITS)}; got {kind!r}")
+    number_of(tolerance, 'tolerance', 0, whole=False)
+
 # %% ../../nbs/16_fairness/10_bounds.ipynb #27971b5c
 def _spoken(claim, rates, sizes, tolerance, kind, error, correlation):
     "MOVER's bound of each pair, which speaks only where melding agrees"
@@ -218,11 +223,6 @@ def _spoken(claim, rates, sizes, tolerance, kind, error, correlation):
         doubted = gap_doubt(a, b, tolerance, kind, claim) > error
         out[speaks[doubted]] = np.inf if upper else -np.inf
     return out
-
-def _check_claim(tolerance, kind):
-    if kind not in GAP_LIMITS:
-        raise InputError(f"`kind` must be {' or '.join(GAP_LIMITS)}; got {kind!r}")
-    number_of(tolerance, 'tolerance', 0, whole=False)
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #4d3d13e4
 def equality_doubt(
