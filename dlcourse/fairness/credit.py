@@ -17,7 +17,7 @@ from ..evaluation.intervals import normal_reach, student, wilson
 
 # %% ../../nbs/16_fairness/44_credit.ipynb #2ddca33d
 def adverse_reasons(
-    points:np.ndarray,    # [person, factor] what each factor added to the score
+    points:np.ndarray,    # [person, factor] what each factor added to the score; lists will do
     names:Sequence[str],  # [factor] what the scored factors are called, and no other names
     reference:np.ndarray, # [factor] points to fall short of, such as the mean of those just passed
     most:int=4,           # Reasons at most; one or more
@@ -30,7 +30,7 @@ def adverse_reasons(
                          f"{points.shape} and {reference.shape}")
     if most < 1: raise InputError(f"`most` must be 1 or more; got {most}")
     short = points - reference
-    order = np.argsort(short, axis=1, kind='stable')[:, :most]
+    order = np.argsort(short, kind='stable')[:, :most]
     return [tuple(names[j] for j in row if short[i, j] < 0) for i, row in enumerate(order)]
 
 # %% ../../nbs/16_fairness/44_credit.ipynb #040eb14d
