@@ -24,6 +24,7 @@ from .tables import table_csv, table_frame, table_parquet
 from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
+from ..core.settings import settings_file
 from ..core.pages import number, p_value, percent, printable
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
@@ -147,7 +148,7 @@ def check_outputs(
     read=(),     # Files that are read; `None` among them is passed over
 )->None:
     "Raise `InputError` where a file cannot go where it shall"
-    apart(wanted.values(), read)
+    apart(wanted.values(), (*read, settings_file()))
     plot = wanted.get('plot')
     end = Path(plot).suffix if plot else PLOT_FILES[0]
     if end.lower() not in PLOT_FILES:

@@ -100,3 +100,12 @@ def test_no_pipe_is_waited_for_and_no_more_is_read_than_may_be(tmp_path):
                        Path('a\0b'): 'this is no file'}.items():
         with pytest.raises(InputError, match=says): careful_bytes(path, 1000, 'x', links=True)
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize('name', ['settings.ini', 'pyproject.toml', 'Constraints.txt', 'setup.cfg'])
+def test_no_output_goes_over_settings(tmp_path, name):
+    for there in (False, True):
+        if there: (tmp_path/name).write_text('[audit]\n')
+        with pytest.raises(InputError, match='is a file of settings'): apart([tmp_path/name])
+    (tmp_path/'out.json').symlink_to(tmp_path/name)
+    with pytest.raises(InputError, match='is a file of settings'): apart([tmp_path/'out.json'])

@@ -4,6 +4,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -13,7 +14,13 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import wilson
-from dlcourse.fairness.printed import comparators, follows, possible_counts, rounding_interval
+from dlcourse.fairness.printed import (
+    comparators,
+    follows,
+    possible_counts,
+    rounding_interval,
+    undusted,
+)
 from dlcourse.fairness.profiles import DISCLAIMER
 from dlcourse.fairness.published import audit_published
 
@@ -404,3 +411,20 @@ def test_a_simulated_collection_is_judged_as_it_should():
     assert score['agree'] >= .98*90, differ
     assert score['accused, though honest'] == score['accused, though consistent'] == 0
     assert sum(v for k, v in score.items() if k.endswith('inconsistent')) > 10
+
+
+@pytest.mark.parametrize('shown', [str, lambda v: repr(float(v)), lambda v: f'{v*np.float32(100)}%',
+                                   float])
+def test_the_dust_of_a_short_float_is_a_rounding_and_no_accusation(shown):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        n, k = rng.integers(2, 900, 6), rng.random(6)
+        k = np.maximum((k*n).astype(int), 1)
+        rates = (k/n).astype('float32')
+        table = dict(group=[*'abcdef'], n=n.tolist(), selected=k.tolist(),
+                     rate=[shown(r) for r in rates], ratio=[shown(r) for r in rates/rates.max()])
+        assert audit_published(table).problems == ()
+    wrong = audit_published(dict(group=['a', 'b'], n=[3, 7], selected=[1, 2],
+                                 rate=['0.33333334', '0.2857243']))
+    assert wrong.verdict == 'inconsistent'
+    assert undusted('271433.8881234') == '271433.8881234' and undusted('0.1234567891') != '0.123457'
