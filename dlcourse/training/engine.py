@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..core.errors import InputError
 from .callbacks import FitConfig
+from .loop import factor_of
 
 # %% ../../nbs/03_training/10_engine.ipynb #46276791
 class Draws:
@@ -203,7 +204,7 @@ def train_group(
         if optimizer is None:
             optimizer = FusedSteps({name: state[name] for name in grads}, config, *rates)
         losses.append(values)
-        optimizer(list(grads.values()), config.schedule(step) if config.schedule else 1.)
+        optimizer(list(grads.values()), factor_of(config.schedule, step) if config.schedule else 1.)
     return pad_sequence(losses, padding_value=torch.nan)
 
 @torch.no_grad()

@@ -24,10 +24,12 @@ from torch.nn.utils.rnn import pad_sequence
 from ..core.errors import InputError
 from ..core.settings import device as device_of
 from ..core.workers import can_be_sent, in_processes
-from .batches import backward_whole, counting, wake
+from ..foundations.losses import watched
+from .batches import backward_whole, counting, evaluate, trained, wake
 from .callbacks import FitConfig
 from .engine import Job, own_rows, seconds_of_step, seeded, train_all
 from .ensembles import losses_of_all, outputs_of_all, stack
+from .loop import factor_of
 from .stacked import Layers, loss_kind, members_at_once, obstacle
 
 # %% ../../nbs/03_training/12_many.ipynb #05c37559
@@ -81,16 +83,17 @@ def fit_one(
     seed:int, own:Tensor, config:FitConfig, # `own` are the numbers of its rows
 )->tuple[dict[str, Tensor], Float[Tensor, " steps"]]: # Its tensors by name; the loss of each step
     "One member alone, with torch's own optimizer"
-    losses = []
+    losses, loss = [], watched(loss)
     with seeded(seed):
         model = make_model().to(tensors[0].device)
         wake(model)
-        optimizer = config.make_optimizer([p for p in model.parameters() if p.requires_grad])
+        optimizer = config.make_optimizer(trained(model))
         rate = optimizer.param_groups[0]['lr']
         batches = config.batches(*(t[own.to(t.device)] for t in tensors), seed=seed)
         passes = (batch for _ in range(config.epochs) for batch in batches)
         for step, batch in enumerate(islice(passes, config.max_steps)):
-            if config.schedule: optimizer.param_groups[0]['lr'] = rate*config.schedule(step)
+            factor = factor_of(config.schedule, step) if config.schedule else 1.
+            optimizer.param_groups[0]['lr'] = rate*factor
             optimizer.zero_grad()
             losses.append(backward_whole(model, batch, loss))
             optimizer.step()
@@ -127,6 +130,10 @@ def fit_at_once(
     models, where, at_once = job.start(), job.tensors[0].device, None
     state = {name: t.to(where) for name, t in stack(models).items()}
     model = models[0].to(where)
+    trained(model)
+    with seeded(job.seeds[0]): # Would the loss stretch outputs or targets?
+        rows = job.own[0][:job.config.batch_size].to(where)
+        evaluate(model, [[t[rows] for t in job.tensors]], job.loss)
     wake(model)
     uneven = len(set(map(len, job.own))) > 1
     if uneven and leaves_out(job.loss, job.tensors[-1]):

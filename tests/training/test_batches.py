@@ -94,3 +94,28 @@ def test_one_row_is_too_few_to_be_normalized(ask):
     model = torch.nn.Sequential(torch.nn.BatchNorm1d(3, track_running_stats=False))
     with pytest.raises(InputError, match='batch normalization needs two rows or more'):
         ask(model, torch.ones(1, 3))
+
+
+@pytest.mark.parametrize('size', [True, 2.5, 0, '3'])
+def test_a_batch_size_is_a_whole_number(size):
+    with pytest.raises(InputError, match='`batch_size` must be a whole number from 1'):
+        Batches(X, Y, batch_size=size)
+
+
+def test_batches_are_of_tensors():
+    with pytest.raises(InputError, match="got lengths .'list', 'list'."): Batches([1, 2], [3, 4])
+
+
+@pytest.mark.parametrize('value', [torch.ones(2), '1.5', None, {'a': 1}])
+def test_a_metric_that_gives_no_number_is_named(value):
+    with pytest.raises(InputError, match="one number each; 'mine' gave"):
+        evaluate(small(), held_out(), F.cross_entropy, {'mine': lambda *_: value})
+    with pytest.raises(InputError, match="must not call one 'loss'"):
+        evaluate(small(), held_out(), F.cross_entropy, {'loss': top1_accuracy})
+
+
+def test_the_accuracy_of_nan_is_nan():
+    outputs = torch.eye(3)
+    outputs[0, 2] = torch.nan
+    assert top1_accuracy(outputs, torch.tensor([2, 1, 2])).isnan()
+    assert top1_accuracy(torch.eye(3).long(), torch.arange(3)) == 1

@@ -32,15 +32,22 @@ from loop_runs import (
 from sklearn.metrics import f1_score
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+)
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations.losses import cross_entropy, focal, info_nce
 from dlcourse.foundations.schedules import cosine, warmup
-from dlcourse.training.batches import Batches, top1_accuracy
+from dlcourse.training.batches import Batches, evaluate, top1_accuracy
 from dlcourse.training.callbacks import Callback, EarlyStopping
 from dlcourse.training.checkpoints import load_state
 from dlcourse.training.loop import fit, train_step
+from dlcourse.training.many import fit_many
 
 # A run that is killed, and goes on
 
@@ -372,8 +379,7 @@ def test_parts_are_the_batch_whatever_a_loss_leaves_out_or_weighs(loss):
 
 
 @pytest.mark.parametrize('loss', [
-    lambda o, t: F.cross_entropy(o, t, weight=WEIGHT), lambda o, t: info_nce(o, o.roll(1, 0)),
-    partial(F.cross_entropy, reduction='sum')])
+    lambda o, t: F.cross_entropy(o, t, weight=WEIGHT), lambda o, t: info_nce(o, o.roll(1, 0))])
 def test_parts_are_refused_where_a_loss_is_no_mean_over_rows(loss):
     fit(small(), batches(), loss, replace(QUIET, epochs=1))
     with pytest.raises(InputError, match='`accumulate` is 4, and `loss` is no mean over rows'):
@@ -556,3 +562,97 @@ def test_batch_norm_in_parts_is_said_and_asleep_it_is_not():
     with pytest.warns(UserWarning, match='`accumulate` is 2, and batch norm .0. takes mean'):
         fit(model(), Batches(x, y, batch_size=8), F.cross_entropy, config)
     fit(asleep, Batches(x, y, batch_size=8), F.cross_entropy, config)
+
+
+A = torch.randn(20, 3, generator=torch.Generator().manual_seed(1))
+B = A.sum(1, keepdim=True)
+KIND = (A[:, 0] > 0).long()
+LOSSES = [F.mse_loss, F.huber_loss, nn.L1Loss(), F.binary_cross_entropy_with_logits,
+          lambda o, t: (o - t).square().mean(), lambda o, t: F.relu(1 - t.float()*o).mean()]
+
+
+def line(outputs=1): return nn.Linear(3, outputs)
+
+
+@pytest.mark.parametrize('loss', LOSSES)
+@pytest.mark.parametrize(('outputs', 'target'), [(1, B[:, 0]), (1, B.expand(20, 2)), (2, B)])
+def test_outputs_and_targets_are_never_stretched_to_one_shape(loss, outputs, target):
+    data = Batches(A, target)
+    with pytest.raises(InputError, match='entry by entry, which would stretch one'):
+        fit(line(outputs), data, loss, QUIET)
+    with pytest.raises(InputError, match='entry by entry, which would stretch one'):
+        evaluate(line(outputs), data, loss)
+    with pytest.raises(InputError, match='`hit` takes outputs of shape'):
+        evaluate(line(2), Batches(A, KIND), F.cross_entropy, {'hit': lambda o, t: (o == t).sum()})
+
+
+@pytest.mark.parametrize('how', ['loop', 'vmap', 'stacked', 'auto'])
+def test_nor_are_they_for_many(how):
+    def make(): return nn.Sequential(line(4), nn.ReLU(), nn.Linear(4, 1))
+    with pytest.raises(InputError, match='would stretch one'):
+        fit_many(make, (A, B[:, 0]), F.mse_loss, seeds=2, how=how, epochs=1)
+    assert len(fit_many(make, (A, B), F.mse_loss, seeds=2, how=how, epochs=1)) == 2
+    with pytest.raises(InputError, match='`schedule` must give a finite number from 0'):
+        fit_many(make, (A, B), F.mse_loss, seeds=2, how=how, epochs=1, schedule=lambda step: -1.)
+
+
+@pytest.mark.parametrize(('loss', 'outputs', 'target'), [
+    (nn.CrossEntropyLoss(label_smoothing=.1), 2, KIND), (F.multi_margin_loss, 2, KIND),
+    (lambda o, t: -o.log_softmax(1).gather(1, t[:, None]).mean(), 2, KIND),
+    (lambda o, t: F.mse_loss(o.squeeze(1), t), 1, B[:, 0]),
+    (lambda o, t: (t.expand_as(o) - o).abs().mean(), 3, B),
+    (lambda o, t: F.gaussian_nll_loss(o[:, :1], t, o[:, 1:].exp()), 2, B),
+    (lambda o, t: ((o[:, None] - o).square().sum(-1)*(t[:, None] == t)).mean(), 2, KIND),
+    (lambda o, t: F.mse_loss(o, t, reduction='sum')/len(t), 1, B)])
+def test_a_loss_may_take_other_shapes_and_is_looked_at_for_nothing(loss, outputs, target):
+    torch.manual_seed(0)
+    model, plain = line(outputs), line(outputs)
+    plain.load_state_dict(model.state_dict())
+    data, config = Batches(A, target, batch_size=20, shuffle=False), replace(QUIET, epochs=1)
+    assert fit(model, data, loss, config).losses[0] == loss(plain(A), target).item()
+
+
+@pytest.mark.parametrize(('loss', 'came'), [
+    (nn.MSELoss(reduction='sum'), 'a sum'), (lambda o, t: (o - t).abs().sum(), 'a sum'),
+    (partial(F.l1_loss, reduction='none'), '20 numbers')])
+def test_a_loss_that_is_no_mean_is_refused(loss, came):
+    data = Batches(A, B)
+    for ask in (lambda: fit(line(), data, loss, QUIET), lambda: evaluate(line(), data, loss)):
+        with pytest.raises(InputError, match=f'the mean over the rows of a batch; got {came}'): ask()
+
+
+@pytest.mark.parametrize(('valid', 'metrics', 'name'), [
+    ({'train': Batches(A, B)}, None, 'train_loss'), (Batches(A, B), {'loss': max}, 'valid_loss'),
+    ({'a_b': Batches(A, B), 'a': Batches(A, B)}, {'b_loss': max}, 'a_b_loss')])
+def test_names_that_coincide_in_the_history_are_refused(valid, metrics, name):
+    with pytest.raises(InputError, match=f"'{name}' would stand twice in the history"):
+        fit(line(), Batches(A, B), F.mse_loss, QUIET, valid=valid, metrics=metrics)
+
+
+def test_a_stream_without_a_length_is_gone_through():
+    class Stream(IterableDataset):
+        def __iter__(self): return iter(list(zip(A, B, strict=True)))
+    history = fit(line(), DataLoader(Stream(), batch_size=8), F.mse_loss, replace(QUIET, epochs=2))
+    assert len(history.rows) == 2 and len(history.losses) == 6
+
+
+@pytest.mark.parametrize(('batches', 'says'), [
+    (None, '`batches` must be `Batches`'), (A, '`batches` must be `Batches`'),
+    ([{'x': A}], 'got dict'), ([(A.numpy(), B.numpy())], 'must give tuples of tensors'),
+    ([A], 'got Tensor'), ([()], 'an empty one'), ([(A[:0], B[:0])], 'with a row at least')])
+def test_what_is_no_batch_is_told(batches, says):
+    with pytest.raises(InputError, match=says): fit(line(), batches, F.mse_loss, QUIET)
+
+
+@pytest.mark.parametrize(('model', 'says'), [
+    (line().requires_grad_(False), 'all are frozen'), (nn.Identity(), 'there are none'),
+    (nn.LazyLinear(1), 'a lazy layer')])
+def test_a_model_that_cannot_be_trained_is_told(model, says):
+    with pytest.raises(InputError, match=says): fit(model, Batches(A, B), F.mse_loss, QUIET)
+
+
+@pytest.mark.parametrize('factor', [-1., None, '1', float('nan'), float('inf')])
+def test_a_schedule_gives_finite_numbers_from_0(factor):
+    config = replace(QUIET, schedule=lambda step: factor)
+    with pytest.raises(InputError, match='`schedule` must give a finite number from 0'):
+        fit(line(), Batches(A, B), F.mse_loss, config)
