@@ -78,7 +78,7 @@ def test_what_batches_refuse():
         Batches(torch.ones(2), torch.ones(3))
     with pytest.raises(InputError, match=r'got lengths \[\]'): Batches()
     with pytest.raises(InputError, match=r'got lengths \[0\]'): Batches(torch.ones(0))
-    with pytest.raises(InputError, match='`batch_size` must be a whole number from 1 up, got 0'): batches(0)
+    with pytest.raises(InputError, match='`batch_size` must be a whole number'): batches(0)
 
 
 @pytest.mark.parametrize('target', [torch.tensor([[1], [0]]), torch.eye(2), torch.tensor([1])])

@@ -618,7 +618,7 @@ def test_a_loss_may_take_other_shapes_and_is_looked_at_for_nothing(loss, outputs
 def test_a_loss_that_is_no_mean_is_refused(loss, came):
     data = Batches(A, B)
     for ask in (lambda: fit(line(), data, loss, QUIET), lambda: evaluate(line(), data, loss)):
-        with pytest.raises(InputError, match=f'the mean over the rows of a batch; got {came}'): ask()
+        with pytest.raises(InputError, match=f'the mean over the rows .* got {came}'): ask()
 
 
 @pytest.mark.parametrize(('valid', 'metrics', 'name'), [
