@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..core.bars import progress_bar
 from ..core.errors import InputError
 from ..foundations.schedules import clip_grad_norm_
-from .batches import Batches, backward_whole, tensors_of, wake
+from .batches import Batches, backward_whole, counted_rows, tensors_of, wake
 from .callbacks import FitConfig, History
 from .distributed import finish_the_step
 from .running import Running
@@ -91,7 +91,7 @@ def train_epoch(self:Run,
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group['lr'] = rate*factor
         self.pending.append(train_step(self.model, batch, self.asked, optimizer, **how))
-        self.rows.append(len(batch[-1]))
+        self.rows.append(counted_rows(self.loss, batch[-1]))
         self.step += 1
         self.seen += 1
         for f in self.on_step: f(self)

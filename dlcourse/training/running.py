@@ -8,6 +8,7 @@ __all__ = ['CHANCE', 'COLUMNS', 'LOOK', 'Running', 'length_of', 'order_sources',
 # %% ../../nbs/03_training/05_running.ipynb #4d5e6f74
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 from ..core.errors import InputError
@@ -71,16 +73,28 @@ class Running:
         self.length = length_of(batches)           # Batches of an epoch; None where nobody knows
         self.history, self.stop = History(), None  # `stop` is a reason to end
         self.epoch, self.step, self.seen = 0, 0, 0 # Finished; in all; batches of this epoch
-        self.pending, self.rows = [], []           # Losses not looked at; rows of batches
+        self.pending, self.rows = [], []           # Losses not looked at; what each is a mean over
         self.now, self.began = None, None          # Generators: at the checkpoint; at the start
         self.due, self.clock = 0, perf_counter()   # Step of the next look; time of the last one
         self.total = config.max_steps              # Steps there will be; None where nobody knows
         if self.length is not None:
             self.total = min(self.total or math.inf, config.epochs*self.length)
+        _warn_of_parts(config, model)
         self.beyond = beyond_a_plain_step(config, self.place, self.precision, self.parameters)
         self.about = described(self)
         self.order_start = order_states(self.batches)
         self.start_weights = digest(model) if config.checkpoint else None
+
+def _warn_of_parts(config, model):
+    "Say so where parts of a batch do not add up to it"
+    if config.accumulate == 1: return
+    norms = [name or 'the model' for name, part in model.named_modules()
+             if isinstance(part, _BatchNorm) and (part.training or not model.training)]
+    if not norms: return
+    warnings.warn(f"`accumulate` is {config.accumulate}, and batch norm ({norms[0]}) takes mean "
+                  "and variance of each part of a batch, not of the whole: the step is another "
+                  "one. Take GroupNorm, put it to sleep by `.eval()`, or take accumulate=1",
+                  stacklevel=4)
 
 # %% ../../nbs/03_training/05_running.ipynb #0f0e0001
 def length_of(
@@ -234,7 +248,8 @@ def look_at_losses(self:Running):
     "Bring the losses over from the device; one that is no number ends the run"
     if not self.pending: return
     losses = self.place.all_reduce(torch.stack(self.pending)).tolist()
-    first = len(self.history.losses) + 1
+    first, new = len(self.history.losses) + 1, slice(-len(self.pending), None)
+    self.rows[new] = [float(n) for n in self.rows[new]]
     self.pending.clear()
     bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
     self.history.losses += losses[:bad]
