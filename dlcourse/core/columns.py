@@ -35,6 +35,9 @@ def array_of(
     if np.ma.is_masked(values):
         raise InputError(f"`{name}` must have a value in each row; some are masked. "
                          "Leave out those rows, and say so")
+    if hasattr(values, 'toarray'):
+        raise InputError(f"`{name}` must be dense, and is sparse; give `.toarray()`, and of a "
+                         "single column `.toarray().ravel()`")
     try: found = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as e:
         raise InputError(f"`{name}` must be something that NumPy takes as an array: "
@@ -49,7 +52,8 @@ def same_rows(
 ):
     "Raise `InputError` where columns are of different length, or pandas says of other rows"
     given = {name: v for name, v in columns.items() if v is not None}
-    lengths = {name: len(v) for name, v in given.items() if hasattr(v, '__len__')}
+    lengths = {name: v.shape[0] if hasattr(v, 'toarray') else len(v)
+               for name, v in given.items() if hasattr(v, '__len__')}
     if len(set(lengths.values())) > 1:
         told = ', '.join(f'{n:,} in `{name}`' for name, n in lengths.items())
         raise InputError(f"all columns must have the same rows; got {told}")
@@ -69,8 +73,9 @@ def columns_of(
     shapes = [v.shape for v in arrays]
     if len(shapes[0]) != 1 or not shapes[0][0] or any(s != shapes[0] for s in shapes):
         names, came = ' and '.join(f'`{name}`' for name in columns), ' and '.join(map(str, shapes))
-        raise InputError(f"{names} must have a value for each row; got shapes {came}. "
-                         "Of a table give one column, such as `table[:, 0]`")
+        none = all(s == (0,) for s in shapes)
+        do = "There is no row" if none else "Of a table give one column, such as `table[:, 0]`"
+        raise InputError(f"{names} must have a value for each row; got shapes {came}. {do}")
     if labelled: same_rows(**labelled)
     for name, v in zip(columns, arrays, strict=True):
         if lacks_values(v):

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..core.columns import array_of, columns_of, numbers_of, same_rows
+from ..core.columns import array_of, as_floats, columns_of, numbers_of, same_rows
 from ..core.errors import InputError
 from .intervals import normal_reach, placement_error, placements, student
 
@@ -25,8 +25,11 @@ def _right(right_a, right_b):
     if alike and np.isin([a, b], (0, 1)).all():
         same_rows(right_a=right_a, right_b=right_b)
         return a == 1, b == 1
+    came = f"shapes {a.shape} and {b.shape}"
+    if alike: # Other values than truths
+        came = next(repr(v) for v in [*a.tolist(), *b.tolist()] if v not in (0, 1))
     raise InputError("`right_a` and `right_b` must say True or False for each of the same "
-                     f"examples; got shapes {a.shape} and {b.shape}")
+                     f"examples; got {came}")
 
 # %% ../../nbs/02_evaluation/04_comparison.ipynb #e8f34566
 def mcnemar(
@@ -198,7 +201,8 @@ def chances_of(
     p,          # A p value for each test, maybe none
 )->np.ndarray:  # As floats
     "p values in a row; raises `InputError` for one that is NaN or not from 0 to 1, and for a table"
-    found = np.asarray(p, float)
+    found = array_of(p, 'p')
+    if found.size: found = as_floats(found, 'p')
     if found.ndim == 1 and ((found >= 0) & (found <= 1)).all(): return found
     raise InputError("`p` must hold a chance from 0 to 1 for each test; got shape "
                      f"{found.shape}, {found.ravel()[:3].tolist()}. Leave out tests that have none")

@@ -34,7 +34,7 @@ def normal_reach(
 )->float:            # 1.96 at 95 %
     "How many standard errors a normal interval reaches to each side"
     if not 0 < level < 1:
-        raise ValueError(f"`level` must lie between 0 and 1, such as 0.95; got {level}")
+        raise InputError(f"`level` must lie between 0 and 1, such as 0.95; got {level}")
     return NormalDist().inv_cdf((1 + level)/2)
 
 def _checked(successes, trials):
@@ -46,7 +46,7 @@ def _checked(successes, trials):
     k, n = np.broadcast_arrays(k, n)
     bad = ~((0 <= k) & (k <= n*(1 + 1e-12)))
     if bad.any():
-        raise ValueError("`successes` must be from 0 to `trials`; "
+        raise InputError("`successes` must be from 0 to `trials`; "
                          f"got {k[bad].flat[0]:g} of {n[bad].flat[0]:g}")
     return np.minimum(k, n), n
 
@@ -143,11 +143,15 @@ def mean_interval(
     overlap:float=0., # For folds: test rows divided by training rows; 0 for independent runs
 )->tuple[float, float]: # Limits of the mean over all runs that could have been
     "Student's interval for a mean over seeds; for folds corrected as by Nadeau & Bengio (2003)"
-    v = np.asarray(values, float)
+    v = as_floats(array_of(values, 'values'), 'values')
     if v.ndim != 1 or len(v) < 2:
         raise InputError("`values` must hold two runs or more to show a spread; "
                          f"got shape {v.shape}")
-    return student(v.mean(), v.std(ddof=1)*np.sqrt(1/len(v) + overlap), len(v) - 1, level)[:2]
+    if not np.isfinite(v).all(): return (Undefined("a run has no finite value"),)*2
+    unit = 2.**int(np.frexp(np.abs(v).max())[1] - 1) # Squares of huge numbers stay numbers
+    v = v/unit
+    ends = student(v.mean(), v.std(ddof=1)*np.sqrt(1/len(v) + overlap), len(v) - 1, level)[:2]
+    return tuple(unit*end for end in ends)
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #697328c4
 def told(

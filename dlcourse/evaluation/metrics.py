@@ -28,7 +28,10 @@ def _check_names(y_true, y_pred):
         if v.dtype.kind == 'O' and len({isinstance(one, str) for one in v}) > 1:
             raise InputError("`y_true` and `y_pred` must hold words or numbers, not both; got "
                              f"{', '.join(repr(one) for one in v[:4])}")
-    if any(isinstance(y_true[0], kind) != isinstance(y_pred[0], kind) for kind in (str, bytes)):
+    if isinstance(y_true[0], bytes) or isinstance(y_pred[0], bytes):
+        raise InputError("`y_true` and `y_pred` must call the classes alike, by text or by number; "
+                         "got bytes. Take `.astype(str)`, or `.decode()` of each")
+    if _is_text(y_true) != _is_text(y_pred):
         raise InputError("`y_true` and `y_pred` must call the classes alike, both by text or both "
                          f"by number; got {y_true[0]} and {y_pred[0]}")
 
@@ -251,7 +254,9 @@ def root_mean_squared_error(
 )->float:   # In the unit of `y_true`
     "How far off one is, with large errors weighing more"
     y_true, y_pred = _numbers(y_true, y_pred)
-    return float(np.sqrt(((y_true - y_pred)**2).mean()))
+    off = y_true - y_pred
+    unit = np.abs(off).max() or 1. # Squares of huge numbers stay numbers
+    return float(unit*np.sqrt(((off/unit)**2).mean()))
 
 def r2(
     y_true, # Number of each row
@@ -260,5 +265,7 @@ def r2(
     "Share of the variance that is explained"
     y_true, y_pred = _numbers(y_true, y_pred)
     if y_true.min() == y_true.max(): return Undefined("all rows have the same value")
+    unit = np.abs(y_true).max() # Squares of huge numbers stay numbers
+    y_true, y_pred = y_true/unit, y_pred/unit
     around = ((y_true - y_true.mean())**2).sum()
     return float(1 - ((y_true - y_pred)**2).sum()/around)

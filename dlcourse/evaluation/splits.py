@@ -8,6 +8,7 @@ __all__ = ['leaked', 'stratified_groups', 'Split', 'split', 'folds', 'twins', 'b
 # %% ../../nbs/02_evaluation/01_splits.ipynb #47472f15
 import warnings
 from dataclasses import dataclass
+from datetime import date, datetime
 
 import numpy as np
 
@@ -67,6 +68,36 @@ class Split:
         return f"Split({sizes} rows)"
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #612da419
+def _from_iso(text):
+    "A date or a moment that a text says; `None` for other text"
+    year, *month = text.strip().split('-')
+    if len(year) == 4 and len(month) < 2: text = '-'.join([year, *(month or ['01']), '01'])
+    try: return datetime.fromisoformat(text.strip())
+    except ValueError: return None
+
+def _in_order(time):
+    "Moments that can be sorted: text and dates as moments; `InputError` for what has no order"
+    if time.dtype.kind not in 'OUT': return time
+    def moment(one):
+        if isinstance(one, str): return _from_iso(one)
+        plain = isinstance(one, date) and not isinstance(one, datetime)
+        return datetime(one.year, one.month, one.day) if plain else one
+    found = [moment(one) for one in time]
+    if None in found:
+        raise InputError("`time` must be numbers, dates, or text such as 2026-01-31 or 2026-01-31 "
+                         f"12:00, whose order is known; got {str(time[found.index(None)])!r}")
+    zoned = {one.utcoffset() is not None for one in found if isinstance(one, datetime)}
+    if len(zoned) > 1:
+        raise InputError("`time` must have a zone in every row, or in none; some of these "
+                         "moments have one, and some have none")
+    out = np.empty(len(found), object)
+    out[:] = found
+    try: np.sort(out)
+    except TypeError:
+        kinds = ', '.join(sorted({type(one).__name__ for one in found}))
+        raise InputError(f"`time` must be of one kind, numbers or dates; got {kinds}") from None
+    return out
+
 def _given(n, **columns):
     "Those that were given, as arrays with a value for each of `n` rows, none of them missing"
     number_of(n, 'n', 1)
@@ -101,7 +132,7 @@ def _parts(n, shares, *, y, groups, time, seed):
     given = _given(n, y=y, groups=groups, time=time)
     _refuse(n, shares, given)
     if 'time' in given:
-        time = given['time']
+        time = _in_order(given['time'])
         earlier = np.searchsorted(np.sort(time), time)
         ends = np.round(n*np.cumsum(shares)[:-1]/np.sum(shares))
         return np.searchsorted(ends, earlier, side='right')

@@ -64,9 +64,12 @@ def people_of(
         columns = {f"sensitive_features['{name}']": v for name, v in sensitive_features.items()}
     same_rows(x=x, y=y, **columns)
     x, y = as_rows(x), binary_labels(y)
-    if not len(x) == len(y) == len(groups):
+    if len(x.shape) != 2:
+        raise InputError("`x` must have a row for each person and a column for each feature; got "
+                         f"shape {tuple(x.shape)}. One feature is `x[:, None]`, or `frame[['x']]`")
+    if not x.shape[0] == len(y) == len(groups):
         raise InputError("`x`, `y` and `sensitive_features` must have one row per person; "
-                         f"got {len(x)}, {len(y)} and {len(groups)} rows")
+                         f"got {x.shape[0]}, {len(y)} and {len(groups)} rows")
     return x, y, groups
 
 # %% ../../nbs/16_fairness/23_methods.ipynb #4aa885db
@@ -161,7 +164,13 @@ class _Train:
     constraint:str
     seed:int
 
-    def fit(self, x, **how): return _seeded(self.estimator, self.seed).fit(x, self.y, **how)
+    def fit(self, x, **how):
+        "A fresh estimator; `InputError` for words that it does not take"
+        try: return _seeded(self.estimator, self.seed).fit(x, self.y, **how)
+        except ValueError as e:
+            if 'could not convert string' not in str(e): raise
+        raise InputError("`x` has words, and `estimator` takes numbers; encode these columns, or "
+                         "give a pipeline that does")
 
 # %% ../../nbs/16_fairness/23_methods.ipynb #7aaa3344
 def _none(t, strength):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.columns import take_rows
 from ..core.errors import InputError
-from ..evaluation.intervals import wilson
+from ..evaluation.intervals import normal_reach, wilson
 from .counting import count_groups
 from .groups import rates
 from .records import Rate
@@ -141,6 +141,10 @@ def try_remedies(
     if constraint not in CONSTRAINTS:
         names = ', '.join(CONSTRAINTS)
         raise InputError(f"`constraint` must be one of {names}; got {constraint!r}")
+    if isinstance(estimator, type) or not hasattr(estimator, 'fit'):
+        raise InputError("`estimator` must be a classifier that is made, such as "
+                         f"LogisticRegression(); got {estimator!r}")
+    normal_reach(level)
     if not 0 < test < 1:
         raise InputError(f"`test` must be a share of the rows between 0 and 1; got {test!r}")
     seeds = list(seeds)

@@ -186,3 +186,16 @@ Y = pd.Series([0, 1]*10)
     (lambda: wilson([[1], [2]], [3, 4]), 'must have one shape')])
 def test_other_rows_and_gaps_are_not_compared(call, says):
     with pytest.raises(InputError, match=says): call()
+
+
+@pytest.mark.parametrize(('right', 'came'), [
+    ([1, 2, 1], 'got 2'), (['yes', 'no', 'no'], "got 'yes'"), ([1, None, 0], 'got None')])
+def test_other_values_than_truths_are_named(right, came):
+    with pytest.raises(InputError, match=came): mcnemar(right, [1, 0, 1])
+    with pytest.raises(InputError, match=came): paired_rates([1, 0, 1], right)
+
+
+@pytest.mark.parametrize('p', [{'a': .01}, ['a'], [None], {.1, .2}])
+def test_what_is_no_p_value_is_refused(p):
+    for ask in (holm, benjamini_hochberg):
+        with pytest.raises(InputError, match='`p` must'): ask(p)

@@ -125,3 +125,12 @@ def test_area_by_brute_force():
     (lambda: auc_interval([0, 1, 1], [1, 2, 3]), 'two negative rows or more; got 2 and 1')])
 def test_what_has_no_interval_is_refused(call, says):
     with pytest.raises((ValueError, InputError), match=says): call()
+
+
+def test_a_mean_with_a_run_that_has_no_value_says_so():
+    for value in (np.nan, np.inf):
+        low, high = mean_interval([1, value, 2])
+        assert np.isnan(low) and np.isnan(high) and low.why == 'a run has no finite value'
+    huge = mean_interval([1e200, 2e200, 3e200])[1]
+    assert huge == pytest.approx(1e200*mean_interval([1, 2, 3])[1])
+    with pytest.raises(InputError, match='`values` must hold numbers'): mean_interval(['a', 'b'])

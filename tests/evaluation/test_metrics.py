@@ -8,10 +8,21 @@ import pytest
 import sklearn.metrics as theirs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import coo_array
 
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation import metrics as ours
-from dlcourse.evaluation.metrics import Undefined
+from dlcourse.evaluation.metrics import (
+    Undefined,
+    accuracy,
+    brier,
+    f1,
+    log_loss,
+    precision,
+    r2,
+    roc_auc,
+    root_mean_squared_error,
+)
 
 
 @pytest.mark.parametrize('module', ['splits', 'metrics', 'intervals', 'comparison', 'runs'])
@@ -169,3 +180,22 @@ def test_two_classes_that_are_numbered_twice_are_told(f, of):
 def test_probabilities_in_half_precision_add_up():
     y, p = np.array([0, 1, 2]), np.array([[.7, .2, .1], [.1, .6, .3], [1/3, 1/3, 1/3]])
     assert ours.log_loss(y, np.float16(p)) == pytest.approx(ours.log_loss(y, p), abs=1e-3)
+
+
+def test_classes_as_bytes_are_refused():
+    for y in (np.array([0, 1, 1]).astype('S'), [b'a', b'b', b'a']):
+        for ask in (precision, accuracy, f1):
+            with pytest.raises(InputError, match=r'got bytes. Take `.astype'): ask(y, y)
+
+
+def test_squares_of_huge_numbers_stay_numbers():
+    assert root_mean_squared_error([1e200, 0], [0, 0]) == pytest.approx(1e200/2**.5)
+    assert r2([1e200, 0, 2e200], [1e200, 0, 1e200]) == pytest.approx(.5)
+    assert root_mean_squared_error([3], [3]) == 0
+
+
+def test_sparse_columns_and_no_rows_are_told():
+    p = coo_array(np.array([[.5], [.2]]))
+    for ask in (log_loss, brier, roc_auc):
+        with pytest.raises(InputError, match=r'must be dense.* give `.toarray'): ask([0, 1], p)
+        with pytest.raises(InputError, match='There is no row'): ask([], [])

@@ -1,5 +1,6 @@
 "Splits that keep their promises"
 import warnings
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -200,3 +201,27 @@ def test_twins_of_rows_that_nobody_owns_are_refused():
         with pytest.raises(InputError): twins([[0.], [1.]], groups=groups)
     with pytest.raises(InputError, match='`within`'): twins([[0.], [1.]], within=float('nan'))
     with pytest.raises(InputError): leaked([0], [1], ['a', None])
+
+
+DAY = datetime(2026, 1, 1)
+ZONED = DAY.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize('says', [
+    lambda d: str(d.date()), str, lambda d: d.isoformat() + 'Z', lambda d: d, lambda d: d.date(),
+    lambda d: d.date() if d.day % 2 else d, lambda d: d.replace(tzinfo=UTC)])
+def test_dates_are_read_whatever_they_are_written_as(says):
+    days = [DAY + timedelta(days=i) for i in range(20)]
+    assert split(20, time=[says(d) for d in days]).test.tolist() == [16, 17, 18, 19]
+    assert folds(20, 2, time=[says(d) for d in days[::-1]])[-1][1].max() < 10
+
+
+@pytest.mark.parametrize(('time', 'says'), [
+    ([str(i) for i in range(1, 11)], "got '1'"), ([f'2020-1-{i}' for i in range(1, 11)], 'got '),
+    ([f'{i:02}.01.2020' for i in range(1, 11)], "got '01.01.2020'"),
+    ([DAY]*5 + [ZONED]*5, 'a zone in every row, or in none'),
+    ([str(DAY)]*5 + [str(ZONED)]*5, 'a zone in every row'),
+    ([DAY]*5 + [3]*5, 'of one kind, numbers or dates; got datetime, int')])
+def test_moments_without_an_order_are_refused(time, says):
+    with pytest.raises(InputError, match=says): split(10, time=time)
+    with pytest.raises(InputError, match=says): folds(10, 2, time=np.array(time, object))

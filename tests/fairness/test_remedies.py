@@ -2,13 +2,14 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.frontier import pareto
+from dlcourse.fairness.frontier import mitigate, pareto
 from dlcourse.fairness.remedies import (
     group_thresholds,
     held_out_scores,
@@ -76,3 +77,19 @@ def test_lists_do_as_arrays_do():
     assert widest_gap(y, g) == widest_gap(np.array(y), np.array(g)) == (.5, .25)
     assert group_thresholds(s, g, .5) == {'a': .9, 'b': .6}
     np.testing.assert_allclose(reweighing(y, g), reweighing(np.array(y), np.array(g)))
+
+
+def test_what_mitigate_cannot_take_is_told():
+    rng = np.random.default_rng(0)
+    x, y, g = rng.normal(size=(80, 2)), np.arange(80) % 2, np.arange(80) // 2 % 2
+    words = pd.DataFrame({'a': ['u', 'v']*40, 'b': x[:, 0]})
+    one = LogisticRegression()
+    for features, estimator, how, says in (
+            (x[:, 0], one, {}, '`x` must have a row for each person and a column'),
+            (pd.Series(x[:, 0]), one, {}, '`x` must have a row for each person and a column'),
+            (words, one, {}, '`x` has words, and `estimator` takes numbers'),
+            (words.to_numpy(), one, {}, '`x` has words, and `estimator` takes numbers'),
+            (x, LogisticRegression, {}, '`estimator` must be a classifier that is made'),
+            (x, one, {'level': 95}, '`level` must lie between 0 and 1')):
+        with pytest.raises(InputError, match=says):
+            mitigate(features, y, g, estimator=estimator, methods=['reweighing'], seeds=1, **how)
