@@ -1,10 +1,9 @@
 "Who imports whom: the modules of a package, and the modules that a file names"
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-LOADS = re.compile(r'(^|\.)(import_module|__import__|need)$') # Functions that import by name
+LOADS = {'import_module', '__import__', 'need'} # Functions that import by name
 
 
 def modules(
@@ -22,7 +21,8 @@ def named(node:ast.AST, module:str, known:set[str])->list[str]:
         parts = module.split('.')[:-node.level] if node.level else []
         base = '.'.join(parts + ([node.module] if node.module else []))
         return [whole(base, alias.name, known) for alias in node.names]
-    by_name = isinstance(node, ast.Call) and LOADS.search(ast.unparse(node.func))
+    called = getattr(node, 'func', None)
+    by_name = getattr(called, 'attr', getattr(called, 'id', '')) in LOADS
     if by_name and node.args and isinstance(node.args[0], ast.Constant):
         return [str(node.args[0].value)]
     return []

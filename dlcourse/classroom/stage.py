@@ -68,6 +68,7 @@ def _unseal(seal):
         f.__code__, f.__defaults__, space[name] = code, defaults, f
         changed.append(name)
     changed += [name for name, f in seal.names.items() if seal.checked.get(name) is not f]
+    if vars(builtins) == seal.built_in: return {f'`{name}`' for name in changed}
     for name, f in seal.built_in.items():
         if name == '_' or vars(builtins).get(name) is f: continue
         setattr(builtins, name, f)

@@ -2,7 +2,7 @@
 import pytest
 from classroom.gate import together
 
-from dlcourse.classroom.exercises import run
+from dlcourse.classroom.exercises import passes, run
 from dlcourse.classroom.holes import fault_in, hole_in, plain_reference, turning_points
 from dlcourse.classroom.lessons import find_exercise, lessons
 from dlcourse.core.errors import InputError
@@ -14,14 +14,15 @@ def outcome(e, source): return run(e, source, explain=False).outcome
 
 
 def works(e):
-    "The right line passes, and without it, or with the wrong one, nothing does"
+    "The right line makes the reference, which passes; without it, or with the wrong one, nothing"
+    reference = plain_reference(e)
+    assert outcome(e, reference) == 'passed'
     for turn in (0, 1):
         hole = hole_in(e, turn)
-        assert outcome(e, hole.with_line(hole.right)) == 'passed'
-        assert outcome(e, hole.source) != 'passed'
+        assert hole.with_line(hole.right) == reference and not passes(e, hole.source)
     fault = fault_in(e)
     assert fault and outcome(e, fault.source) in ('failed', 'error')
-    assert outcome(e, fault.with_line(fault.right, fault.line)) == 'passed'
+    assert fault.with_line(fault.right, fault.line) == reference
 
 
 def test_an_exercise_has_a_hole_and_a_fault():
