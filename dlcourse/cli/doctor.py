@@ -13,6 +13,7 @@ import typer
 
 import dlcourse
 from .commands import command, json_text
+from ..core.errors import InputError
 
 # %% ../../nbs/cli/doctor.ipynb #e869ad54
 doctor_app = typer.Typer()
@@ -82,6 +83,7 @@ def _findings():
         device=str(device()) if torch else f"torch is not installed: {remedy('torch')}",
         gpu=_gpu() if torch else None,
         settings_file=str(settings_file() or 'none: the defaults hold'),
+        workspace=str(_workspace() or 'none here: `dlcourse start` makes one'),
         data_home=_data_home(settings().data_home),
         datasets_here=[name for name, c in cards().items() if is_here(c)],
         unknown_variables=sorted(v for v in ours if v not in known_variables()),
@@ -89,6 +91,11 @@ def _findings():
 
 def _state(name, lacks):
     return f"lacks {', '.join(lacks)}: {remedy(name)}" if lacks else 'installed'
+
+def _workspace():
+    from dlcourse.classroom.workspace import workspace
+    try: return workspace()
+    except InputError: return None
 
 def _data_home(home):
     import os

@@ -241,10 +241,10 @@ def _where_one_stopped(folder):
     "A workspace, and the page of the next exercise in it"
     from dlcourse.classroom.start import outdated, start
     from dlcourse.classroom.progress import progress
-    from dlcourse.classroom.workspace import FOLDER, find_workspace, pages
-    root = find_workspace(folder or '.') or find_workspace(folder or FOLDER)
+    from dlcourse.classroom.workspace import FOLDER, find_workspace, pages, workspace
+    root = workspace(folder) if folder else find_workspace() or find_workspace(FOLDER)
     if root is None: # Otherwise a workspace of one lesson stays one
-        done = start(folder)
+        done = start()
         print(done)
         root = done.folder
     if outdated(root):

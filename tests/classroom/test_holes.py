@@ -22,7 +22,8 @@ def works(e):
         assert hole.with_line(hole.right) == reference and not passes(e, hole.source)
     fault = fault_in(e)
     assert fault and outcome(e, fault.source) in ('failed', 'error')
-    assert fault.with_line(fault.right, fault.line) == reference
+    mended = fault.with_line(fault.right, fault.line) # Perhaps broken into other lines
+    assert mended == reference or passes(e, mended)
 
 
 def test_an_exercise_has_a_hole_and_a_fault():

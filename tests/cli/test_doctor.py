@@ -18,6 +18,7 @@ def test_doctor():
     known = tomllib.loads(project.read_text())['project']['optional-dependencies']
     assert {'lab', 'torch', 'fairness'} <= set(extras()) <= set(known) - {'all', 'dev'}
     assert 'data home' in dlcourse('doctor')[1]
+    assert found['workspace'].startswith('none here')
 
 
 @pytest.fixture

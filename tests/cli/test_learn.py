@@ -155,6 +155,13 @@ def test_a_notebook_of_the_lab_finds_this_dlcourse(dlcourse, monkeypatch, tmp_pa
     assert '--no-browser' in seen['words'] and '--expose-app-in-browser' in seen['words']
 
 
+def test_the_lab_of_a_folder_that_is_no_workspace_is_refused_and_makes_none(
+        dlcourse, tmp_path, monkeypatch):
+    monkeypatch.setattr('dlcourse.core.errors.need', lambda *args: SimpleNamespace(main=print))
+    code, _, err = dlcourse('lab', str(tmp_path/'nowhere'))
+    assert code == 2 and '`dlcourse start` makes one' in err and not (tmp_path/'nowhere').exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('sent', [signal.SIGTERM, signal.SIGHUP])
 def test_the_lab_leaves_nothing_behind_when_it_is_told_to_end(sent, tmp_path):
