@@ -57,8 +57,8 @@ def _list(asked, many):
         last = q.memory.ratings[q.memory.last] if q.memory else 'new'
         return q.kind, q.lesson, q.name if q.kind != 'recall' else '', last, str(q.due)
     table(('kind', 'lesson', 'what', 'last answer', 'due'), map(row, asked))
-    print(f"{len(asked)} of {many} that are due. A recall is answered from memory, a quiz by a choice; "
-          "a hole is a line to fill in, a fault one to mend.")
+    print(f"{len(asked)} of {many} that are due. A recall is answered from memory, a quiz by a "
+          "choice; a hole is a line to fill in, a fault one to mend.")
 
 def _print_all(asked, many):
     from dlcourse.classroom.deck import SECOND

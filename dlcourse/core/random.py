@@ -20,7 +20,7 @@ def loaded_torch():
 def seed_torch(
     seed:int, # A whole number
 ):
-    "What `torch.manual_seed` does; where there is no accelerator, without asking each for its state"
+    "What `torch.manual_seed` does; without an accelerator it does not ask each for its state"
     torch = loaded_torch()
     if torch.accelerator.is_available(): torch.manual_seed(seed)
     else: torch.default_generator.manual_seed(seed)
