@@ -28,8 +28,8 @@ def _figure_row(f):
 
 def _rate(f, level):
     "A figure as a rate of its group, for tables and plots"
-    who = dict(attribute=f.table, group=f.group, metric=f.metric, n=f.n or 0, denominator=f.n,
-               numerator=f.count, level=level)
+    who = dict(attribute=f.table.removeprefix('by '), group=f.group, metric=f.metric,
+               n=f.n or 0, denominator=f.n, numerator=f.count, level=level)
     if f.value is None: return Rate(**who, status='undefined', reason="its counts are not printed")
     return Rate(**who, value=f.value, low=f.low, high=f.high, status='ok')
 

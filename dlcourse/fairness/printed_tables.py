@@ -45,6 +45,9 @@ TOTALS = ('total', 'all', 'everyone', 'overall', 'sum', 'grand total')
 UNKNOWN = ('unknown', 'missing', 'missing/unknown', 'unknown/missing', 'not specified',
            'not disclosed', 'undisclosed', 'not reported', 'unknown category')
 
+def _is_of_persons(name): # Or of several at once, as `Sex/Race` is
+    left = re.sub('|'.join(PERSONS), '', plain := _plain(name))
+    return plain != left and not set(left.split()) - {'and', 'or', 'by', 'x'}
 def _plain(name): return re.sub(r'[^a-z]+', ' ', str(name).lower()).strip()
 
 # %% ../../nbs/16_fairness/31_printed_tables.ipynb #6a9a2e07
@@ -59,7 +62,7 @@ def _columns(names, asked):
         if len(fitting) > 1 and not (role == 'table' or role == 'group' and wanted):
             could = ' or '.join(f'`{n}`' for n in fitting)
             raise InputError(f"`{role}` could be {could}; say which: {role}=…")
-        if role == 'group' and not fitting: fitting = [n for n in names if _plain(n) in PERSONS]
+        if role == 'group' and not fitting: fitting = [n for n in names if _is_of_persons(n)]
         if fitting: found[role] = tuple(dict.fromkeys(fitting))
     return found
 

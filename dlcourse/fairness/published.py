@@ -20,6 +20,7 @@ from dlcourse.fairness.table_checks import (
     checked_ratios,
     left_out,
     rated_groups,
+    stacked_groups,
 )
 
 # %% ../../nbs/16_fairness/33_published.ipynb #1e62d9b7
@@ -71,6 +72,12 @@ class CheckedTable:
     problems:tuple[str, ...]     # What cannot be, or does not follow
     notes:tuple[str, ...]        # What a reader should know
 
+def _not_judged(name, *faults):
+    "A table of which nothing can be said, and why"
+    notes = tuple(f"{name} was not judged: {fault}." for fault in faults)
+    return CheckedTable(name=name, verdict='not judged', comparator=None, figures=(), problems=(),
+                        notes=notes)
+
 def check_table(
     table:PrintedTable,          # As it was printed
     metrics:tuple[str, ...],     # The rates that follow from its counts
@@ -80,10 +87,7 @@ def check_table(
 )->CheckedTable:
     "Recompute a table, and say which of its figures do not follow from its counts"
     name, start = table.name, '' if alone else f"{table.name}: "
-    if table.faults:
-        notes = tuple(f"{name} was not judged: {fault}." for fault in table.faults)
-        return CheckedTable(name=name, verdict='not judged', comparator=None, figures=(),
-                            problems=(), notes=notes)
+    if table.faults: return _not_judged(name, *table.faults)
     checked = [_possible(row) for row in _percentages(table.rows)]
     rows = [row for row, _ in checked]
     problems = [start + p for _, wrong in checked for p in wrong]
@@ -95,6 +99,11 @@ def check_table(
         problems += [start + p for _, wrong in found for p in wrong]
         rated = rated_groups(rows, [f for f, _ in found]) if metric == 'selection_rate' else []
         if sum(row.is_group for row in rows) < 2 or not rated: continue
+        if ones := stacked_groups(rated):
+            said = ' and '.join(ones[:3])
+            return _not_judged(name, f"the ratio is 1 of {said}, whose rates differ, so several "
+                               "comparisons stand in it below each other; give it a column that "
+                               "names them: table=… (--table)")
         ratios, base, wrong = checked_ratios(name, rated, level)
         figures += ratios
         problems += [(f"{name}: " if p.startswith('the ratios') else start) + p for p in wrong]
@@ -102,8 +111,13 @@ def check_table(
     if any(row.worked_out for row in rows):
         notes.append(f"{name}: its counts are no whole numbers, but its rates times its people; "
                      "they were left aside.")
+    verdict = 'inconsistent' if problems else 'consistent'
+    if not problems and all(f.follows is None for f in figures) and not any(r.total for r in rows):
+        verdict = 'not judged'
+        notes.append(f"{name} was not judged: no figure is printed in it that could follow from "
+                     "its counts.")
     return CheckedTable(
-        name=name, verdict='inconsistent' if problems else 'consistent', figures=tuple(figures),
+        name=name, verdict=verdict, figures=tuple(figures),
         comparator=base.row.group if base else None, problems=tuple(problems), notes=tuple(notes))
 
 # %% ../../nbs/16_fairness/33_published.ipynb #b84746ee
@@ -132,13 +146,15 @@ class PublishedAudit:
 
     @property
     def verdicts(self)->dict[str, str]:
-        "Table → 'consistent', 'inconsistent', or 'not judged', since it cannot be read"
+        "Table → 'consistent', 'inconsistent', or 'not judged', with a note why"
         return {t.name: t.verdict for t in self.tables}
 
     @property
     def verdict(self)->str:
-        "'consistent' or 'inconsistent': of the printed figures with the counts, and nothing else"
-        return 'inconsistent' if 'inconsistent' in self.verdicts.values() else 'consistent'
+        """'consistent', 'inconsistent', or 'not judged' where no table was: of the printed figures
+        with the counts, and nothing else"""
+        found = set(self.verdicts.values())
+        return next((v for v in ('inconsistent', 'consistent') if v in found), 'not judged')
 
     @property
     def exit_code(self)->int:
@@ -184,7 +200,7 @@ def _counted(found):
     if len(found.tables) < 2: return
     verdicts = list(found.verdicts.values())
     words = {'consistent': 'consistent', 'inconsistent': 'inconsistent',
-             'not judged': 'not judged, since they cannot be read'}
+             'not judged': 'not judged'}
     each = [f"{verdicts.count(v):,} {said}" for v, said in words.items() if v in verdicts]
     yield f"Of {len(verdicts):,} tables {', '.join(each)}."
 

@@ -101,7 +101,7 @@ def test_impossible_counts_and_totals():
     assert sums.problems == ('the table, n: the groups add up to 30, the total says 31.',)
     assert {f.group for f in sums.figures if f.metric == 'impact_ratio'} == {'a', 'b'}
     empty = audit_published(dict(group=['a', 'b'], n=[0, 5], selected=[0, 0], ratio=['–', '–']))
-    assert empty.verdict == 'consistent' and empty.figures[0].value is None
+    assert empty.verdict == 'not judged' and empty.figures[0].value is None
 
 
 def test_confusion_tables():
@@ -139,8 +139,8 @@ def test_counts_that_are_not_printed_are_recovered_or_impossible():
 def test_tables_of_different_people_are_noted():
     found = audit_published(dict(table=['sex', 'sex', 'race', 'race'], group=['m', 'f', 'x', 'y'],
                                  n=[10, 10, 9, 10], selected=[5, 5, 5, 5]))
-    assert '20 in sex, 19 in race' in found.notes[0]
-    assert found.verdict == 'consistent'
+    assert '20 in sex, 19 in race' in found.notes[-1]
+    assert found.verdict == 'not judged'
     assert set(found.comparators) == {'sex', 'race'}
 
 
@@ -181,7 +181,7 @@ def test_faults_of_columns():
     with pytest.raises(InputError, match='`n` could be `n` or `applicants`; say which'):
         audit_published(dict(group=['a'], n=[1], applicants=[1], selected=[1]))
     assert audit_published(dict(who=['a', 'b'], size=[2, 2], chosen=[1, 1]), group='who', n='size',
-                           selected='chosen').verdict == 'consistent'
+                           selected='chosen').verdict == 'not judged'
     with pytest.raises(InputError, match='tp, fp, fn and tn; tn is missing'):
         audit_published(dict(group=['a'], tp=[1], fp=[1], fn=[1]))
     with pytest.raises(InputError, match='is not a column of this table'):
@@ -327,8 +327,7 @@ def test_a_collection_goes_in_as_it_is_published(tmp_path, keys):
     assert (found.verdict, found.exit_code) == ('inconsistent', 1)
     assert found.problems == ('two, sex: Male, impact ratio: 0.8 does not follow from the rates of '
                               'Male and Female, which give 0.9000.',) or keys
-    assert found.findings[1] == ('Of 5 tables 3 consistent, 1 inconsistent, 1 not judged, since '
-                                 'they cannot be read.')
+    assert found.findings[1] == ('Of 5 tables 3 consistent, 1 inconsistent, 1 not judged.')
     said = [n for n in found.notes if n.startswith('two, race/ethnicity was not judged: `many` is')]
     assert len(said) == 1 and 'it stands in `number_of_applications` of Asian' in said[0]
     assert found.comparators['one, race/ethnicity'] == 'White'
@@ -357,7 +356,7 @@ def test_a_bad_row_is_the_fault_of_its_own_table():
             ('bad', 'b', '9', '0,74'): 'a decimal comma has to become a point',
             ('bad', 'b', 'inf', '4'): '`inf` is not a printed number'}.items():
         audit = found(row)
-        assert audit.verdicts == {'good': 'consistent', 'bad': 'not judged'}
+        assert audit.verdicts == dict.fromkeys(('good', 'bad'), 'not judged')
         assert audit.exit_code == 3 and says in ' '.join(audit.notes)
     assert found(('bad', 'b', '9', '14')).problems == ('bad: b: 14 selected of 9 cannot be.',)
 
@@ -372,7 +371,7 @@ def test_doors_of_a_published_table():
     with pytest.raises(InputError, match="has no rows"):
         audit_published(dict(group=[None, ''], n=[None, 'NA'], selected=[None, None]))
     numbered = pd.DataFrame([['a', 10, 5], ['b', 10, 4]])
-    assert audit_published(numbered, group='0', n='1', selected='2').verdict == 'consistent'
+    assert audit_published(numbered, group='0', n='1', selected='2').verdict == 'not judged'
     small = pl.DataFrame(dict(group=['a', 'b'], n=[1000, 1000], rate=[.473, .466])).cast(
         {'rate': pl.Float32})
     assert [f.printed for f in audit_published(small).figures[:2]] == ['0.473', '0.466']
@@ -428,3 +427,42 @@ def test_the_dust_of_a_short_float_is_a_rounding_and_no_accusation(shown):
                                  rate=['0.33333334', '0.2857243']))
     assert wrong.verdict == 'inconsistent'
     assert undusted('271433.8881234') == '271433.8881234' and undusted('0.1234567891') != '0.123457'
+
+
+STACKED = [('Male', 100, '.40', '1.0'), ('Female', 100, '.36', '.9'), ('Black', 50, '.40', '.8'),
+           ('White', 150, '.50', '1.0')]
+
+
+def test_comparisons_below_each_other_are_not_judged_and_no_forger_hides_so():
+    found = audited(STACKED)
+    assert (found.verdict, found.exit_code, found.problems) == ('not judged', 3, ())
+    assert 'the ratio is 1 of Male and White' in found.notes[0] and '--table' in found.notes[0]
+    for i, wrong in ((1, '.7'), (0, '.95')): # Of no comparison, or with one ratio of 1
+        changed = [(*row[:3], wrong) if i == j else row for j, row in enumerate(STACKED)]
+        assert audited(changed).exit_code == 1
+    assert audited([('a', 100, '.50', '1.00'), ('b', 100, '.40', '1.00')]).exit_code == 1
+    assert audited([('a', 20, '.75', '1.00'), ('b', 67, '.746', '1.00'),
+                    ('c', 20, '.5', '.67')]).verdict == 'consistent'
+
+
+def test_what_nobody_printed_is_no_pass():
+    found = audit_published(dict(group=['a', 'b'], n=[10, 20], selected=[5, 5]))
+    assert (found.verdict, found.exit_code) == ('not judged', 3)
+    nobody = audit_published(dict(group=['a', 'b', 'c'], n=[10, 20, 0], selected=[5, 5, 0],
+                                  rate=['.5', '.25', '0'], ratio=['1', '.5', '0']))
+    assert nobody.findings[0] == '4 of 4 printed figures follow from the counts.'
+    rated = audit_published(dict(group=['a', 'b'], n=[10, 0], rate=['.5', '0']))
+    assert [f.follows for f in rated.figures if f.metric == 'selection_rate'] == ['rounded', None]
+
+
+@pytest.mark.parametrize('name', ['Sex/Race', 'Race and sex', 'Gender × ethnicity'])
+def test_groups_of_several_attributes_in_one_column(name):
+    table = {name: ['a', 'b'], 'n': [10, 20], 'rate': ['.5', '.25']}
+    assert audit_published(table).verdict == 'consistent'
+    with pytest.raises(InputError, match='no column says which group'):
+        audit_published(dict(Essex=['a', 'b'], n=[1, 2], rate=[1, 1]))
+
+
+def test_a_ratio_of_ones_own_rate_is_one():
+    said = ' '.join(audited([('a', 100, '.50', '1.02'), ('b', 100, '.40', '.82')]).problems)
+    assert 'rates of a and a' not in said and 'rates of b and b' not in said
