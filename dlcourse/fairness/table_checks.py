@@ -217,8 +217,9 @@ def stacked_groups(
     others = [r for r in rated if r.row.ratio is not None and r not in ones]
     low, high = max((r.limits[0] for r in ones), default=0), min((r.limits[1] for r in ones),
                                                                 default=0)
+    if low <= high: return []
     each = [[r for r in others if fits(r, one)] for one in ones]
-    apart = low > high and all(each) and all(any(r in e for e in each) for r in others)
+    apart = all(each) and all(any(r in e for e in each) for r in others)
     alone = any(all(fits(r, base) for r in ones + others) for base in rated)
     return [r.row.group for r in ones] if apart and not alone else []
 

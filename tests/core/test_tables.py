@@ -1,5 +1,6 @@
 "Every way in which a table in a file can be wrong, and any size of it"
 import gzip
+import re
 import subprocess
 import sys
 
@@ -181,3 +182,34 @@ def test_an_interrupted_query_says_so(tmp_path):
 
 def test_a_fault_of_ours_is_not_called_the_files(tmp_path):
     with pytest.raises(ZeroDivisionError), reading(tmp_path/'t.csv'): raise ZeroDivisionError
+
+
+@pytest.mark.parametrize('start, says', [
+    (gzip.compress(b'g,y\na,1\n'), 'compressed with gzip; end its name in .csv.gz'),
+    (b'PK\x03\x04\x14', 'workbook of Excel'), (b'PAR1\x15', 'end its name in .parquet'),
+    (b'BZh91AY', 'unpack it'), (b'<!DOCTYPE html>', 'a web page'),
+    ('g,y\na,1\n'.encode('utf-16-le'), 'encoding utf-16')])
+def test_what_a_file_is_besides_its_name(tmp_path, start, says):
+    (tmp_path/'t.csv').write_bytes(start)
+    with pytest.raises(InputError, match=says): open_table(tmp_path/'t.csv', ['g'])
+
+
+@pytest.mark.parametrize('text', [
+    '\n\ng,y\na,1\n', '\r\n\r\ng,y\r\na,1\r\n', 'sep=;\ng;y\na;1\n',
+    '\ufeffsep=|\r\ng|y\r\na|1\r\n', '"sep=;"\ng;y\na;1\n', '  \n\ng;y\na;1\n'])
+def test_what_stands_above_the_names(tmp_path, text):
+    (tmp_path/'t.csv').write_text(text, encoding='utf-8', newline='')
+    assert open_table(tmp_path/'t.csv', ['g', 'y']).fetchall() == [('a', '1')]
+
+
+@pytest.mark.parametrize('between', ':~^#')
+def test_an_odd_delimiter_is_advised(tmp_path, between):
+    (tmp_path/'t.csv').write_text(f'g{between}y\na{between}1\n')
+    with pytest.raises(InputError, match='say so: `delimiter` ' + re.escape(between)):
+        open_table(tmp_path/'t.csv', ['g'])
+    assert open_table(tmp_path/'t.csv', ['g'], delimiter=between).fetchall() == [('a',)]
+
+
+def test_ends_that_differ_above_the_names_lose_no_row(tmp_path):
+    (tmp_path/'t.csv').write_bytes(b'\n\r\ng,y\na,1\n')
+    with pytest.raises(InputError, match='ends differ'): open_table(tmp_path/'t.csv', ['g'])
