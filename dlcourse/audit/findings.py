@@ -56,9 +56,11 @@ def _gap(audit, d, ratio, what):
     "Who gets the good outcome least, who most, and how far apart they are"
     if d.value is None: return f"By {d.attribute}, nothing can be compared: {d.reason}."
     low, high = _between(audit, d)
-    text = (f"By {d.attribute}, {what} is rarest for {low} and most common for {high}: "
+    among = " among the groups judged," if 'over all groups' in (d.reason or '') else ''
+    text = (f"By {d.attribute},{among} {what} is rarest for {low} and most common for {high}: "
             f"{100*d.value:.1f} points apart")
-    if ratio and ratio.value is not None: text += f", a ratio of {number(ratio.value, 2)}"
+    same = ratio and ratio.value is not None and set(ratio.groups) == set(d.groups)
+    if same: text += f", a ratio of {number(ratio.value, 2)}"
     if d.low is None: return text + '.'
     return (f"{text}; with {100*audit.level:g} % confidence the true gap is {100*d.low:.1f} to "
             f"{100*d.high:.1f} points.")

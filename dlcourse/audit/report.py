@@ -161,7 +161,7 @@ def audit(
     null:Iterable[str]=(),         # Texts that mean "missing", beside the empty one
     min_count:int|None=None,       # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None=None,      # Refuse an attribute with more values; else the setting
-    policy:Policy|str|Path|None=None, # What is tolerated, or a TOML file of it
+    policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
     profile:str|Iterable[str]=(),  # Laws: 'four-fifths', 'nyc-ll144', 'eu-ai-act', 'nist-ai-rmf'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
     strata:str|None=None,          # Within whose values 'four-fifths' compares, such as the job
@@ -174,7 +174,7 @@ def audit(
     tell:Callable=lambda text: None, # Called with a line about what is being done
 )->FairnessAudit:                  # What was found
     "Audit decisions for bias; raises `InputError` where a question has to be answered first"
-    policy = read_policy(policy) if isinstance(policy, (str, Path)) else policy
+    if policy is not None and not isinstance(policy, Policy): policy = read_policy(policy)
     asked = dict(level=level, min_count=min_count)
     if policy: asked = {k: getattr(policy, k) if v is None else v for k, v in asked.items()}
     profiles = _names(profile)

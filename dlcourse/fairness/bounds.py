@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_LEAD', 'Together', 'share_clusters', 'mover_limits', 'gap_bounds', 'gap_verdict', 'equality_doubt', 'measure_gaps',
-           'sizes_of']
+           'sizes_of', 'gap_over']
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #ab9da214
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from ..core.errors import InputError, number_of
 from ..evaluation.intervals import clopper_pearson
 from .counts import Counts, over, student_size
-from .groups import METRICS, cluster_lines, clustered
+from .groups import METRICS, cluster_lines, clustered, disparities
 from .melding import Belief, gap_doubt
 from .records import Disparity, Rate
 from dlcourse.fairness.uncertainty import (
@@ -289,3 +289,16 @@ def _spread(p, n, correlation): # Of the true rates; rates that move together hi
         own = np.sqrt(p*(1 - p)/(n - 1))
         variance += (correlation*np.outer(own, own))[~np.eye(len(p), dtype=bool)].mean()
     return float(np.sqrt(max(variance, 0)))
+
+def gap_over(
+    d:Disparity,        # Of all groups of an attribute
+    rated:list[Rate],   # Rates of some of them, in the same metric
+    level:float=.95,    # Confidence level of the bounds
+    correlation:Callable|None=None, # As `measure_gaps` takes it
+)->Disparity:           # Without a value, where they are fewer than two
+    "The same gap over some of the groups"
+    [new] = (x for x in disparities(rated) if x.kind == d.kind) if len(rated) > 1 else [
+        replace(d, groups=(), comparator=None, value=None, low=None, high=None, between=None,
+                p_value=None)]
+    return new if d.low is None else measure_gaps([new], rated, level=level,
+                                                  correlation=correlation)[0]

@@ -8,18 +8,20 @@ __all__ = ['POLICY_KEYS', 'FEW_CLUSTERS', 'Policy', 'read_policy', 'settings_pol
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #b452a8bc
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..core.pages import number, points
 from ..core.settings import Settings
 from ..core.toml import read_toml
 from .groups import METRICS
-from .judged import FIGURES
+from .judged import FIGURES, nobody_there
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
-from .bounds import gap_verdict, sizes_of
+from .bounds import gap_over, gap_verdict, sizes_of
 from .counts import student_size
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #08111d92
@@ -44,6 +46,9 @@ class Policy:
         if not 0 <= self.min_share < 1:
             raise InputError("`min_share` of the policy must be a share from 0 to below 1, such as "
                              f"0.02; got {self.min_share!r}")
+        if self.attributes is not None and not self.attributes:
+            raise InputError("`attributes` of the policy must name one or more, such as sex; got "
+                             "none. Leave the line out to judge all")
         for attribute, names in self.groups.items():
             if not isinstance(names, str) and len(set(names)) > 1: continue
             raise InputError(f"`{attribute}` in [groups] of the policy must list two groups or "
@@ -78,10 +83,11 @@ POLICY_KEYS = dict(difference=dict, ratio=dict, attributes=list, groups=dict, le
                    min_count=int, min_share=(float, int), favorable=(str, int)) # With their types
 
 def read_policy(
-    path:str|Path, # A TOML file
+    path:str|Path|Mapping, # A TOML file, or what it would say
 )->Policy:         # What it says
     "Read a policy; raises `InputError` where a key or value cannot be"
-    said, name = read_toml(path, 'policy file'), Path(path).name
+    if isinstance(path, Mapping): said, name = dict(path), 'given'
+    else: said, name = read_toml(path, 'policy file'), Path(path).name
     _check_keys(said, name)
     if 'attributes' in said: said['attributes'] = tuple(map(str, said['attributes']))
     if 'groups' in said:
@@ -195,24 +201,29 @@ class _Scope:
     "Whom a policy speaks about in one disparity"
     tolerance:float|None     # What it tolerates; `None` where it says nothing
     known:list               # The rates that can be compared
+    compared:int             # How many rates were compared, in scope or not
+    inside:list              # Those in scope, where fewer than two are known
     unknown:dict[str, str]   # Group in scope → why nothing is known of it
     outside:dict[str, str]   # Group out of scope → why
 
 def _scopes(found, table, policy, min_count):
     "The scope of each disparity"
     outside, groups, out = out_of_scope(table, policy, min_count=min_count), {}, []
+    compared = Counter((r.attribute, r.metric) for r in table if r.compared and r.status == 'ok')
     for r in table:
         if r.group in outside.get(r.attribute, {}): continue
         groups.setdefault((r.attribute, r.metric), []).append(r)
     for d in found:
         inside, beyond = groups.get((d.attribute, d.metric), []), outside.get(d.attribute, {})
         named = set(policy.groups.get(d.attribute, ()))
-        absent = sorted(named - {r.group for r in inside} - set(beyond))
+        absent = nobody_there(named, [*(r.group for r in inside), *beyond])
         doubts = {r.group: _doubtful(r) for r in inside}
         unknown = {g: why for g, why in doubts.items() if why}
-        unknown |= dict.fromkeys(absent, "nobody is there")
-        out.append(_Scope(tolerance=_tolerance(policy, d), outside=beyond, unknown=unknown,
-                          known=[r for r in inside if not doubts[r.group]]))
+        known = [r for r in inside if not doubts[r.group]]
+        out.append(_Scope(tolerance=_tolerance(policy, d), outside=beyond, unknown=unknown | absent,
+                          known=known, compared=compared[d.attribute, d.metric],
+                          inside=known if len(known) > 1 else [
+                              r for r in inside if r.status == 'ok']))
     return out
 
 def _tolerance(policy, d):
@@ -267,6 +278,10 @@ def _verdict(d, scope, family, level, correlation):
         reasons.append(f"nothing is known of {_list(scope.unknown)}")
         if verdict != 'fail': verdict = 'insufficient evidence'
     if scope.outside: reasons.append(f"not judged: {_list(scope.outside)}")
+    if d.value is not None and len(scope.inside) < scope.compared:
+        size = points(d.value) if d.kind == 'difference' else number(d.value)
+        reasons.append(f"over all groups it is {size}, between {' and '.join(d.groups)}")
+        d = gap_over(d, scope.inside, level, correlation)
     judged = replace(d, **new, verdict=verdict, reason='; '.join(reasons) or None)
     return _with_power(judged, scope.known, level, family)
 

@@ -63,5 +63,7 @@ def gap_sentence(
         text += f"; tolerated: {most} {gap_text(d, d.tolerance)}"
     if d.rows_needed:
         text += f"; {d.rows_needed:,} people in each group would decide it, if the rates stay"
+        others = (d.reason or '').partition('; not judged: ') # Who is not meant by each group
+        if others[2]: text += ''.join(others[1:])
     elif d.reason: text += f"; {d.reason}"
     return f"{text}."

@@ -103,7 +103,8 @@ def test_a_policy_names_its_groups():
                                 **more))['selection_rate', 'difference']
     assert verdict().verdict == 'fail'
     d = verdict(groups={'s': ('a', 'b')})
-    assert (d.verdict, d.reason, d.family) == ('pass', "not judged: c (not named by the policy)", 2)
+    assert (d.verdict, d.family, d.value) == ('pass', 2, 0.)
+    assert d.reason.startswith("not judged: c (not named by the policy); over all groups it is")
     d = verdict(groups={'s': ('a', 'b', 'z')})
     assert d.verdict == 'insufficient evidence'
     assert "nothing is known of z (nobody is there)" in d.reason
@@ -137,7 +138,8 @@ def test_few_clusters_are_insufficient_evidence():
     assert d.verdict == 'pass' and asked == [('s', 'selection_rate', ('a', 'b', 'c'))]
     [d] = [d for d in judge(*clustered([200, 29, 30]), policy) if d.kind == 'difference']
     assert d.verdict == 'insufficient evidence'
-    assert d.reason == "nothing is known of b (rests on 29 clusters, fewer than 30)"
+    assert d.reason.startswith("nothing is known of b (rests on 29 clusters, fewer than 30); over")
+    assert d.groups == ('a', 'c')
 
 
 def test_clusters_count_by_what_they_are_worth():
