@@ -281,7 +281,7 @@ def _verdict(d, scope, family, level, correlation):
     if d.value is not None and len(scope.inside) < scope.compared:
         size = points(d.value) if d.kind == 'difference' else number(d.value)
         reasons.append(f"over all groups it is {size}, between {' and '.join(d.groups)}")
-        d = gap_over(d, scope.inside, level, correlation)
+        d = gap_over(d, scope.inside, level=level, correlation=correlation)
     judged = replace(d, **new, verdict=verdict, reason='; '.join(reasons) or None)
     return _with_power(judged, scope.known, level, family)
 
