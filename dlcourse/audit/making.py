@@ -105,10 +105,11 @@ def _local_law(asked):
     rows = asked.rows
     kind = 'selected' if rows.threshold is None else 'score'
     given = {'selected', 'score', 'groups'} & set(asked.inputs)
-    return local_law_section(local_law_144(
+    found = local_law_144(
         rows.frame, **asked.inputs, **({} if given else {kind: rows.prediction}),
         positive=rows.positive if (given or {kind}) == {'selected'} else (), null=rows.null,
-        level=rows.level))
+        level=rows.level)
+    return local_law_section(found)
 
 def _clauses(name):
     "Register a framework, whose table says where this report holds evidence"

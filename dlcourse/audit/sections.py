@@ -14,6 +14,7 @@ from datetime import date
 
 from .findings import Section, section_table
 from ..core.errors import InputError
+from ..core.pages import number
 from ..core.toml import read_toml
 from ..fairness.scores import ScoreAudit
 from ..fairness.four_fifths import FourFifths
@@ -75,7 +76,13 @@ def subgroup_section(
     return Section(name='subgroups', title='Subgroups that nobody named', notes=(head,),
                    findings=tuple(sentences), result=found.to_dict(), tables=tables)
 
-def _note(law): return f"{DISCLAIMER} {law}."
+def _note(law):
+    "What stands over the tables of a law; its notes, clauses and sources have a section after it"
+    return f"{DISCLAIMER} {law}."
+
+def _source(status, source):
+    "Where a clause stands; what was not read in the text says so"
+    return source if status == 'read' else f'{source} ({STATUSES[status]})'
 
 IMPACT_COLUMNS = {
     'Group': 'text', 'People': 'count', 'Favourable': 'count', 'Rate': 'percent', 'Ratio': 'number',
@@ -101,21 +108,52 @@ def four_fifths_section(
                    result=dict(attributes=[f.to_dict() for f in found]))
 
 # %% ../../nbs/21_audit/02_sections.ipynb #e1dde714
+def _answers(found):
+    "How the questions that the law leaves open were answered"
+    yield ('Of whom is a category under 2 % small?',
+           'of everyone assessed' if found.small_base == 'all' else 'of those of known category')
+    yield ('May a category that is left out still be the best one?',
+           TURNS[found.excluded_may_lead])
+    if found.median is None: return
+    yield ('Do people of unknown category count for the median?', TURNS[found.unknown_in_median])
+    yield 'Median of the scores', number(found.median)
+    yield 'People whose score is the median, and so not above it', number(found.ties)
+
+def _why(row):
+    "Why a category has no impact ratio; the justification stands with what is to be published"
+    return 'left out, as justified below' if row.excluded else row.reason
+
+def _law_table(found, rows, caption):
+    "One table of the law; the last two columns are there where they say anything"
+    share = 'share_all' if found.small_base == 'all' else 'share_known'
+    counted = 'Selected' if found.median is None else 'Above'
+    columns = {'Category': ('text', 'category'), 'Applicants': ('count', 'n'),
+               'Share': ('percent', share), counted: ('count', 'selected'),
+               found.kind.capitalize(): ('percent', 'rate'),
+               'Impact ratio': ('number', 'impact_ratio')}
+    if any(r.other_reading != r.impact_ratio for r in rows):
+        columns['Read the other way'] = ('number', 'other_reading')
+    heads = {head: kind for head, (kind, _) in columns.items()}
+    cells = [[getattr(r, field) for _, field in columns.values()] for r in rows]
+    if any(r.reason for r in rows):
+        heads['Why it has none'] = 'text'
+        cells = [[*line, _why(r)] for line, r in zip(cells, rows, strict=True)]
+    return section_table(caption, heads, cells)
+
 def local_law_section(
     found:LocalLaw144, # What `local_law_144` found
-)->Section:            # Three tables, and what must be published with them
+)->Section:            # Three tables, what must be published with them, how the law was read
     "The tables of New York City's Local Law 144"
-    kind, counted = found.kind.capitalize(), 'Selected' if found.median is None else 'Above'
-    columns = {'Category': 'text', 'Applicants': 'count', counted: 'count', kind: 'percent',
-               'Impact ratio': 'number'}
     tables = []
     for (group, name), rows in found.tables.items():
         of = f", group '{group}'" if group is not None else ''
-        cells = [(r.category, r.n, r.selected, r.rate, r.impact_ratio) for r in rows]
-        tables.append(section_table(f"{kind} and impact ratio by {name}{of}", columns, cells))
-    said = list(found.published.items())
-    tables.append(section_table('To be published with the tables',
-                                {'What': 'text', 'Stated': 'text'}, said))
+        caption = f"{found.kind.capitalize()} and impact ratio by {name}{of}"
+        tables.append(_law_table(found, rows, caption))
+    tables += [
+        section_table('To be published with the tables', {'What': 'text', 'Stated': 'text'},
+                      found.published.items()),
+        section_table('What the law leaves open, and how it was read here',
+                      {'Question': 'text', 'Answer': 'text'}, _answers(found))]
     return Section(name='nyc-ll144', title='Local Law 144', notes=(_note(found.profile),),
                    findings=tuple(found.findings), tables=tuple(tables), result=found.to_dict())
 
@@ -130,7 +168,7 @@ def evidence_section(
     columns = dict.fromkeys(('Clause', 'Asks for', 'Evidence', 'Held', 'Lacking', 'Source'), 'text')
     cells = [(f'{r.clause} ({r.who})' if r.who else r.clause, r.asks, r.status,
               '; '.join((*r.held, *r.links)), '; '.join(r.missing),
-              r.source if r.read == 'read' else f'{r.source} ({STATUSES[r.read]})') for r in rows]
+              _source(r.read, r.source)) for r in rows]
     words = (f'“{q.text}” ({q.source})' for q in law.quotations)
     notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])), *words)
     own = any(s['name'] == name for s in report['sections']) # A table of its own, under that name

@@ -69,7 +69,8 @@ def web_page(
     from jinja2 import Environment, StrictUndefined
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                       undefined=StrictUndefined)
-    env.filters |= dict(percent=percent, number=lambda x: number(x, whole=True), p=p_value)
+    env.filters |= dict(percent=percent, number=lambda x: number(x, whole=True), decimal=number,
+                        p=p_value)
     out = _left_out(report)
     parts = ('population', 'rates', 'disparities', 'withheld')
     shown = report | {part: [x for x in report[part] if x['attribute'] not in out]

@@ -59,12 +59,27 @@ def test_csv_and_parquet_hold_every_rate_and_gap(audited, name):
     found = audited(name)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     exact = pl.read_parquet(found.to_parquet())
+    assert not found.sections and not any(r['section'] for r in rows)
     assert exact.columns == list(rows[0]) == list(table_columns())
     assert len(rows) == exact.height
     assert exact.height == len(found.overall) + len(found.rates) + len(found.disparities)
     values = [r.value for r in (*found.overall, *found.rates, *found.disparities)]
     assert exact['value'].to_list() == values
     assert [float(r['value']) if r['value'] else None for r in rows] == values
+
+
+def test_what_stands_in_a_section_is_in_the_tables(printed):
+    rows = list(csv.DictReader(io.StringIO(printed.to_csv())))
+    [section] = printed.sections
+    cells = {(r['table'], r['line'], r['metric']): r['value'] or r['text'] for r in rows
+             if r['row'] == 'cell'}
+    for t in section.tables:
+        heads = [c['name'] for c in t['columns']]
+        for i, line in enumerate(t['rows'], 1):
+            for head, x in zip(heads[1:], line[1:], strict=True):
+                assert cells.get((t['caption'], str(i), head)) == (None if x is None else str(x))
+    assert [r['text'] for r in rows if r['row'] == 'note'] == list(section.notes)
+    assert set(printed.frame['row']) <= {'rate', 'gap'}
 
 
 def test_a_card_says_what_is_known_and_lists_what_is_not(audited, printed):

@@ -11,6 +11,7 @@ import pytest
 from markup import Markup
 from rich.console import Console
 
+from dlcourse.audit.findings import Section, section_table
 from dlcourse.audit.report import audit as run_audit
 from dlcourse.audit.writers import FairnessAudit
 from dlcourse.core.errors import InputError
@@ -71,6 +72,34 @@ def test_the_page_can_be_read_by_everyone(audited):
     assert len(ids) == len(set(ids)) and targets <= set(ids)
     assert 'width=device-width' in str(page.all('meta'))
     assert '@media print' in html and 'prefers-color-scheme' in html
+
+
+def test_every_text_stands_out_from_the_paper_in_light_dark_and_print(audited):
+    def luminance(colour):
+        parts = [int(c, 16)/255 for c in re.findall('..', colour.ljust(6, colour[-1]))]
+        linear = [c/12.92 if c <= .04045 else ((c + .055)/1.055)**2.4 for c in parts]
+        return np.dot(linear, [.2126, .7152, .0722])
+    style = audited('plain').to_html().partition('</style>')[0]
+    themes = [dict(re.findall(r'--(\w+): #(\w+);', line)) for line in style.splitlines()
+              if '--paper: #' in line]
+    assert len(themes) == 3 and all(len(t) == 5 for t in themes)
+    for theme in themes:
+        paper = luminance(theme['paper'])
+        for name in ('ink', 'soft', 'accent'):
+            low, high = sorted((paper, luminance(theme[name])))
+            assert (high + .05)/(low + .05) >= 4.5, f"{name} of {theme}"
+    others = re.sub(r'--\w+: #\w+', '', style)
+    assert not re.findall(r'color: ?#|fill: ?#', others), "no text has a colour of its own"
+
+
+def test_a_table_of_words_may_break_its_lines():
+    found = replace(by_hand(dict(s=['a', 'b']*60, p=[0, 1]*60, y=[1]*120), ['s']), sections=(
+        Section(name='x', title='X', tables=(section_table(
+            'Stated', {'What': 'text', 'Said': 'text', 'p': 'p', 'Ratio': 'number'},
+            [('auditor', 'many words '*40, 1e-9, 1.)]),)),))
+    page = found.to_html()
+    table = page[page.index('aria-label="Table: X: Stated"') - 120:]
+    assert 'class="words"' in table[:120] and '&lt; 0.001' in table and '1.000' in table
 
 
 def test_hostile_names_are_shown_and_not_run():

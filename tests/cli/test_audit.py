@@ -219,6 +219,7 @@ def test_local_law_144_from_the_file_to_fill_in(tmp_path):
     rows = [f'{s},{r},{int(i % 10 < k)}'
             for s, r, k in (('F', 'Black', 4), ('M', 'White', 6), ('F', 'White', 5),
                             ('M', 'Black', 5)) for i in range(100)]
+    rows += [',White,1'] # Of unknown sex: counted without being told to
     (tmp_path/'t.csv').write_text('\n'.join(['sex,race,hired', *rows]) + '\n')
     code, out, err = dlcourse('audit', 'inputs')
     assert (code, err) == (0, '')
@@ -226,14 +227,20 @@ def test_local_law_144_from_the_file_to_fill_in(tmp_path):
     words = ('t.csv', '--prediction', 'hired', '--sensitive', 'sex', '--sensitive', 'race',
              '--favorable', '1', '--profile', 'nyc-ll144')
     code, out, err = dlcourse('audit', 'fairness', *words, '--inputs', 'i.toml', '--json', 'r.json',
-                              '--html', 'r.html', cwd=tmp_path)
+                              '--html', 'r.html', '--csv', 'r.csv', cwd=tmp_path)
     assert (code, err) == (0, '')
     section = json.loads((tmp_path/'r.json').read_text(encoding='utf-8'))['sections'][0]
     assert section['name'] == 'nyc-ll144'
     assert [len(t['rows']) for t in section['tables'][:3]] == [2, 7, 14]
     by_sex = {row[0]: row[1:] for row in section['tables'][0]['rows']}
-    assert by_sex['Female'][:2] == [200, 90] and abs(by_sex['Female'][3] - .45/.55) < 1e-12
-    assert 'Impact ratio' in (tmp_path/'r.html').read_text(encoding='utf-8')
+    assert by_sex['Female'][0] == 200 and by_sex['Female'][2] == 90
+    assert abs(by_sex['Female'][4] - .45/.55) < 1e-12
+    page = (tmp_path/'r.html').read_text(encoding='utf-8')
+    written = (tmp_path/'r.csv').read_text(encoding='utf-8')
+    for text in ('To be published with the tables', 'of everyone assessed', '2027-01-31',
+                 'The law knows no threshold', '6 RCNY 5-300'):
+        assert text in page and text in written and text in ' '.join(out.split())
+    assert 'Impact ratio' in page and 'withheld' not in out and '1 by sex' in out
     (tmp_path/'i.toml').write_text('sex = "sex"\nraces = "race"\n')
     code, out, err = dlcourse('audit', 'fairness', *words, '--inputs', 'i.toml', cwd=tmp_path)
     assert code == 2 and "`races` is none of the inputs of Local Law 144" in err
