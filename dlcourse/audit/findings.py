@@ -77,7 +77,7 @@ def _sentences(audit):
     for attribute in dict.fromkeys(d.attribute for d in audit.disparities):
         yield _gap(audit, gaps[attribute, main], ratios.get((attribute, main)), what)
     errors = [d for d in gaps.values()
-              if d.metric not in (main, 'selection_rate', 'mean_prediction') and d.value]
+              if d.metric in METRICS and d.metric not in (main, 'selection_rate') and d.value]
     if errors:
         worst = max(errors, key=lambda d: d.value)
         yield (f"Of the other rates, the {METRICS[worst.metric].label.lower()} differs most: by "

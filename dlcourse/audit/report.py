@@ -8,35 +8,25 @@ __all__ = ['audit']
 # %% ../../nbs/21_audit/11_report.ipynb #9b691c3d
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 
 from .given import one_table
-from .making import Asked, check_sections, make_sections
+from .making import Asked, check_sections, make_sections, score_comparisons
 from .sections import check_profiles, four_fifths_line, law_inputs
 from .writers import FairnessAudit, created_now
 from ..core.errors import InputError
 from ..core.frames import as_number, as_text
 from ..core.settings import settings
 from ..fairness.counting import count_groups
-from ..fairness.groups import METRICS, disparities, group_name, rates
-from ..fairness.judged import FIGURES
+from ..fairness.gaps import correlations, file_name
+from ..fairness.groups import METRICS, disparities, rates
+from ..fairness.judged import OF_SCORES, check_judged
 from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
-from ..fairness.bounds import measure_gaps, share_clusters
+from ..fairness.bounds import measure_gaps
 
 # %% ../../nbs/21_audit/11_report.ipynb #3e45dacc
-def _correlation(tally, crossed):
-    "How the rates of groups that share clusters go together, by attribute, metric and groups"
-    attributes = {' × '.join(c): c for c in crossed}
-    @cache
-    def of(attribute, metric, groups):
-        counts = tally.by(*attributes[attribute])
-        names = [group_name(g) for g in counts.groups]
-        return share_clusters(counts, metric, tuple(map(names.index, groups)))
-    return of
-
 def _favorable(favorable, values, threshold):
     "Which class is good for the person, and by which values; raises `InputError` for none"
     if favorable is None: return None
@@ -54,26 +44,6 @@ def _favorable(favorable, values, threshold):
     else: meant = [str(v) for v, k in values.items() if k == side]
     return dict(prediction=side, values=meant)
 
-# %% ../../nbs/21_audit/11_report.ipynb #1332b37c
-def _check_policy(policy, names, attributes):
-    "Raise `InputError` where a policy judges what is not there"
-    for metric in (*policy.difference, *policy.ratio):
-        if metric in names: continue
-        why = "needs true outcomes; give `y_true` (on the command line --label)"
-        if metric == 'favorable_rate':
-            why = ("is only there where the favourable prediction is the negative class; "
-                   "judge `selection_rate`")
-        if metric in FIGURES:
-            why = ("is no rate of decisions; give the policy to `audit_scores` or `audit_ranking`, "
-                   "and leave it out here")
-        raise InputError(f"the policy judges `{metric}`, which {why}")
-    for a in policy.attributes or ():
-        if a in attributes: continue
-        raise InputError(f"the policy judges `{a}`, which is not audited here; "
-                         f"there are: {', '.join(attributes)}")
-
-
-
 # %% ../../nbs/21_audit/11_report.ipynb #90d33fe1
 def _check_decisions(given, threshold):
     "Raise `InputError` unless there are decisions"
@@ -82,8 +52,7 @@ def _check_decisions(given, threshold):
                          "already; give one of the two")
     if not given['y_pred'] and (not given['score'] or threshold is None):
         raise InputError("there are no decisions to audit: give `y_pred` (on the command line "
-                         "--prediction), or a `score` and a `threshold`. For Local Law 144 alone a "
-                         "score needs neither: `local_law_144`, or `dlcourse audit law`")
+                         "--prediction), or a `score` and a `threshold`")
 
 def _metrics(rows, good):
     "What is computed of every group"
@@ -98,7 +67,7 @@ def _settled(policy, profiles, good):
     if 'four-fifths' in profiles and not policy.judges:
         metric = 'selection_rate' if good['prediction'] else 'favorable_rate'
         policy = replace(policy, ratio={metric: four_fifths_line()})
-    if policy.ratio and good is None:
+    if policy.ratio.keys() & METRICS.keys() and good is None:
         raise InputError("the policy judges ratios, and a ratio depends on which prediction is "
                          "good for the "
                          "person; say so: `favorable`")
@@ -113,35 +82,31 @@ def _law_columns(law):
     said = [law.get(k) for k in ('sex', 'race', 'selected', 'groups')]
     return dict(further=[c for c in said if c], figures=[c for c in [law.get('score')] if c])
 
-def _withheld_under(profiles, policy, asked):
-    "The smallest group that is shown; Local Law 144 shows all of them, where none is judged"
-    judged = policy.judges or 'four-fifths' in profiles
-    return 1 if 'nyc-ll144' in profiles and asked['min_count'] is None and not judged else None
-
-def _compared(rows, policy, profiles, *, least, title, tell):
+def _compared(rows, policy, profiles, *, title, tell):
     "Rates, gaps and verdicts of open rows"
     tally = count_groups(rows)
     good = _favorable(rows.favorable, tally.classes['prediction'], rows.threshold)
     policy, names = _settled(policy, profiles, good), _metrics(rows, good)
-    sensitive, least = rows.sensitive_features, least or rows.min_count
-    shared = dict(level=rows.level, min_count=least)
-    sized = shared | dict(independent=bool(rows.independent_weights))
+    sensitive, shared = rows.sensitive_features, dict(level=rows.level, min_count=rows.min_count)
     sizes = range(1, min(rows.depth, len(sensitive)) + 1)
     crossed = [c for size in sizes for c in combinations(sensitive, size)]
-    _check_policy(policy, names, [' × '.join(c) for c in crossed])
+    attributes = {' × '.join(c): c for c in crossed}
+    there = (*names, *(OF_SCORES if rows.score and rows.y_true else ()))
+    check_judged(policy, 'fairness', there, attributes)
     tell('Comparing groups …')
-    found = [r for c in crossed for r in rates(tally.by(*c), names, **sized)]
-    together = _correlation(tally, crossed) if rows.cluster else None
+    found = [r for c in crossed for r in rates(tally.by(*c), names, **shared)]
+    together = correlations(lambda a: tally.by(*attributes[a])) if rows.cluster else None
     gaps = measure_gaps(disparities(found, ratios=good is not None), found, level=rows.level,
                         correlation=together)
-    gaps = judge(gaps, found, policy, **shared, correlation=together)
-    file = Path(rows.data).name if isinstance(rows.data, (str, Path)) else None
+    gaps = judge(gaps, found, policy, **shared, correlation=together,
+                 more=score_comparisons(policy, found, rows))
     return FairnessAudit(
-        title=title, source=file, crossed=crossed, columns=_columns_said(rows), favorable=good,
-        tally=tally, overall=rates(tally.by(), names, **sized), rates=found, disparities=gaps,
+        title=title, source=file_name(rows), crossed=crossed, columns=_columns_said(rows),
+        favorable=good,
+        tally=tally, overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
         policy=policy if policy.judges else None, missing=rows.missing, created=created_now(),
         **shared,
-        out_of_scope=out_of_scope(found, policy, min_count=least) if policy.judges else {})
+        out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
 
 def _columns_said(rows):
     "Role → column, as the report names them"
@@ -158,7 +123,6 @@ def audit(
     y_true=None,                   # True outcomes; without them only selection is audited
     score=None,                    # Scores: audited too, or with a `threshold` the decisions
     sample_weight=None,            # Weights of the rows
-    independent_weights:bool=False,# Have these nothing to do with outcomes? Kish's size then
     cluster=None,                  # Whose rows belong together, such as a person of several
     favorable:str|int|None=None,   # The prediction that is good for the person; ratios need it
     positive:Iterable[str]=(),     # Values that count as positive, if not 0/1
@@ -167,7 +131,7 @@ def audit(
     null:Iterable[str]=(),         # Texts that mean "missing", beside the empty one
     min_count:int|None=None,       # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None=None,      # Refuse an attribute with more values; else the setting
-    policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
+    policy:Policy|str|Path|None=None, # What is tolerated, or a TOML file of it
     profile:str|Iterable[str]=(),  # Laws: 'four-fifths', 'nyc-ll144', 'eu-ai-act', 'nist-ai-rmf'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
     strata:str|None=None,          # Within whose values 'four-fifths' compares, such as the job
@@ -180,7 +144,7 @@ def audit(
     tell:Callable=lambda text: None, # Called with a line about what is being done
 )->FairnessAudit:                  # What was found
     "Audit decisions for bias; raises `InputError` where a question has to be answered first"
-    if policy is not None and not isinstance(policy, Policy): policy = read_policy(policy)
+    policy = read_policy(policy) if isinstance(policy, (str, Path)) else policy
     asked = dict(level=level, min_count=min_count)
     if policy: asked = {k: getattr(policy, k) if v is None else v for k, v in asked.items()}
     profiles = _names(profile)
@@ -192,11 +156,8 @@ def audit(
     _check_decisions(given, threshold)
     check_profiles(profiles, inputs, strata, wanted)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
-    least = _withheld_under(profiles, policy, asked)
-    if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
     rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
-                independent_weights=independent_weights, strata=strata,
-                subgroups=_names(subgroups), positive=positive, favorable=wanted,
+                strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
     more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster
@@ -204,7 +165,7 @@ def audit(
     check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')
-        found = _compared(rows, policy, profiles, least=least, title=title, tell=tell)
+        found = _compared(rows, policy, profiles, title=title, tell=tell)
         # Nothing is missing, or the count would have said so
         if rows.missing == 'error': rows = replace(rows, missing='unknown')
         return make_sections(replace(wish, rows=rows, found=found), tell)

@@ -128,7 +128,6 @@ def _measured(attribute, rows, groups, worths):
     "AUC and calibration bias of the groups of an attribute, to be compared"
     for which, metric in enumerate(('roc_auc_score', 'calibration_bias')):
         own = [w[which] for w in worths]
-        if which and not any(g.unit for g in groups): continue
         values, reasons = [], []
         for row, group, worth in zip(rows, groups, own, strict=True):
             value = row.bias if which else row.auc

@@ -8,12 +8,13 @@ __all__ = ['WORDS', 'metric_name', 'value_text', 'gap_text', 'gap_sentence']
 # %% ../../nbs/16_fairness/43_wording.ipynb #8aac19ea
 from ..core.pages import number, percent, points
 from .groups import METRICS
+from .judged import FIGURES
 
 # %% ../../nbs/16_fairness/43_wording.ipynb #280484f7
 WORDS = { # Metric → what it is called, what it is, and of whom
     'count': ("Count", "people in the group", "everyone"),
     'mean_prediction': ("Mean score", "average of the score", "everyone"),
-} | {m.name: (m.label, m.meaning, m.of) for m in METRICS.values()}
+} | {m.name: (m.label, m.meaning, m.of) for m in (*METRICS.values(), *FIGURES.values())}
 
 # %% ../../nbs/16_fairness/43_wording.ipynb #81ab3aa3
 def metric_name(
@@ -52,7 +53,8 @@ def gap_sentence(
     rates=(), # The rates that it compares, if they are to be named
 )->str:
     "A gap with its groups, its value, its bounds, what is tolerated and what would decide it"
-    what = f"{metric_name(d.metric).lower()} by {d.attribute}, {d.kind}"
+    name = metric_name(d.metric)
+    what = f"{name if name.isupper() else name.lower()} by {d.attribute}, {d.kind}"
     if d.value is None: return f"{what}: not known, {d.reason}."
     text = f"{what}: {gap_text(d, d.value)} between {' and '.join(_sides(d, rates))}"
     if d.low is not None:

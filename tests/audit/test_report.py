@@ -210,11 +210,11 @@ def test_names_of_columns_do_not_collide(people):
 
 def test_a_policy_about_a_score_is_sent_to_the_audit_that_judges_it():
     table = dict(g=['a', 'b']*40, yes=[0, 1, 1, 0]*20)
-    with pytest.raises(InputError, match='`roc_auc_score`, which is no rate .* `audit_scores`'):
+    with pytest.raises(InputError, match='`roc_auc_score`, which needs a `score`'):
         run_audit(table, y_pred="yes", sensitive_features="g", missing="drop",
                   policy=Policy(difference=dict(roc_auc_score=.1)))
-    with pytest.raises(InputError, match='`mae` in .difference. of the policy is no metric'):
-        Policy(difference=dict(mae=.1))
+    with pytest.raises(InputError, match='`rmse` in .difference. of the policy is no metric'):
+        Policy(difference=dict(rmse=.1))
 
 
 def test_kish_only_where_weights_are_known_to_be_independent():
