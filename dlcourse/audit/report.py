@@ -52,7 +52,8 @@ def _check_decisions(given, threshold):
                          "already; give one of the two")
     if not given['y_pred'] and (not given['score'] or threshold is None):
         raise InputError("there are no decisions to audit: give `y_pred` (on the command line "
-                         "--prediction), or a `score` and a `threshold`")
+                         "--prediction), or a `score` and a `threshold`. For Local Law 144 alone a "
+                         "score needs neither: `local_law_144`, or `dlcourse audit law`")
 
 def _metrics(rows, good):
     "What is computed of every group"
@@ -156,6 +157,7 @@ def audit(
     _check_decisions(given, threshold)
     check_profiles(profiles, inputs, strata, wanted)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
+    if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
     rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
                 strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
