@@ -89,13 +89,14 @@ def _compared(rows, policy, profiles, *, title, tell):
     good = _favorable(rows.favorable, tally.classes['prediction'], rows.threshold)
     policy, names = _settled(policy, profiles, good), _metrics(rows, good)
     sensitive, shared = rows.sensitive_features, dict(level=rows.level, min_count=rows.min_count)
+    sized = shared | dict(independent=bool(rows.independent_weights))
     sizes = range(1, min(rows.depth, len(sensitive)) + 1)
     crossed = [c for size in sizes for c in combinations(sensitive, size)]
     attributes = {' × '.join(c): c for c in crossed}
     there = (*names, *(OF_SCORES if rows.score and rows.y_true else ()))
     check_judged(policy, 'fairness', there, attributes)
     tell('Comparing groups …')
-    found = [r for c in crossed for r in rates(tally.by(*c), names, **shared)]
+    found = [r for c in crossed for r in rates(tally.by(*c), names, **sized)]
     together = correlations(lambda a: tally.by(*attributes[a])) if rows.cluster else None
     gaps = measure_gaps(disparities(found, ratios=good is not None), found, level=rows.level,
                         correlation=together)
@@ -104,7 +105,7 @@ def _compared(rows, policy, profiles, *, title, tell):
     return FairnessAudit(
         title=title, source=file_name(rows), crossed=crossed, columns=_columns_said(rows),
         favorable=good,
-        tally=tally, overall=rates(tally.by(), names, **shared), rates=found, disparities=gaps,
+        tally=tally, overall=rates(tally.by(), names, **sized), rates=found, disparities=gaps,
         policy=policy if policy.judges else None, missing=rows.missing, created=created_now(),
         **shared,
         out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
@@ -124,6 +125,7 @@ def audit(
     y_true=None,                   # True outcomes; without them only selection is audited
     score=None,                    # Scores: audited too, or with a `threshold` the decisions
     sample_weight=None,            # Weights of the rows
+    independent_weights:bool=False,# Have these nothing to do with outcomes? Kish's size then
     cluster=None,                  # Whose rows belong together, such as a person of several
     favorable:str|int|None=None,   # The prediction that is good for the person; ratios need it
     positive:Iterable[str]=(),     # Values that count as positive, if not 0/1
@@ -159,7 +161,8 @@ def audit(
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
     rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
-                strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
+                independent_weights=independent_weights, strata=strata,
+                subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
     more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster

@@ -114,6 +114,7 @@ def _record(v, level):
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #386899fb
 NOT_HERE = dict( # Options of `Rows` that have no meaning for classes, numbers and lists → why
+    independent_weights="it takes weights as if outcomes had made them. Leave it out",
     strata="groups are compared as they are. Leave it out, and audit each stratum by itself",
     subgroups="it compares the groups that are named. Leave it out, and search with `discover`",
     threshold="it makes decisions of a score, and none is audited here. Leave it out",
