@@ -83,12 +83,18 @@ def _law_columns(law):
     said = [law.get(k) for k in ('sex', 'race', 'selected', 'groups')]
     return dict(further=[c for c in said if c], figures=[c for c in [law.get('score')] if c])
 
-def _compared(rows, policy, profiles, *, title, tell):
+def _withheld_under(profiles, policy, asked):
+    "The smallest group that is shown; Local Law 144 shows all of them, where none is judged"
+    judged = policy.judges or 'four-fifths' in profiles
+    return 1 if 'nyc-ll144' in profiles and asked['min_count'] is None and not judged else None
+
+def _compared(rows, policy, profiles, *, least, title, tell):
     "Rates, gaps and verdicts of open rows"
     tally = count_groups(rows)
     good = _favorable(rows.favorable, tally.classes['prediction'], rows.threshold)
     policy, names = _settled(policy, profiles, good), _metrics(rows, good)
-    sensitive, shared = rows.sensitive_features, dict(level=rows.level, min_count=rows.min_count)
+    sensitive, least = rows.sensitive_features, least or rows.min_count
+    shared = dict(level=rows.level, min_count=least)
     sized = shared | dict(independent=bool(rows.independent_weights))
     sizes = range(1, min(rows.depth, len(sensitive)) + 1)
     crossed = [c for size in sizes for c in combinations(sensitive, size)]
@@ -108,7 +114,7 @@ def _compared(rows, policy, profiles, *, title, tell):
         tally=tally, overall=rates(tally.by(), names, **sized), rates=found, disparities=gaps,
         policy=policy if policy.judges else None, missing=rows.missing, created=created_now(),
         **shared,
-        out_of_scope=out_of_scope(found, policy, min_count=rows.min_count) if policy.judges else {})
+        out_of_scope=out_of_scope(found, policy, min_count=least) if policy.judges else {})
 
 def _columns_said(rows):
     "Role → column, as the report names them"
@@ -134,7 +140,7 @@ def audit(
     null:Iterable[str]=(),         # Texts that mean "missing", beside the empty one
     min_count:int|None=None,       # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None=None,      # Refuse an attribute with more values; else the setting
-    policy:Policy|str|Path|None=None, # What is tolerated, or a TOML file of it
+    policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
     profile:str|Iterable[str]=(),  # Laws: 'four-fifths', 'nyc-ll144', 'eu-ai-act', 'nist-ai-rmf'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
     strata:str|None=None,          # Within whose values 'four-fifths' compares, such as the job
@@ -147,7 +153,7 @@ def audit(
     tell:Callable=lambda text: None, # Called with a line about what is being done
 )->FairnessAudit:                  # What was found
     "Audit decisions for bias; raises `InputError` where a question has to be answered first"
-    policy = read_policy(policy) if isinstance(policy, (str, Path)) else policy
+    if policy is not None and not isinstance(policy, Policy): policy = read_policy(policy)
     asked = dict(level=level, min_count=min_count)
     if policy: asked = {k: getattr(policy, k) if v is None else v for k, v in asked.items()}
     profiles = _names(profile)
@@ -159,6 +165,7 @@ def audit(
     _check_decisions(given, threshold)
     check_profiles(profiles, inputs, strata, wanted)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
+    least = _withheld_under(profiles, policy, asked)
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
     rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
                 independent_weights=independent_weights, strata=strata,
@@ -170,7 +177,7 @@ def audit(
     check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')
-        found = _compared(rows, policy, profiles, title=title, tell=tell)
+        found = _compared(rows, policy, profiles, least=least, title=title, tell=tell)
         # Nothing is missing, or the count would have said so
         if rows.missing == 'error': rows = replace(rows, missing='unknown')
         return make_sections(replace(wish, rows=rows, found=found), tell)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.pages import number
 from .bounds import share_clusters
 from .groups import MISSING, group_name
-from .judged import FIGURES
+from .judged import FIGURES, nobody_there
 from .policy import Policy, comparisons, out_of_scope, read_policy
 from .records import Disparity, Rate
 from .rows import Rows, rows_of
@@ -76,7 +77,7 @@ def largest_gap(
         reason = f"{len(at)} of {len(found.groups)} groups can be compared; it takes two"
         return Disparity(**who, groups=(), comparator=None, value=None, reason=reason)
     v = found.values[at]
-    low, high = (int(at[f(v)]) for f in (np.argmin, np.argmax))
+    low, *_, high = at[np.argsort(v, kind='stable')].tolist() # Two, even where all are alike
     groups = found.groups[low], found.groups[high]
     reason = f"without {', '.join(left)}, whose figure is not known" if left else None
     gap = found.values[high] - found.values[low]
@@ -145,8 +146,7 @@ def _scope(m, policy, min_count):
     inside = [i for i, g in enumerate(m.groups) if g not in outside]
     known = [i for i in m.known if i in inside]
     unknown = {m.groups[i]: m.reasons[i] or "not known" for i in inside if i not in known}
-    absent = set(policy.groups.get(m.attribute, ())) - set(m.groups)
-    unknown |= dict.fromkeys(sorted(absent), "nobody is there")
+    unknown |= nobody_there(policy.groups.get(m.attribute, ()), m.groups)
     return np.array(known, int), unknown, outside
 
 def _said(groups): return ', '.join(f"{g} ({why})" for g, why in groups.items())
@@ -167,6 +167,11 @@ def _judged(gap, m, scope, tolerance, family, level):
         reasons.append(f"nothing is known of {_said(unknown)}")
         if verdict != 'fail': verdict = 'insufficient evidence'
     if outside: reasons.append(f"not judged: {_said(outside)}")
+    if gap.value is not None and len(at) < len(m.known):
+        size = number(gap.value)
+        reasons.append(f"over all groups it is {size}, between {' and '.join(gap.groups)}")
+        values = np.where(np.isin(np.arange(len(m.values)), at), m.values, np.nan)
+        gap = largest_gap(replace(m, values=values), gap.kind, level)
     new = dict(adjusted=(1 - level)/family) if len(at) > 1 else {}
     return replace(gap, **new, tolerance=tolerance, level=level, family=family, verdict=verdict,
                    rows_needed=rows, reason='; '.join(reasons) or None)
