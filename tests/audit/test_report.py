@@ -60,7 +60,7 @@ def test_a_threshold_makes_decisions_of_scores(people, audit):
     t, asked = people(), dict(sensitive_features='sex')
     direct = audit(t | dict(p=(t['s'] >= .3).astype(int)), **asked)
     for more in (dict(y_pred='s', threshold=.3), dict(y_pred=None, score='s', threshold=.3)):
-        found = run_audit(t, **asked, **more)
+        found = audit(t, **asked, **more)
         assert (found.tally.counts.n == direct.tally.counts.n).all()
         said = found.to_dict()['classes']['prediction']
         assert said == dict(positive=['at least 0.3'], negative=['under 0.3'])
