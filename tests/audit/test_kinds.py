@@ -1,0 +1,65 @@
+"Every kind of audit, in every form"
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from markup import Markup
+
+from dlcourse.audit.writers import as_audit, save_audit
+from dlcourse.core.errors import InputError
+from dlcourse.core.files import project_path
+from dlcourse.fairness.classes import audit_classes
+from dlcourse.fairness.policy import Policy
+from dlcourse.fairness.ranking import audit_ranking
+from dlcourse.fairness.regression import audit_regression
+from dlcourse.fairness.scores import audit_scores
+
+RNG, N = np.random.default_rng(0), 1_200
+SEX, Y = RNG.choice(['Female', 'Male'], N), RNG.normal(0, 1, N)
+T = dict(sex=SEX, y=Y, p=Y + RNG.normal(0, 1, N) + (SEX == 'Male'), query=np.arange(N)//20,
+         s=RNG.random(N) + .5*(SEX == 'Male'), good=RNG.integers(0, 2, N),
+         chance=RNG.random(N), label=RNG.integers(0, 3, N))
+T['guess'] = np.where((SEX == 'Male') | (RNG.random(N) < .3), T['label'], 0)
+BY = dict(sensitive_features='sex')
+
+
+def judged(**difference): return Policy(difference=difference)
+
+
+KINDS = dict(
+    scores=lambda: audit_scores(T, score='chance', y_true='good', **BY,
+                                policy=judged(calibration_bias=.5, roc_auc_score=.3)),
+    classes=lambda: audit_classes(T, y_pred='guess', y_true='label', **BY,
+                                  policy=judged(accuracy_score=.1, true_positive_rate=.2)),
+    regression=lambda: audit_regression(T, y_pred='p', y_true='y', **BY,
+                                        policy=judged(mean_error=.5)),
+    ranking=lambda: audit_ranking(T, query='query', score='s', **BY,
+                                  policy=judged(exposure_ratio=.05)))
+VERDICTS = dict(scores='pass', classes='fail', regression='fail', ranking='fail')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_in_every_form(kind, tmp_path):
+    found, folder = KINDS[kind](), Path(__file__).parent
+    report = as_audit(found)
+    assert (report.kind, report.verdict) == (kind, VERDICTS[kind]), report.findings
+    assert report.findings[0].startswith(report.verdict.capitalize())
+    paths = {form: tmp_path/f'a.{form}' for form in
+             ('html', 'json', 'junit', 'sarif', 'csv', 'parquet', 'card')}
+    assert len(save_audit(found, **paths, plot=tmp_path/'a.png')) == 8
+    schema = json.loads(project_path('assets', 'audit.schema.json').read_text(encoding='utf-8'))
+    jsonschema.validate(json.loads(paths['json'].read_text()), schema)
+    sarif = json.loads((folder/'sarif-2.1.0.schema.json').read_text())
+    log = json.loads(paths['sarif'].read_text())
+    jsonschema.Draft4Validator(sarif).validate(log)
+    assert len(log['runs'][0]['results']) == len(found.disparities)
+    assert ('<failure' in paths['junit'].read_text()) == (report.verdict == 'fail')
+    Markup(paths['html'].read_text())
+    assert paths['csv'].read_text().count('"gap"') == len(found.disparities)
+
+
+def test_what_is_no_audit_is_refused():
+    with pytest.raises(InputError, match='`audit` must be what an audit found, got dict'):
+        save_audit({}, json='x.json')
