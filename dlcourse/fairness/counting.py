@@ -160,7 +160,7 @@ def _glance(rows:Rows, roles):
     import narwhals as nw
     asked = [r for r in roles if r.startswith(SENSITIVE) or r in ('y_true', 'y_pred')]
     if rows.threshold is not None: asked.remove('y_pred')
-    check_plain(rows.frame, [roles[r] for r in asked])
+    check_plain(rows.frame, [roles[r] for r in [*asked, *({'cluster', 'strata'} & {*roles})]])
     first = rows.frame.head(GLANCE).select(*(nw.col(roles[r]).alias(f'_{r}') for r in asked))
     for role, values in zip(asked, to_lists(first), strict=True):
         column = roles[role]

@@ -73,7 +73,7 @@ def test_every_engine_checks_weights(engine):
         pytest.skip("a column of Python objects holds no numbers as far as narwhals knows")
     frame = to_frame(in_engine(engine, dict(w=[1., 2., 0.], v=[1., -1., 2.])))
     check_weights(frame, 'w', numeric_column(frame, 'w'))
-    says = "`v` must hold weights of 0 or more; 1 rows are missing, negative"
+    says = "`v` must hold weights of 0 or more; 1 row is missing, negative"
     assert refused(check_weights, frame, 'v', numeric_column(frame, 'v')).startswith(says)
 
 def test_columns_are_checked_in_every_engine():
@@ -143,9 +143,9 @@ def test_words_are_no_numbers():
     assert refused(numeric_column, frame, 'sex') == "`sex` must hold numbers; it holds string"
     assert refused(numeric_column, frame, 'day') == "`day` must hold numbers; it holds date"
 
-@pytest.mark.parametrize('bad', [None, float('nan'), -1e-9, float('inf')])
+@pytest.mark.parametrize('bad', [None, float('nan'), -1e-9, float('inf'), 1e160, 1e-200])
 def test_weights_are_weights(bad):
     frame = to_frame(dict(w=[1., bad, bad]))
     assert refused(check_weights, frame, 'w', numeric_column(frame, 'w')) == (
-        "`w` must hold weights of 0 or more; 2 rows are missing, negative or infinite. "
-        "Mend or leave out those rows")
+        "`w` must hold weights of 0 or more; 2 rows are missing, negative, infinite, or farther "
+        "from 1 than 1e+100 or its inverse. Mend or leave out those rows")

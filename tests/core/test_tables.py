@@ -59,6 +59,16 @@ def test_odd_names_of_files_and_columns(tmp_path):
     with pytest.raises(InputError, match="did you mean `Race`"): open_table(path, ['race'])
 
 
+@pytest.mark.parametrize('name', ['x[12]', 'x?', 'x*'])
+def test_a_name_is_no_pattern(tmp_path, name):
+    duckdb.sql("select 1 as a").write_parquet(str(tmp_path/'x1.parquet'))
+    duckdb.sql("select 2 as a").write_parquet(str(tmp_path/f'{name}.parquet'.replace('*', '+')))
+    (tmp_path/f'{name}.parquet'.replace('*', '+')).rename(tmp_path/f'{name}.parquet')
+    table(tmp_path, 'a\n1\n', 'x1.csv')
+    assert rows(table(tmp_path, 'a\n2\n', f'{name}.csv'), ['a']) == [('2',)]
+    assert rows(tmp_path/f'{name}.parquet', ['a']) == [(2,)]
+
+
 @pytest.mark.parametrize('text, says', [
     ('', "is empty: it needs a line of column names"), ('  \n\n', "is empty"),
     ('a,b\n1,2\n3,4,5\n',
@@ -178,6 +188,8 @@ def test_odd_headers(tmp_path):
 def test_an_interrupted_query_says_so(tmp_path):
     with pytest.raises(KeyboardInterrupt, match='`t.csv` was not read to its end'):
         with reading(tmp_path/'t.csv'): raise duckdb.InterruptException('INTERRUPT Error')
+    with pytest.raises(KeyboardInterrupt, match='`t.csv` was not read to its end'):
+        with reading(tmp_path/'t.csv'): raise RuntimeError('Query interrupted')
 
 
 def test_a_fault_of_ours_is_not_called_the_files(tmp_path):

@@ -281,7 +281,7 @@ def test_bad_tables():
     wrong("`name` must hold numbers; it holds string", t | dict(name=t['race']),
           sample_weight='name')
     wrong("`name` must hold numbers", t | dict(name=t['race']), y_pred='name', threshold=.5)
-    wrong("`w` must hold weights of 0 or more; 1 rows are missing, negative or infinite",
+    wrong("`w` must hold weights of 0 or more; 1 row is missing, negative, infinite",
           t | dict(w=np.where(np.arange(400) == 3, -1., 1.)), sample_weight='w')
     wrong("`w` must hold weights", t | dict(w=np.where(np.arange(400) == 3, np.nan, 1.)),
           sample_weight='w')

@@ -258,3 +258,10 @@ def test_classes_of_a_part():
         classes(Counter(low=3), 'p', part=True)
 
 
+
+
+@pytest.mark.parametrize('role', ['cluster', 'y_true'])
+def test_lists_are_no_clusters(role):
+    table = pl.DataFrame(dict(g=['a', 'b']*9, p=[1, 0]*9, s=[[1]]*18))
+    with pytest.raises(InputError, match='`s`'):
+        count_groups(table, y_pred='p', sensitive_features='g', **{role: 's'})
