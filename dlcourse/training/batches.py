@@ -37,7 +37,7 @@ def in_shape_of(
 def top1_accuracy(
     outputs:Float[Tensor, "*batch classes"], # Logits, or probabilities
     target:Tensor,                           # The right class of each, in the shape of the batch
-)->Tensor:                                   # Between 0 and 1
+)->Tensor:                                   # Between 0 and 1; `nan` where an output is
     "Share of rows whose largest output is the right class"
     guess = outputs.argmax(-1)
     right = (guess == in_shape_of(target, guess)).float().mean()
