@@ -11,7 +11,8 @@ from dlcourse.cli.commands import read_function
 
 OPTIONS = {
     'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --favorable '
-                      '--html --inputs --json --junit --label --level --max-groups --min-count '
+                      '--html --independent-weights --inputs --json --junit --label --level '
+                      '--max-groups --min-count '
                       '--missing --null --parquet --plot --policy --positive --prediction '
                       '--profile --sarif --score --sensitive --strata --subgroups --threshold '
                       '--title --weight',
