@@ -22,7 +22,7 @@ SAYS = {
                        "them are positive",
     'scores as predictions': "asks back: `y_pred` holds probabilities",
     'weights of zero': "a: 0.5, b: undefined: the weights of its denominator add up to 0",
-    'negative weights': "asks back: `weight` must hold weights of 0 or more; 1 rows",
+    'negative weights': "asks back: `weight` must hold weights of 0 or more; 1 row is missing",
     'three classes': "asks back: `y_pred` must hold two classes",
     'a column called y_true': "a: 0.5, b: 1",
     'rows in another order': "asks back: `group` has other row labels",
