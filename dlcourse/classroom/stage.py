@@ -68,12 +68,10 @@ def _unseal(seal):
         f.__code__, f.__defaults__, space[name] = code, defaults, f
         changed.append(name)
     changed += [name for name, f in seal.names.items() if seal.checked.get(name) is not f]
-    if vars(builtins) == seal.built_in: return {f'`{name}`' for name in changed}
-    for name, f in seal.built_in.items():
-        if name == '_' or vars(builtins).get(name) is f: continue
-        setattr(builtins, name, f)
-        changed.append(name)
-    return {f'`{name}`' for name in changed}
+    there = vars(builtins) # Compared by identity: what is put there may equal everything
+    lost = [n for n, f in seal.built_in.items() if there.get(n) is not f and n != '_']
+    there.update((name, seal.built_in[name]) for name in lost)
+    return {f'`{name}`' for name in changed + lost}
 
 # %% ../../nbs/23_classroom/09_stage.ipynb #09c3dc7f
 class Missing(Exception):

@@ -109,7 +109,8 @@ def published(
     **options,
 ):
     """Audit published tables of counts: recompute their figures, and say which do not follow.
-    Exit code: 0 all follow, 1 some do not, 2 could not be run, 3 some tables cannot be read.
+    Exit code: 0 all follow, 1 some do not, 2 could not be run, 3 some tables
+    cannot be read, or hold nothing that could be judged.
     Where a file is written, - in the place of its name prints that form and nothing else."""
     from dlcourse.audit.writers import as_audit, save_audit # noqa: F401 (options are read there)
     from dlcourse.fairness.published import audit_published
@@ -188,7 +189,7 @@ def law(
     found = local_law_144(file, **asked, **options)
     saved = found.save(**files)
     if form == 'json': print(json_text(found.to_dict()), end='')
-    elif form: print(getattr(found, f'to_{form}')(), end='')
+    elif form: print(found.as_text(form), end='')
     else: print(*found.findings, *(f'Written: {path}' for path in saved), sep='\n')
 
 # %% ../../nbs/cli/audit.ipynb #1648d963

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from ..core.errors import InputError, number_of
@@ -121,6 +120,7 @@ def mover_limits(
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #98c3bfa1
 def _withdrawn(doubt, pairs, error, way, some): # The first point with little enough doubt
+    from scipy.optimize import brentq
     (i, j), (start, stop) = pairs, way
     def ask(x, i, j):
         sure = doubt(x, i, j) <= error

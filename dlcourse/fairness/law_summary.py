@@ -175,9 +175,18 @@ class LocalLaw144:
         title:str='Summary of the bias audit', # Of the page
     )->list[Path]:               # What was written
         "Write down what is to be published; a file is written whole or not at all"
-        texts = {html: lambda: plain_page(title, self.to_html()), csv: self.to_csv,
-                 json: lambda: to_json(self.to_dict(), indent=1, ensure_ascii=False) + '\n'}
-        return [write_whole(path, text()) for path, text in texts.items() if path is not None]
+        wanted = dict(html=html, csv=csv, json=json)
+        return [write_whole(path, self.as_text(form, title)) for form, path in wanted.items()
+                if path is not None]
+
+    def as_text(self,
+        form:str, # 'html', 'csv' or 'json'
+        title:str='Summary of the bias audit', # Of the page
+    )->str:
+        "What a file of a form holds"
+        if form == 'html': return plain_page(title, self.to_html())
+        if form == 'csv': return self.to_csv()
+        return to_json(self.to_dict(), indent=1, ensure_ascii=False) + '\n'
 
     def _repr_html_(self): return self.to_html(extras=True)
     def __repr__(self): return f"<LocalLaw144 of {self.n:,} people by {self.kind}; {DISCLAIMER}>"

@@ -89,6 +89,8 @@ def draws(causal_mask):
     'import dlcourse.classroom.exercises as e; e.now.asserted = 9; e.expect = lambda *a: None',
     'import sys; sys._getframe(2).f_globals["expect"] = lambda *a: None',
     'import builtins; builtins.type = lambda x: int',
+    'import builtins; builtins.len = type("L", (), {"__eq__": lambda *_: True, "__call__": '
+    'lambda *_: 4})()',
     'import torch; torch.testing.assert_close = lambda *a: None',
 ])
 @pytest.mark.parametrize('place', ['inside', 'above'])
@@ -101,7 +103,8 @@ def test_changing_the_checks_does_not_help(mask, attack, place):
     result = run(mask, source)
     torch.testing.assert_close = kept
     assert result.outcome != 'passed', result
-    assert vars(builtins) == before and run(mask, mask.source).outcome == 'passed'
+    assert all(vars(builtins)[name] is f for name, f in before.items())
+    assert run(mask, mask.source).outcome == 'passed'
     assert run(mask, 'def causal_mask(n): return torch.ones(n, n)').outcome == 'failed'
 
 
