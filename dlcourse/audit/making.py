@@ -23,7 +23,7 @@ from ..fairness.policy import Policy, comparisons, out_of_scope
 from ..fairness.records import Rate
 from ..fairness.profiles import DISCLAIMER, PROFILES
 from ..fairness.rows import Rows, refuse
-from ..fairness.scores import audit_scores
+from ..fairness.scores import judged_scores
 
 # %% ../../nbs/21_audit/06_making.ipynb #7e691001
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def _scores(asked):
     found, policy = asked.found, score_policy(asked.found.policy, asked.rows.sensitive_features)
     whole = max((d.family or 0 for d in found.disparities), default=0) # Of the rates' verdicts
     more = max(0, whole - score_comparisons(policy, found.rates, asked.rows))
-    scores = audit_scores(asked.rows, policy=policy, more=more)
+    scores = judged_scores(asked.rows, policy, more)
     table = scores.rates
     found = replace(found, rates=[*found.rates, *(r for r in table if r.attribute)],
                     overall=[*found.overall, *(r for r in table if not r.attribute)],

@@ -25,7 +25,7 @@ from dlcourse.fairness.outcomes import (
 )
 from .judged import check_judged
 from .policy import Policy
-from .rows import refuse
+from .rows import opened, refuse
 from .score_limits import student_factor
 
 # %% ../../nbs/16_fairness/39_ranking.ipynb #209d9c4e
@@ -257,8 +257,9 @@ def audit_ranking(
     check_judged(policy, 'ranking', ratios, rows.sensitive_features)
     values, findings, measured = [], [], []
     error = (1 - rows.level)/len(rows.sensitive_features)
-    for attribute in rows.sensitive_features:
-        found = _lists(rows, roles | dict(group=attribute), k)
+    with opened(rows, keep=len(rows.sensitive_features) > 1) as rows:
+        lists = {a: _lists(rows, roles | dict(group=a), k) for a in rows.sensitive_features}
+    for attribute, found in lists.items():
         values += _list_values(found, attribute, metrics, rows, seed)
         new = [_ratio(found, attribute, m, rows.min_count, k) for m in ratios]
         findings += _ratio_findings(new, k, error/len(new))

@@ -27,7 +27,7 @@ from dlcourse.fairness.outcomes import (
     group_value, opened_roles, summed,
 )
 from .policy import Policy
-from .rows import refuse
+from .rows import opened, refuse
 
 # %% ../../nbs/16_fairness/38_regression.ipynb #d0722416
 def r_squared(
@@ -260,8 +260,9 @@ def audit_regression(
     judged = JUDGED['regression'] if rows.y_true else ()
     check_judged(policy, 'regression', judged, rows.sensitive_features)
     values, findings, measured, error = [], [], [], (1 - rows.level)/len(rows.sensitive_features)
-    for attribute in rows.sensitive_features:
-        found = _sums(rows, columns, attribute, quantiles)
+    with opened(rows, keep=len(rows.sensitive_features) > 1) as rows:
+        every = [_sums(rows, columns, a, quantiles) for a in rows.sensitive_features]
+    for found in every:
         values += _values(found, rows)
         measured += [_measured(found, m, rows.min_count) for m in judged or ('mean_prediction',)]
         if judged: findings += _mean_gap(measured[-len(judged)], error)

@@ -7,6 +7,11 @@ import pytest
 from dlcourse.audit.report import audit
 from dlcourse.core import frames
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.classes import audit_classes
+from dlcourse.fairness.ranking import audit_ranking
+from dlcourse.fairness.regression import audit_regression
+from dlcourse.fairness.rows import Rows
+from dlcourse.fairness.scores import audit_scores
 
 STATEMENT = dict(audit_date='2026-01-31', distribution_date='2025-06-01', data_source='x',
                  auditor='a', declaration='d', collected='self-reported')
@@ -149,3 +154,64 @@ def test_what_a_section_cannot_honour_it_refuses(tables, option):
     for name in REFUSED[option]:
         with pytest.raises(InputError, match=f'cannot honour {NAMED[option]}'):
             audit(path, **wish([name], said))
+
+
+KINDS = dict( # What else may be audited: by which function, and what it asks for
+    scores=(audit_scores, dict(score='score', y_true='good', positive=['yes'])),
+    classes=(audit_classes, dict(y_pred='hired', y_true='good')),
+    regression=(audit_regression, dict(y_pred='score', y_true='w')),
+    ranking=(audit_ranking, dict(query='job', score='score')))
+OF_ROWS = ('strata', 'independent', 'threshold') # Said in `Rows`, which every kind takes
+NOT_OF = { # Option → kinds that refuse it
+    'weight': {'ranking'}, 'cluster': {'ranking'}, 'strata': {*KINDS}, 'independent': {*KINDS},
+    'threshold': {*KINDS}}
+REFUSED_AS = dict(weight='`sample_weight`', cluster='`cluster`', strata='`strata`',
+                  independent='`(independent_weights|sample_weight)`', threshold='`threshold`')
+
+
+def of_kind(kind, path, said):
+    "An audit of another kind, of which is said what is said of the rates"
+    audit_of, asked = KINDS[kind]
+    asked = asked | {k: v for k, v in said.items() if k not in ('y_pred', 'favorable')}
+    if kind != 'scores': asked.pop('positive', None)
+    lists = {k: asked.pop(k) for k in ('query',) if k in asked}
+    return audit_of(Rows(data=path, sensitive_features=['sex', 'race'], **asked), **lists)
+
+
+def people_of(kind, path, said):
+    "The rows that an audit of this kind rests on, counted without it"
+    asked = KINDS[kind][1]
+    there = [asked[k] for k in ('y_pred', 'y_true', 'score', 'query') if k in asked]
+    if said.get('missing') == 'unknown' and kind == 'classes': there = ['hired']
+    if said.get('missing') == 'drop': there += ['sex', 'race']
+    t = pl.read_csv(path, encoding=said.get('encoding', 'utf-8'), infer_schema=False,
+                    separator=said.get('delimiter', ','))
+    return t.with_columns(pl.all().replace(['', *said.get('null', ())], None)).drop_nulls(there)
+
+
+@pytest.mark.parametrize('option', [o for o in OPTIONS if o not in OF_ROWS])
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_option_in_every_kind(tables, kind, option, monkeypatch):
+    path, said = tables[option]
+    if kind in NOT_OF.get(option, ()): return # The next test has these
+    times, opens, shown = [], frames.open_table, {}
+    monkeypatch.setattr(frames, 'open_table', lambda *a, **k: times.append(a) or opens(*a, **k))
+    found, people = of_kind(kind, path, said), people_of(kind, path, said)
+    assert len(times) == 1
+    for r in (found.rows if kind == 'scores' else found.values):
+        shown.setdefault(r.attribute, {})[r.group] = r.n
+    for a in ('sex', 'race'):
+        want = dict(people.drop_nulls(a)[a].value_counts().iter_rows())
+        unknown = people[a].null_count()
+        assert shown[a] == want | ({'missing': unknown} if unknown else {}), a
+    assert found.level == (.8 if option == 'level' else .95)
+    if option == 'min_count':
+        assert all(r.value is None for r in found.rates if r.attribute and r.n < 350)
+
+
+@pytest.mark.parametrize('option', NOT_OF)
+def test_what_a_kind_cannot_honour_it_refuses(tables, option):
+    path, said = tables[option]
+    for kind in sorted(NOT_OF[option]):
+        with pytest.raises(InputError, match=f'cannot honour {REFUSED_AS[option]}'):
+            of_kind(kind, path, said)

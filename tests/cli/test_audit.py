@@ -334,6 +334,46 @@ def test_a_policy_is_printed_to_be_filled_in(loans, tmp_path):
     assert set(tomllib.loads(whole)) == set(POLICY_KEYS), "every key is shown"
 
 
+OF_KIND = dict( # Command → what it is asked, and the gap that is there
+    scores=('--score s --label good', 'calibration_bias'),
+    classes=('--prediction guess --label good', 'true_positive_rate'),
+    regression=('--prediction s --label y', 'mean_error'),
+    ranking=('--query list --score s --k 3', 'top_ratio'))
+
+
+@pytest.mark.parametrize('kind', OF_KIND)
+def test_what_is_no_decision(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rows = [dict(sex=sex, s=.1 + .2*(i % 3) + .4*(sex == 'Male'), y=.5, good=i % 2, list=i//4,
+                 guess=(i % 2)*(sex == 'Male')) for i in range(400) for sex in ('Female', 'Male')]
+    pl.DataFrame(rows).write_csv('people.csv')
+    def typed(*words):
+        code = ended(lambda: audit_app([*words], standalone_mode=False))
+        return code, *capsys.readouterr()
+    words, metric = OF_KIND[kind]
+    ask = [kind, 'people.csv', *words.split(), '--sensitive', 'sex']
+    code, out, err = typed(*ask)
+    assert (code, err) == (0, '') and 'Verdict: not judged' in out
+    code, form, err = typed('policy', '--kind', kind)
+    assert metric in form and tomllib.loads(form)['level'] == .95
+    for tolerance, want in ((.01, 1), (9 if kind == 'ranking' else 1, 0)): # Ratios may pass 1
+        (tmp_path/'p.toml').write_text(f'difference.{metric} = {tolerance}\n')
+        code, out, err = typed(*ask, '--policy', 'p.toml', '--html', 'r.html', '--json', 'r.json',
+                               '--junit', 'j.xml', '--sarif', 's.json', '--csv', 'r.csv',
+                               '--parquet', 'r.parquet', '--card', 'c.md', '--plot', 'p.svg')
+        assert (code, err) == (want, '') and out.count('Written: ') == 8
+        assert json.loads((tmp_path/'r.json').read_text())['kind'] == kind
+    code, out, err = typed(*ask, '--policy', 'p.toml', '--json', '-')
+    assert code == 0 and json.loads(out)['verdict'] == 'pass'
+    (tmp_path/'p.toml').write_text('difference.nothing = 0.1\n')
+    code, out, err = typed(*ask, '--policy', 'p.toml')
+    assert code == 2 and '`nothing`' in err
+    code, out, err = typed(*ask, '--html', 'people.csv')
+    assert code == 2 and 'its own name' in err
+    code, out, err = typed('policy', '--kind', 'lists')
+    assert code == 2 and "`kind` must be one of fairness, scores" in err
+
+
 def test_no_form_goes_over_another_or_where_it_cannot(loans, tmp_path):
     before = sorted(tmp_path.iterdir())
     for words, says in [(('--sarif', 'x', '--csv', './x'), 'its own name'),
