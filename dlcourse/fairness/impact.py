@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['BOSCHLOO_CELLS', 'below_line', 'behind', 'choice_test', 'fisher_mid_p', 'boschloo', 'two_deviations', 'fisher',
            'named_beforehand', 'one_person_crosses', 'one_person_flips', 'weighed_groups', 'mantel_haenszel',
-           'breslow_day']
+           'breslow_day', 'StratifiedImpact']
 
 # %% ../../nbs/16_fairness/40_impact.ipynb #438b02d2
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
@@ -250,3 +251,19 @@ def breslow_day(
     variance = 1/(1/expected + 1/(n1 - expected) + 1/(m - expected) + 1/(n2 - m + expected))
     chi2 = ((a - expected)**2/variance).sum()
     return float(chi2), float(chi2 - (a - expected).sum()**2/variance.sum()), len(a) - 1
+
+# %% ../../nbs/16_fairness/40_impact.ipynb #9bcada70
+@dataclass(frozen=True, kw_only=True)
+class StratifiedImpact:
+    "A group beside the best one within strata"
+    group:str                     # The group
+    comparator:str                # The group it is compared with
+    strata:int                    # Strata that have both
+    odds_ratio:float|None         # Common odds ratio of the favourable outcome (Mantel & Haenszel)
+    chi2:float|None               # Cochran–Mantel–Haenszel, one degree of freedom
+    p_value:float|None            # As if the two groups had been named beforehand
+    adjusted:float|None           # Times the number of pairs, since the best was chosen by looking
+    breslow_day:float|None        # Could all strata have that odds ratio?
+    breslow_day_p:float|None      # Its p-value
+    tarone:float|None             # The same, corrected
+    tarone_p:float|None           # Its p-value
