@@ -167,7 +167,7 @@ def strata_tables(
     group:tuple,   # In the first row of each table …
     best:tuple,    # … and in the second
 )->np.ndarray:     # Floats [stratum, 2, 2], of the strata that have both, in the order of `cells`
-    "Two groups side by side in every stratum that has both and of which nothing is unknown (`None`)"
+    "Two groups side by side in each known stratum that has both; `None` in a key is unknown"
     both = [(c[group], c[best]) for key, c in cells.items()
             if None not in key and group in c and best in c]
     return np.array(both, float).reshape(-1, 2, 2)

@@ -68,7 +68,8 @@ def _totals(name, rows, counted):
             return [r.n if column == 'n' else r.counts[column] for r in rows if wanted(r)]
         parts, unknown = of(lambda r: r.is_group), of(lambda r: r.unknown)
         if None in parts or None in unknown: continue
-        for t in wrong_totals([t for t in of(lambda r: r.total) if t is not None], parts, unknown):
+        printed = [t for t in of(lambda r: r.total) if t is not None]
+        for t in wrong_totals(printed, parts, unknown):
             yield f"{name}, {column}: the groups add up to {sum(parts):,}, the total says {t:,}."
 
 # %% ../../nbs/16_fairness/33_published.ipynb #f09c34e7
