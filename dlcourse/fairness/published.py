@@ -17,12 +17,7 @@ from .printed import rounding_interval
 from .printed_tables import TOTALS, PrintedTable, read_printed
 from .profiles import DISCLAIMER
 from dlcourse.fairness.table_checks import (
-    Figure,
-    checked_rate,
-    checked_ratios,
-    left_out,
-    rated_groups,
-    stacked_groups,
+    Figure, checked_rate, checked_ratios, left_out, rated_groups, stacked_groups,
 )
 
 # %% ../../nbs/16_fairness/33_published.ipynb #72f88f91
