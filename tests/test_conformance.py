@@ -18,7 +18,7 @@ SAYS = {
     'AUC of a single class': "undefined: one label only",
     'missing group': "asks back: `group` is missing in 1 of 5 rows",
     'missing prediction': "asks back: `y_pred` is missing in 1 of 5 rows",
-    'words as labels': "asks back: `y_pred` holds words: 'y' (3 rows), 'n' (1 rows); say which of "
+    'words as labels': "asks back: `y_pred` holds words: 'y' (3 rows), 'n' (1 row); say which of "
                        "them are positive",
     'scores as predictions': "asks back: `y_pred` holds probabilities",
     'weights of zero': "a: 0.5, b: undefined: the weights of its denominator add up to 0",

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.frames import rows_text
 
 # %% ../../nbs/21_audit/08_given.ipynb #b5f5ea2d
 def _listed(values, name):
     "A column as a list, `None` where missing; raises `InputError` for words among numbers"
+    if getattr(getattr(values, 'dtype', None), 'kind', '') in 'mM': values = _times(values)
     convert = next((f for f in ('to_list', 'tolist') if hasattr(values, f)), None)
     values = getattr(values, convert)() if convert else list(values)
     values = [None if _absent(v) else v for v in values]
@@ -25,11 +27,20 @@ def _listed(values, name):
     raise InputError(f"`{name}` holds values of different types ({names}); "
                      "make the column one type, such as text")
 
+_FINE = ('ns', 'ps', 'fs', 'as') # Units of which NumPy would give whole numbers
+
+def _times(values):
+    "Dates and durations of NumPy so that Python knows them; the finest ones as text"
+    fine = isinstance(values, np.ndarray) and np.datetime_data(values.dtype)[0] in _FINE
+    if not fine: return values
+    coarse = values.astype(f'{values.dtype.kind}8[us]')
+    return coarse if ((coarse == values) | np.isnat(values)).all() else values.astype(str)
+
 def _absent(v): return v is None or type(v).__name__ in ('NAType', 'NaTType') or v != v
 
 def _columns(values, names):
     "A sensitive feature, or several side by side, as name → values"
-    if isinstance(values, dict): return values
+    if isinstance(values, dict): return _numbered((str(k), v) for k, v in values.items())
     if hasattr(values, 'columns'):
         at = values.iloc if hasattr(values, 'iloc') else values
         return _numbered((str(c), at[:, i]) for i, c in enumerate(values.columns))
@@ -37,10 +48,13 @@ def _columns(values, names):
                                                             for v in values):
         return _numbered((str(getattr(v, 'name', None) or names.format(i)), v)
                          for i, v in enumerate(values))
+    given, none = values, hasattr(values, '__len__') and not len(values)
     if not hasattr(values, 'ndim'): values = np.asarray(values, object)
-    if values.ndim not in (1, 2):
-        raise InputError("`sensitive_features` must be columns with a value for each row; got "
-                         f"{values.ndim} dimensions")
+    if values.ndim not in (1, 2) or none:
+        came = f'{values.ndim} dimensions' if values.ndim else f'a {type(given).__name__}'
+        came = 'none' if given is None or none else came
+        raise InputError("`sensitive_features` must be columns with a value for each row, in their "
+                         f"order, such as lists or arrays; got {came}")
     if values.ndim == 1: return {str(getattr(values, 'name', None) or names.format(0)): values}
     return {names.format(k): values[:, k] for k in range(values.shape[1])}
 
@@ -83,7 +97,8 @@ def _joined(data, parts):
                              "other people; sort both alike, or give `.to_numpy()`")
         index, values = labels if labels is not None else index, _listed(values, name)
         if rows is not None and len(values) != rows:
-            raise InputError(f"`{name}` has {len(values):,} rows, and the others have {rows:,}")
+            raise InputError(f"`{name}` has {rows_text(len(values))}, and the others have "
+                             f"{rows:,}")
         rows = len(values)
         while name in out: name += ' (2)'
         out[name] = values

@@ -25,7 +25,7 @@ from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.settings import settings_file
-from ..core.pages import number, p_value, percent, printable
+from ..core.pages import harmless, number, p_value, percent, printable
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
 
@@ -81,7 +81,7 @@ def web_page(
     template = project_path('assets', 'report.html.j2').read_text(encoding='utf-8')
     page = env.from_string(template).render(r=_clean(shown), of_people=tuple(METRICS),
                                             called=metric_name)
-    return page.strip() + '\n'
+    return harmless(page.strip()) + '\n'
 
 # %% ../../nbs/21_audit/10_writers.ipynb #b0e74ca0
 def _title(shown, metric):

@@ -39,11 +39,20 @@ class _Cleaning:
     "A hook of rich's console"
     def process_renderables(self, renderables): return [_Cleaned(r) for r in renderables]
 
+class _Closed:
+    "A standard output that was closed: what should be said there cannot be, and that is an error"
+    encoding = 'utf-8'
+    def isatty(self): return False
+    def flush(self): pass
+    def write(self, text): raise OSError(errno.EBADF, os.strerror(errno.EBADF), 'the output')
+
 def guard_streams():
     "From now on both streams are `Plain`, and what they cannot show stops nothing"
     for name in ('stdout', 'stderr'):
         stream = getattr(sys, name)
-        if stream is None: continue # It was closed
+        if stream is None: # It was closed
+            if name == 'stdout': sys.stdout = _Closed()
+            continue
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
         if not isinstance(stream, Plain): setattr(sys, name, Plain(stream))
     if any(hasattr(s, 'rich_proxied_file') for s in (sys.stdout, sys.stderr)):

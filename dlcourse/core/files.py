@@ -25,7 +25,7 @@ def write_whole(
     data = _encoded(data, path)
     with named(path):
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = _mode(target, path)
+        mode = _mode(path)
         handle, part = _part_of(target)
         try:
             with os.fdopen(handle, 'wb') as f:
@@ -71,9 +71,9 @@ def named(
         if not e.errno: raise
         raise OSError(e.errno, e.strerror, str(path)) from None
 
-def _mode(target, path):
+def _mode(path):
     "The permissions of what is there, or of a new file; raises `InputError` where it is no file"
-    try: there = os.stat(target).st_mode
+    try: there = os.stat(path).st_mode
     except FileNotFoundError: return 0o666 & ~_umask()
     if stat.S_ISREG(there): return there & 0o777
     kind = 'a folder' if stat.S_ISDIR(there) else 'a device or a pipe'
@@ -127,7 +127,7 @@ def apart(
     taken = {_identity(path) for path in read if path}
     for path in written:
         if not path: continue
-        with named(path): _mode(os.path.realpath(path), path)
+        with named(path): _mode(path)
         _check_folder(path)
         if Path(os.path.realpath(path)).name.casefold() in SETTINGS_FILES:
             raise InputError(f"{path} is a file of settings, which programs read without being "

@@ -54,7 +54,8 @@ def mean_and_spread(
     size = max(abs(mean), abs(least), abs(most))
     power = floor(log10(size)) if 0 < size < inf else 0
     power = 0 if -5 < power < 9 else power
-    mean, half, least, most = (x/10.**power for x in (mean, half, least, most))
+    first = 10.**(-power//2), 10.**(-power - -power//2) # In two steps, or 1e324 is infinite
+    mean, half, least, most = (x*first[0]*first[1] for x in (mean, half, least, most))
     places = min(max(1 - floor(log10(half)), 0), 6) if 0 < half < inf else 6
     doubt = f'{half:.{places}f}' if half >= .5e-6 else f'{half:.1g}'
     said = f'{mean:.{places}f} ± {doubt} ({least:.{places}f} to {most:.{places}f})'
@@ -100,8 +101,8 @@ def p_value(
 def escape(
     text, # Anything from outside
 )->str:   # HTML that shows it as it is
-    "Text that a browser shows and does not obey"
-    return html.escape(str(text))
+    "Text that a browser shows and does not obey, marks that turn its direction as their code"
+    return html.escape(harmless(str(text)))
 
 def printable(
     text:str, # Anything from outside
@@ -111,7 +112,7 @@ def printable(
 
 _OBEYED = re.compile( # Controls, marks that turn or hide what follows, and halves of characters
     r'[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f'
-    r'\ud800-\udfff\ufeff\ufff9-\uffff\U000e0000-\U000e0fff]')
+    r'\ud800-\udfff\ufeff\ufff9-\ufffc\ufffe\uffff\U000e0000-\U000e0fff]')
 
 def harmless(
     text:str, # Of any lines, from anywhere

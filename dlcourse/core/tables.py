@@ -100,6 +100,7 @@ def _connect(path):
     con = duckdb.connect(config=alone)
     con.execute("set temp_directory = $1", [str(Path(tempfile.gettempdir())/'dlcourse-duckdb')])
     con.execute("set preserve_insertion_order = false")
+    con.execute("set disabled_optimizers = 'statistics_propagation'") # Which know no NaN
     # A bar would go amid somebody's JSON; in Jupyter without widgets there is no such setting
     with suppress(duckdb.Error): con.execute("set enable_progress_bar = false")
     con.execute("set allowed_paths = $1", [[str(path), literal(path)]])
@@ -177,9 +178,8 @@ CONTENTS = { # First bytes → what a file is that is called a text table, and w
     b'PAR1': "a Parquet file; end its name in .parquet", b'ARROW1': "a Feather file; save it as "
     "Parquet", b'BZh': _UNPACK, b'\xfd7zXZ': _UNPACK, b'\x28\xb5\x2f\xfd': _UNPACK,
     b'%PDF': "a PDF; copy its table into a CSV file", b'SQLite format 3': "a database of SQLite; "
-    "save its table as CSV", b'<!DOCTYPE': "a web page; save the table itself",
-    b'<!doctype': "a web page; save the table itself",
-    b'<html': "a web page; save the table itself"}
+    "save its table as CSV", **dict.fromkeys((b'<!DOCTYPE', b'<!doctype', b'<html'),
+                                             "a web page; save the table itself")}
 
 def _check_content(path):
     "Raise `InputError` where a text table by its name is something else by its first bytes"
@@ -212,7 +212,11 @@ def open_table(
     delimiter:str|None=None,      # Between its cells, such as `;`; found out when not given
 ):                                # A DuckDB relation: nothing is read until it is asked
     "Open a table without loading it; raises `InputError` where a file cannot be what it says it is"
-    path = Path(os.path.expanduser(path_of(path, 'file'))).resolve()
+    path = Path(os.path.expanduser(path_of(path, 'file')))
+    if str(path) == '-' or path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"`{path}` is a pipe or a device, and a table is read more than once; "
+                         "save it as a file first")
+    path = path.resolve()
     delimiter = _separator(delimiter)
     with reading(path, encoding): return _opened(path, columns, numeric, encoding, delimiter)
 
@@ -225,7 +229,8 @@ def _opened(path, columns, numeric, encoding, delimiter):
     for name in names if columns is None else dict.fromkeys(columns):
         cell = f'c{column_place(name, names, path.name)}'
         if name in numeric:
-            if not parquet: cell = f'trim({cell})' # Without it DuckDB has the reader cast, and fail
+            # Without `trim` DuckDB has the reader cast, and fail; `1_000` it takes for a number
+            if not parquet: cell = f"replace(trim({cell}), '_', '?')"
             cell = f'try_cast({cell} as double)'
         terms.append(f'{cell} as {_quoted(name)}')
     places = ', '.join(f'c{i}' for i in range(len(names)))

@@ -15,15 +15,15 @@ import numpy as np
 
 from ..core.errors import InputError
 from dlcourse.core.frames import (
-    as_number, as_text, check_plain, check_unread, is_missing, look_alikes, not_plain, some,
-    to_lists,
+    as_number, as_text, check_plain, check_unread, is_missing, look_alikes, not_plain, rows_text,
+    some, to_lists,
 )
 from ..core.pages import percent
 from .grouping import SENSITIVE, Grouping, plan_grouping
 from dlcourse.fairness.rows import (
     Rows, check_values, gap_error, gaps, opened, rows_of, too_many,
 )
-from .tally import Tally
+from .tally import Tally, check_crossings, line_breaks
 
 # %% ../../nbs/16_fairness/05_counting.ipynb #7eedd6be
 ONE_VS_REST = ("With three classes or more, compare one with the rest: name it in `positive`, "
@@ -110,13 +110,13 @@ def _lost(before, after):
 # %% ../../nbs/16_fairness/05_counting.ipynb #53879559
 def _alike(column, values):
     "A warning for each two or more texts that a reader would take for the same"
-    times = Counter()
+    seen = Counter()
     for v, n in values.items():
-        if v is not None: times[as_text(v)] += n
-    for same in look_alikes(times):
+        if v is not None: seen[as_text(v)] += n
+    for same in look_alikes(seen):
         case = len({v.casefold() for v in same}) == 1
         how = "in case only" if case else "in what is hardly seen"
-        shown = ' and '.join(f"{(repr if case else ascii)(v)} ({times[v]:,} rows)" for v in same)
+        shown = ' and '.join(f"{(repr if case else ascii)(v)} ({rows_text(seen[v])})" for v in same)
         yield f"`{column}` holds {shown}, which differ {how}; they are taken as they stand."
 
 LOOKS_MISSING = ('na', 'n/a', 'nan', 'null', 'none', '?', '-', 'missing')
@@ -136,10 +136,9 @@ SAID = dict(y_pred='prediction', y_true='label') # What has classes, in words
 def _roles(rows):
     "Role → column; raises `InputError` where a column is given twice or none"
     attributes, depth = rows.groups, rows.depth
+    check_crossings(attributes, depth)
     if not attributes:
         raise InputError(f"`{SENSITIVE}` must name at least one column whose groups are compared")
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise InputError(f"`depth` must be a whole number of 1 or more; got {depth!r}")
     roles = {f'{SENSITIVE}{i}': a for i, a in enumerate(attributes)}
     others = dict(y_true=rows.y_true, y_pred=rows.prediction, score=rows.score,
                   sample_weight=rows.sample_weight, cluster=rows.cluster)
@@ -224,12 +223,13 @@ def _check_two_groups(asked:Grouping, stay, rows):
         groups = [as_text(v) for v in stay[r] if v is not None]
         if len(groups) > 1: continue
         raise InputError(f"`{asked.roles[r]}` has one group only, '{(*groups, 'missing')[0]}' "
-                         f"({rows:,} rows); a comparison needs two")
+                         f"({rows_text(rows)}); a comparison needs two")
 
 def _notes(asked:Grouping, values, stay):
     "What a reader should know of the gaps in the attributes"
     notes = [text for r in asked.of for text in _disguised(asked.roles[r], values[r])]
-    notes += [text for r, times in values.items() for text in _alike(asked.roles[r], times)]
+    for r, times in values.items():
+        notes += [*_alike(asked.roles[r], times), *line_breaks(asked.roles[r], times)]
     if values == stay: return notes
     for r in asked.of: notes += uneven_loss(asked.roles[r], *_lost(values[r], stay[r]))
     return notes

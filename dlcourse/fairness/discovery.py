@@ -9,13 +9,12 @@ __all__ = ['Subgroup', 'p_text', 'Subgroups', 'discover']
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from html import escape
 
 import numpy as np
 
 from ..core.errors import InputError, need
 from ..core.frames import check_weights, numeric_column, to_polars
-from ..core.pages import percent
+from ..core.pages import escape, percent
 from ..evaluation.intervals import clopper_pearson, mover_difference
 from .counting import classes
 from .groups import METRICS

@@ -16,7 +16,8 @@ import numpy as np
 
 from ..core.errors import InputError
 from dlcourse.core.frames import (
-    as_text, bad_weights, blank_as_null, check_weights, is_missing, numeric_column, to_lists,
+    as_text, bad_weights, blank_as_null, check_weights, is_missing, numeric_column, rows_text,
+    to_lists,
 )
 from .counts import UNLABELLED, Counts, cluster_cells
 
@@ -73,7 +74,7 @@ def _check_sums(frame, roles, raw):
     if not n: return
     column = roles['cluster']
     raise InputError(f"`{column}` must say to which cluster each row belongs; it is missing in "
-                     f"{n:,} rows. Give a row that stands alone a cluster of its own")
+                     f"{rows_text(n)}. Give a row that stands alone a cluster of its own")
 
 def _narrow(frame, roles, threshold, null, further):
     "The columns asked about under names of our own, which are keys, and which are summed"

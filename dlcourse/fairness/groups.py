@@ -24,7 +24,7 @@ from dlcourse.fairness.counts import (
     over,
     student_size,
 )
-from .records import Disparity, Rate
+from .records import Disparity, Rate, clear
 
 # %% ../../nbs/16_fairness/07_groups.ipynb #eb1d232a
 def cells(
@@ -82,7 +82,7 @@ def group_name(
     group:tuple, # A value of each attribute, `None` where it is missing
 )->str:          # Such as `Female × Black`
     "How a group is called"
-    return ' × '.join(MISSING if v is None else v for v in group)
+    return ' × '.join(MISSING if v is None else clear(v, len(group), MISSING) for v in group)
 
 def _or_none(x): return None if x != x else float(x)
 

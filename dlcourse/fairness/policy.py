@@ -18,7 +18,7 @@ from ..core.pages import number, points
 from ..core.settings import Settings
 from ..core.toml import read_toml
 from .groups import METRICS
-from .judged import FIGURES, nobody_there
+from .judged import check_policy_numbers, check_tolerance, nobody_there
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
 from .bounds import gap_over, gap_verdict, sizes_of
@@ -40,12 +40,16 @@ class Policy:
     favorable:str|None = None              # The prediction that is good for the person, if said
 
     def __post_init__(self):
+        check_policy_numbers(self)
+        for kind in ('difference', 'ratio', 'groups'):
+            if isinstance(getattr(self, kind), Mapping): continue
+            raise InputError(f"`{kind}` of the policy must be a table, such as "
+                             f"{{'selection_rate': 0.1}}; got {getattr(self, kind)!r}")
         for kind in ('difference', 'ratio'):
             for metric, tolerance in getattr(self, kind).items():
-                _check_tolerance(metric, tolerance, kind)
-        if not 0 <= self.min_share < 1:
-            raise InputError("`min_share` of the policy must be a share from 0 to below 1, such as "
-                             f"0.02; got {self.min_share!r}")
+                check_tolerance(metric, tolerance, kind)
+        if isinstance(self.attributes, str): object.__setattr__(self, 'attributes',
+                                                                (self.attributes,))
         if self.attributes is not None and not self.attributes:
             raise InputError("`attributes` of the policy must name one or more, such as sex; got "
                              "none. Leave the line out to judge all")
@@ -57,26 +61,6 @@ class Policy:
     @property
     def judges(self)->bool: # Does it tolerate anything up to somewhere?
         return bool(self.difference or self.ratio)
-
-def _check_tolerance(metric, tolerance, kind):
-    "Raise `InputError` where a metric cannot be judged, or not by this number"
-    there = ', '.join((*METRICS, *FIGURES))
-    if metric == 'mean_prediction':
-        raise InputError(f"`{metric}` cannot be judged by a policy yet; there are: {there}")
-    if metric not in METRICS and metric not in FIGURES:
-        raise InputError(f"`{metric}` in [{kind}] of the policy is no metric; there are: {there}")
-    figure = FIGURES.get(metric)
-    if figure and kind == 'ratio' and not figure.positive:
-        raise InputError(f"`{metric}` in [ratio] of the policy may be negative, and a ratio of it "
-                         "means nothing; put it into [difference]")
-    number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-    most = 1 if kind == 'ratio' or figure is None or figure.share else float('inf')
-    if number and 0 <= tolerance <= most: return
-    if most > 1:
-        raise InputError(f"`{metric}` in [{kind}] of the policy must be a number of 0 or more; "
-                         f"got {tolerance!r}")
-    raise InputError(f"`{metric}` in [{kind}] of the policy must be a number from 0 to 1; "
-                     f"got {tolerance!r}")
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #920a7614
 POLICY_KEYS = dict(difference=dict, ratio=dict, attributes=list, groups=dict, level=float,
@@ -115,11 +99,7 @@ def _check_keys(said, name):
         if isinstance(names, list): continue
         raise InputError(f"`{attribute}` in [groups] of the policy {name} must be a list of names; "
                          f"got {names!r}")
-    level, least = said.get('level', .95), said.get('min_count', 1)
-    if not 0.5 < level < 1:
-        raise InputError(f"`level` of the policy {name} must lie between 0.5 and 1; got {level}")
-    if least < 1:
-        raise InputError(f"`min_count` of the policy {name} must be 1 or more; got {least}")
+
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #789d4833
 def settings_policy(

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from dlcourse.core.frames import (
     as_text, blank_as_null, is_missing, numeric_column, opened_table, to_lists, to_polars,
 )
@@ -59,6 +59,10 @@ class Rows:
         s = settings(**asked)
         for k in asked: object.__setattr__(self, k, getattr(s, k))
         for k in NAMES: object.__setattr__(self, k, _names(getattr(self, k)))
+        number_of(self.depth, 'depth', 1)
+        if all(map(str.strip, self.positive)): return
+        raise InputError("`positive` must name values such as yes or 1; got an empty text, which "
+                         "means missing")
 
     @property
     def prediction(self)->str|None: # A column

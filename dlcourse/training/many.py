@@ -141,7 +141,8 @@ def fit_at_once(
                          "leaves out some of them; or use how='loop'")
     if by_hand:
         if reason := obstacle(model, job.tensors, job.loss):
-            raise InputError(f"`how='stacked'` cannot be: {reason}; use 'vmap', or 'auto'")
+            raise InputError(f"`how='stacked'` cannot be: {reason}; use 'auto', which "
+                             "takes a way that can")
         if where.type == 'cpu': at_once = members_at_once(model, job.config.batch_size)
     elif uneven and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise InputError("`mask` must give all members equally many rows where a model has batch "

@@ -140,8 +140,12 @@ def test_any_frame_becomes_polars():
 
 def test_words_are_no_numbers():
     frame = to_frame(pl.DataFrame(TABLE).with_columns(day=pl.date(2026, 1, 1)))
-    assert refused(numeric_column, frame, 'sex') == "`sex` must hold numbers; it holds string"
-    assert refused(numeric_column, frame, 'day') == "`day` must hold numbers; it holds date"
+    assert refused(numeric_column, frame, 'sex') == (
+        "`sex` must hold numbers; it holds string. "
+        "Make them numbers first, such as `.astype(float)`")
+    assert refused(numeric_column, frame, 'day') == (
+        "`day` must hold numbers; it holds date. "
+        "Give a column of numbers")
 
 @pytest.mark.parametrize('bad', [None, float('nan'), -1e-9, float('inf'), 1e160, 1e-200])
 def test_weights_are_weights(bad):

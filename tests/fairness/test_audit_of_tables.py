@@ -249,7 +249,7 @@ def test_classes(values, positive, expected):
 
 @pytest.mark.parametrize('values, positive, says', [
     (['good', 'bad'], (),
-     r"`p` holds words: 'good' \(1 rows\), 'bad' \(1 rows\); say which of them are positive"),
+     r"`p` holds words: 'good' \(1 row\), 'bad' \(1 row\); say which of them are positive"),
     (['good', 'bad'], ('Good',), "`p` never is 'Good'; `positive` must name values it has"),
     ([.2, .7], (), "`p` holds probabilities.*`threshold`"),
     ([0, 1, 2], (), "`p` must hold two classes, 0 and 1; got '0'"),

@@ -219,7 +219,7 @@ def test_bad_clusters():
     (dict(p=['r', 'g', 'b']*200), {}, "holds words.*compare one with the rest"),
     (dict(a=[None, 'x', 'y']*200), {}, "`a` is missing in 200 of 600 rows.*`missing` to unknown"),
     (dict(w=[-1, 1]*300), dict(sample_weight='w'), "`w` must hold weights of 0 or more; 300 rows"),
-    ({}, dict(depth=0), "`depth` must be a whole number of 1 or more; got 0"),
+    ({}, dict(depth=0), "`depth` must be a whole number from 1 up, got 0"),
     ({}, dict(depth=True), "`depth` must be a whole number"),
     ({}, dict(threshold=float('nan')), "`threshold` must be a finite number, such as 0.5; got nan"),
     ({}, dict(threshold=float('-inf')), "`threshold` must be a finite number"),
