@@ -12,10 +12,12 @@ from itertools import combinations
 
 import numpy as np
 
+from ..core.columns import lacks_values
 from ..core.errors import InputError
 from ..core.pages import percent
 from ..core.settings import settings
 from ..evaluation.intervals import normal_reach
+from .policy import FEW_CLUSTERS
 
 # %% ../../nbs/16_fairness/42_membership.ipynb #0a93d5be
 def weighted_miss(
@@ -104,9 +106,26 @@ def _checked(y, probabilities, cells, weight):
         raise InputError("`sample_weight` must hold weights of 0 or more")
     return names, y, p, np.unique(cells, return_inverse=True)[1], weight
 
-def _other_half(y, cell, weight, seed):
+def _drawn(cluster, weight):
+    "What was drawn, rows or clusters, as 0, 1 …, and from an error to the reach of what they say"
+    if cluster is None:
+        n = len(weight)
+        return np.arange(n), lambda error: normal_reach(1 - error)*np.sqrt(n/(n - 1))
+    cluster = np.asarray(cluster)
+    if cluster.shape != weight.shape or lacks_values(cluster):
+        raise InputError("`cluster` must say of each row to which cluster it belongs; give a row "
+                         "that stands alone a cluster of its own")
+    many = np.unique(cluster, return_inverse=True)[1]
+    worth = weight.sum()**2/(np.bincount(many, weight)**2).sum()
+    if worth < FEW_CLUSTERS:
+        raise InputError(f"`cluster` holds clusters worth {worth:.3g} of equal weight; bounds need "
+                         f"{FEW_CLUSTERS} or more")
+    from scipy.special import stdtrit
+    return many, lambda error: stdtrit(worth - 1, 1 - error/2)*np.sqrt(worth/(worth - 1))
+
+def _other_half(y, cell, weight, many, seed):
     "For each row the rate of its cell, from the half of the rows that it is not in"
-    half = np.random.default_rng(seed).permutation(len(y)) % 2
+    half = (np.random.default_rng(seed).permutation(many.max() + 1) % 2)[many]
     out = np.empty(len(y))
     for h in (0, 1):
         from_ = weight*(half != h)
@@ -134,6 +153,7 @@ def membership_bounds(
     sample_weight:np.ndarray|None=None, # Weight of each row
     level:float|None=None,     # Confidence level; the setting when not given
     min_count:int|None=None,   # Say nothing about groups with fewer expected people; the setting
+    cluster:np.ndarray|None=None, # Which rows belong together, such as those of one person
     seed:int=0,                # Of the halves
 )->Membership:         # Rates and gaps, with bounds
     "Rates and gaps of groups known as probabilities (Kallus, Mao & Zhou 2022), chance allowed for"
@@ -143,11 +163,11 @@ def membership_bounds(
     if not kept:
         raise InputError(f"no group is expected to have {s.min_count} people; take more rows or "
                          "lower `min_count`")
-    m = _other_half(y, cell, weight, seed)
+    many, spread = _drawn(cluster, weight)
+    m = _other_half(y, cell, weight, many, seed)
     terms = {names[i]: _terms(y, p[i], m, weight) for i in kept}
     def limits(low, high, error): # Each is a value and an influence
-        reach = [normal_reach(1 - error)*np.sqrt((of**2).sum()*len(y)/(len(y) - 1))
-                 for _, of in (low, high)]
+        reach = [spread(error)*np.sqrt((np.bincount(many, of)**2).sum()) for _, of in (low, high)]
         return low[0] - reach[0], high[0] + reach[1]
     rates, gaps, pairs = [], [], list(combinations(terms, 2))
     for i, (name, (low, high, mean)) in zip(kept, terms.items(), strict=True):

@@ -81,3 +81,16 @@ def test_weights_count_as_rows():
 def test_says_what_is_wrong(change, says):
     fine = dict(y_pred=[0, 1]*50, probabilities={'a': [.5]*100}, cells=[0, 1]*50)
     with pytest.raises(InputError, match=says): membership_bounds(**fine | change)
+
+def test_clusters_widen_bounds_and_few_are_refused():
+    rng = np.random.default_rng(0)
+    p, y = rng.choice([.2, .8], 400), rng.integers(0, 2, 400)
+    def bounds(y, p, **how):
+        r = membership_bounds(y, dict(a=p, b=1 - p), (p > .5)*1, **how).rates[0]
+        return r.high - r.low
+    alone = bounds(y, p)
+    assert 1 < bounds(y, p, cluster=np.arange(400))/alone < 1.02 # Student's, each its own
+    twice = [np.repeat(v, 4) for v in (y, p)] # Says no more than once
+    assert bounds(*twice, cluster=np.repeat(np.arange(400), 4)) > .97*alone > bounds(*twice)
+    for cluster, says in ((np.arange(400) % 20, 'worth 20 of equal'), (np.arange(3), 'each row')):
+        with pytest.raises(InputError, match=says): bounds(y, p, cluster=cluster)
