@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.columns import same_rows
 from ..core.errors import InputError
-from ..core.frames import rows_text
 
 # %% ../../nbs/21_audit/08_given.ipynb #b5f5ea2d
 def _listed(values, name):
@@ -87,23 +87,13 @@ def _joined(data, parts):
     "A frame with further columns, whose rows must be the same people: (frame, the names they got)"
     import polars as pl
     frame = {} if data is None else _columns(data, '')
-    index, rows = getattr(data, 'index', None), len(next(iter(frame.values()))) if frame else None
-    out, names = {k: _listed(v, k) for k, v in frame.items()}, []
+    given, names = dict(frame), []
     for name, values in parts:
-        labels = getattr(values, 'index', None) if hasattr(values, 'loc') else None
-        if labels is not None and index is not None and not labels.equals(index):
-            raise InputError(f"`{name}` has other row labels than the columns before it, so its "
-                             f"rows may be "
-                             "other people; sort both alike, or give `.to_numpy()`")
-        index, values = labels if labels is not None else index, _listed(values, name)
-        if rows is not None and len(values) != rows:
-            raise InputError(f"`{name}` has {rows_text(len(values))}, and the others have "
-                             f"{rows:,}")
-        rows = len(values)
-        while name in out: name += ' (2)'
-        out[name] = values
+        while name in given: name += ' (2)'
+        given[name] = values
         names.append(name)
-    return pl.DataFrame(out, strict=False), names
+    same_rows(**given)
+    return pl.DataFrame({k: _listed(v, k) for k, v in given.items()}, strict=False), names
 
 # %% ../../nbs/21_audit/08_given.ipynb #34354005
 def _is_label(v): return isinstance(v, (int, np.integer)) and not isinstance(v, bool)

@@ -9,7 +9,7 @@ __all__ = ['FIGURE_COLUMNS', 'NOT_IN_PRINT', 'TITLES', 'NO_CAUSES', 'POINT_COLUM
 from dataclasses import replace
 from functools import singledispatch
 
-from .findings import EXIT_CODES, VERDICTS, Section, section_table
+from .findings import VERDICTS, Section, section_table
 from .sections import local_law_section, score_section
 from ..core.errors import InputError
 from ..fairness.frontier import Frontier
@@ -55,10 +55,11 @@ def _published(found:PublishedAudit):
               for t in found.tables]
     figures = Section(name='figures', title='Every figure, recomputed', notes=(DISCLAIMER,),
                       tables=tuple(tables))
-    verdict = next(v for v, code in EXIT_CODES.items() if code == found.exit_code)
+    verdict = {0: 'pass', 1: 'fail'}.get(found.exit_code, 'not judged')
     return dict(
         title='A published table, audited', kind='published', source=found.source, verdict=verdict,
         findings=tuple(found.findings), sections=(figures,), level=found.level,
+        exits=found.exit_code,
         rates=tuple(_rate(f, found.level) for f in found.figures), not_measured=NOT_IN_PRINT,
         result=found.to_dict())
 

@@ -255,11 +255,12 @@ class SectionAudit(Audit):
     rates:tuple = ()              # Of groups, if there are any
     disparities:tuple = ()        # Likewise
     result:dict = field(default_factory=dict) # All of it, for a machine
+    exits:int|None = None         # The exit code, where the verdict alone does not say it
 
     @property
     def exit_code(self)->int:
-        "0 pass or not judged, 1 fail, 3 insufficient evidence"
-        return EXIT_CODES[self.verdict]
+        "0 pass or not judged, 1 fail, 3 insufficient evidence, or a printed table not judged"
+        return EXIT_CODES[self.verdict] if self.exits is None else self.exits
 
     @property
     def frame(self):

@@ -13,16 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.pages import too_few
 from ..evaluation.intervals import normal_reach, wilson
 from dlcourse.fairness.counts import (
-    CELLS,
-    LABELLED,
-    Clusters,
-    Counts,
-    effective_size,
-    linearized_size,
-    over,
-    student_size,
+    CELLS, LABELLED, Clusters, Counts, effective_size, linearized_size, over, student_size,
 )
 from .records import Disparity, Rate, clear
 
@@ -91,7 +85,7 @@ def _plain(x): return int(x) if float(x).is_integer() else float(x) # Counts rea
 def _judged(size, total, min_count):
     "Status and reason of a rate that rests on `size` rows of weight `total`"
     if not size: return 'undefined', "nobody to divide by: the denominator is 0"
-    if size < min_count: return 'withheld', f"rests on {size} rows, fewer than {min_count}"
+    if size < min_count: return 'withheld', f"rests on {too_few(size, min_count, 'row', 'rows')}"
     if not total > 0: return 'undefined', "the weights of its denominator add up to 0"
     return 'ok', None
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.pages import too_few
 from dlcourse.core.frames import (
     as_number, as_text, blank_as_null, check_unread, check_weights, is_missing, numeric_column,
     to_lists, to_polars,
@@ -49,7 +50,7 @@ def group_value(
     reason:str|None=None,    # What is not there, and why
 )->GroupValue:
     "A figure; withheld where the group is small, `None` where it is not finite"
-    if n < min_count: limits, reason = (), f"{n} rows, fewer than {min_count}"
+    if n < min_count: limits, reason = (), too_few(n, min_count, 'row', 'rows')
     found = [None if x is None or not np.isfinite(x) else float(x) for x in limits]
     value, low, high = found + [None]*(3 - len(found))
     return GroupValue(attribute=attribute, group=group, metric=metric, n=int(n), value=value,

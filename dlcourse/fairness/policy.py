@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..core.pages import number, points
+from ..core.pages import number, points, too_few
 from ..core.settings import Settings
 from ..core.toml import read_toml
 from .groups import METRICS
-from .judged import check_policy_numbers, check_tolerance, nobody_there
+from .judged import check_policy_numbers, check_tolerance, limits_said, nobody_there
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
 from .bounds import gap_over, gap_verdict, sizes_of
@@ -34,8 +34,7 @@ class Policy:
     groups:dict[str, tuple[str, ...]] = field(default_factory=dict) # Attribute → groups in scope;
                                            # all of an attribute that is not named here
     level:float|None = None                # Confidence level; the setting if `None`
-    # Groups with fewer are out of scope; the setting if `None`
-    min_count:int|None = None
+    min_count:int|None = None              # Groups with fewer are not judged; else the setting
     min_share:float = 0.                   # So is a smaller share of an attribute's people
     favorable:str|None = None              # The prediction that is good for the person, if said
 
@@ -138,7 +137,7 @@ def out_of_scope(
         for group, (n, compared) in groups.items():
             if not compared: why = "an attribute is missing"
             elif named and group not in named: why = "not named by the policy"
-            elif n < min_count: why = f"{n} people, fewer than {min_count}"
+            elif n < min_count: why = too_few(n, min_count)
             elif n < policy.min_share*total:
                 why = f"{100*n/total:.2f} % of the people, less than {100*policy.min_share:.2f} %"
             else: continue
@@ -239,13 +238,14 @@ def _list(groups): return ', '.join(f"{g} ({why})" for g, why in groups.items())
 def _verdict(d, scope, family, level, correlation):
     "A disparity with its verdict, the reasons, and what would have been enough"
     new = dict(tolerance=scope.tolerance, level=level, family=family,
-               method='MOVER of Clopper–Pearson limits, melded; Bonferroni over ordered pairs')
+               method=limits_said(clusters=False))
     verdict, reasons = 'insufficient evidence', []
     if len(scope.known) < 2: reasons = [f"{len(scope.known)} groups can be compared; it takes two"]
     else:
         p, n, df = sizes_of(scope.known)
         groups = tuple(r.group for r in scope.known)
         rho = correlation and correlation(d.attribute, d.metric, groups)
+        if rho is not None: new['method'] = limits_said(clusters=True)
         asked = dict(tolerance=scope.tolerance, kind=d.kind, family=family, level=level)
         verdict = gap_verdict(p, n, correlation=rho, df=df, **asked)
         new['adjusted'] = (1 - level)/family

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.pages import too_few
 from ..core.frames import as_text, is_missing
 from ..evaluation.intervals import normal_reach
 from dlcourse.fairness.gaps import (
@@ -156,7 +157,7 @@ def _list_values(found, attribute, metrics, rows, seed):
         for metric in metrics:
             value, reason, limits = values[metric][i], None, ()
             if few:
-                reason = (f"{behind[i]} lists, fewer than {ENOUGH_QUERIES}: "
+                reason = (f"{too_few(behind[i], ENOUGH_QUERIES, 'list', 'lists')}: "
                           "not enough to say how sure this is")
             if not np.isfinite(value): reason = "there is no relevance to divide by"
             elif not few: limits = np.nanquantile(drawn[metric][:, i], tails)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
+from ..core.pages import too_few
 from ..core.frames import as_text, check_weights, is_missing, to_lists
 from ..evaluation.intervals import normal_reach, wilson
 from .counts import student_size
@@ -208,7 +209,7 @@ def _figures(found, level):
 def _measured(found, metric, min_count):
     "A mean of every group, to be compared"
     of, few, n = found.mean(*MEANS[metric]), found.few, found.total('n')
-    short = [f"{k:.0f} rows, fewer than {min_count}" if k < min_count else why
+    short = [too_few(k, min_count, 'row', 'rows') if k < min_count else why
              for k, why in zip(n, few, strict=True)]
     zero = found.centre if metric == 'mean_prediction' else 0.
     values = np.where([why is None for why in short], of.mean + zero, np.nan)

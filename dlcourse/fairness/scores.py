@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.pages import too_few
 from ..evaluation.intervals import wilson
 from .calibration import auc_bounds, auc_limits, brier_from_sums
 from .counts import linearized_size, student_size
@@ -77,9 +78,8 @@ def _row(group, attribute, level, min_count):
                positives=group.positives, effective=group.kish, clusters=group.clusters)
     out = {f.name: None for f in fields(ScoreRow) if f.name not in who}
     if group.rows < min_count or not group.weight.sum() > 0:
-        out['reason'] = f"{group.rows} people, fewer than {min_count}"
-        if group.rows >= min_count: out['reason'] = "the weights add up to 0"
-        return ScoreRow(**who | out), None, None
+        few = too_few(group.rows, min_count) if group.rows < min_count else None
+        return ScoreRow(**who | out | dict(reason=few or "the weights add up to 0")), None, None
     reasons, ranks, means = _too_few(group, min_count), None, None
     if not reasons:
         ranks = auc_worth(group)
@@ -103,8 +103,8 @@ def _too_few(group, min_count):
     worth = group.weight.sum(0)
     if not rare or not worth.min() > 0: return ["one label only, so nothing can be ranked"]
     if rare >= min_count: return []
-    label = 'positive' if rare == group.positives else 'negative'
-    return [f"AUC withheld: {rare} people have a {label} label, fewer than {min_count}"]
+    label = f"with a {'positive' if rare == group.positives else 'negative'} label"
+    return ["AUC withheld: " + too_few(rare, min_count, f'person {label}', f'people {label}')]
 
 def _curve(group, row, worth, level, min_count):
     "The calibration curve of a group, a point for each bin with people enough"

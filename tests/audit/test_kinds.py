@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from markup import Markup
 
+from dlcourse.audit.report import audit
 from dlcourse.audit.writers import as_audit, save_audit
 from dlcourse.core.errors import InputError
 from dlcourse.core.files import project_path
+from dlcourse.core.pages import too_few
 from dlcourse.fairness.classes import audit_classes
 from dlcourse.fairness.policy import Policy
+from dlcourse.fairness.published import audit_published
 from dlcourse.fairness.ranking import audit_ranking
 from dlcourse.fairness.regression import audit_regression
 from dlcourse.fairness.scores import audit_scores
@@ -63,3 +66,29 @@ def test_every_kind_in_every_form(kind, tmp_path):
 def test_what_is_no_audit_is_refused():
     with pytest.raises(InputError, match='`audit` must be what an audit found, got dict'):
         save_audit({}, json='x.json')
+
+
+def test_a_printed_table_of_which_nothing_can_be_said(tmp_path):
+    for rate, verdict, code in (('', 'not judged', 3), ('0.40', 'pass', 0), ('0.50', 'fail', 1)):
+        path = tmp_path/'t.csv'
+        path.write_text(f'group,applicants,selected,selection_rate\nF,100,40,{rate}\nM,100,70,\n')
+        found = as_audit(audit_published(path))
+        assert (found.verdict, found.exit_code) == (verdict, code), found.findings
+        assert found.to_dict()['verdict'] == verdict
+
+
+def test_one_person_is_no_people():
+    assert too_few(1, 30) == '1 person, fewer than 30'
+    assert too_few(0, 30) == '0 people, fewer than 30'
+    t = dict(sex=['Female']*40 + ['X'], p=[1., 2.]*20 + [3.], q=list(range(41)))
+    lists = audit_ranking(t, query='q', score='p', **BY)
+    for found in (audit_regression(t, y_pred='p', **BY), lists):
+        assert any('1 row, fewer than 30' in (v.reason or '') for v in found.values)
+
+
+def test_bounds_of_clusters_say_how_they_were_made():
+    t = dict(sex=SEX, good=T['good'], person=np.arange(N)//3)
+    ask = dict(y_pred='good', policy=dict(difference=dict(selection_rate=.5)), favorable=1, **BY)
+    for cluster, how in ((None, 'melded'), ('person', "cluster-robust sizes, with the groups'")):
+        [judged] = [d for d in audit(t, cluster=cluster, **ask).disparities if d.tolerance]
+        assert how in judged.method and ('melded' in judged.method) == (cluster is None)

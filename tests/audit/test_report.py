@@ -190,9 +190,9 @@ def test_rows_that_are_not_the_same_people_are_refused(people):
     sex = pd.Series(t['sex'], name='sex')
     for how, says in [
         (dict(y_pred=pd.Series(t['p']), sensitive_features=sex.sort_values()),
-         "has other row labels than the columns before it"),
+         "has other row labels than `"),
         (dict(y_pred=t['p'], y_true=t['y'][:99], sensitive_features=sex),
-         "`y_true` has 99 rows, and the others have 100"),
+         "all columns must have the same rows; got 100 in `y_pred`, 99 in `y_true`"),
         (dict(data='t.csv', y_pred=t['p'], sensitive_features='sex'),
          "the columns of a file are given by name"),
         (dict(y_pred='p', sensitive_features=sex),

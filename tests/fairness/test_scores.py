@@ -133,7 +133,7 @@ def test_the_smaller_class_decides_whether_people_are_ranked():
     y = np.r_[np.ones(12), np.zeros(288)].astype(int)
     found = asked(rng.random(600), np.r_[y, rng.integers(0, 2, 300)], np.repeat(['a', 'b'], 300))
     few = rows(found)['g', 'a']
-    assert few.auc is None and '12 people have a positive label, fewer than 30' in few.reason
+    assert few.auc is None and '12 people with a positive label, fewer than 30' in few.reason
     assert rows(found)['g', 'b'].auc is not None
     assert (found.overall.group, found.overall.n) == (None, 600) and found.overall.auc > 0
     assert found.to_dict()['overall']['base_rate'] == pytest.approx(found.overall.base_rate)
