@@ -18,7 +18,9 @@ from ..core.pages import number, points, too_few
 from ..core.settings import Settings
 from ..core.toml import read_toml
 from .groups import METRICS
-from .judged import check_policy_numbers, check_tolerance, limits_said, nobody_there
+from dlcourse.fairness.judged import (
+    check_policy_numbers, check_tolerance, limits_said, nobody_there,
+)
 from .records import Disparity, Rate
 from .planning import detectable_gap, rows_to_decide
 from .bounds import gap_over, gap_verdict, sizes_of
