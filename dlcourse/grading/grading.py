@@ -24,7 +24,7 @@ from ..core.files import apart, named, ready_folder, write_whole
 from ..core.pages import csv_text
 from ..core.toml import build
 from .endings import stoppable
-from .examiner import Examiner
+from .examiner import Examiner, nursery
 from .marks import EXAM_LIMITS, OUTCOMES, Mark, strangers_line
 from .submissions import Submission, read_submission, students
 from .walls import Limits
@@ -170,11 +170,13 @@ def _several(given):
 
 def _all_marked(work, tasks, tell, asked):
     "Mark all answers, lesson by lesson; an interrupt that was lost in a library counts late"
-    for lesson in dict.fromkeys(s.lesson for s, *_ in tasks):
-        mine = [task for task in tasks if task[0].lesson == lesson]
-        for _ in work.through(lesson, mine):
-            tell(len(work.marks), len(tasks))
-            if asked(): raise KeyboardInterrupt
+    asked_for = list(dict.fromkeys(s.lesson for s, *_ in tasks))
+    with nursery(asked_for) as parent:
+        for lesson in asked_for:
+            mine = [task for task in tasks if task[0].lesson == lesson]
+            for _ in work.through(lesson, mine, parent):
+                tell(len(work.marks), len(tasks))
+                if asked(): raise KeyboardInterrupt
 
 def _worth(points):
     "Level → points; raises `InputError`"
@@ -204,9 +206,10 @@ class _Work:
         self.marks, self.done = {}, 0 # Student and exercise → mark; how many were worked out now
         self.spent, self.waited = Counter(), Counter() # By student: seconds of processor and clock
 
-    def through(self, lesson, tasks):
+    def through(self, lesson, tasks, parent):
         "Mark the answers to the exercises of one lesson, one by one"
-        with Examiner(lesson, self.limits, insist=self.insist, seed=self.seed) as examiner:
+        how = dict(insist=self.insist, seed=self.seed, parent=parent)
+        with Examiner(lesson, self.limits, **how) as examiner:
             for s, e, cell in tasks:
                 self.marks[s.student, e.id] = self.mark(examiner, s.student, e, cell)
                 yield

@@ -2,6 +2,8 @@
 import os
 import socket
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -231,3 +233,37 @@ def test_preparing_fails_with_its_reason():
     preload = 'import nowhere_to_be_found'
     with Sandbox(preload=preload) as box, pytest.raises(RuntimeError, match=says):
         box.run(None)
+
+
+def test_one_warm_process_bears_another():
+    code = "import sys; answer = 'fractions' in sys.modules, 'wave' in sys.modules"
+    how = dict(limits=LOW, insist=False)
+    with Sandbox(preload='import fractions', **how) as parent:
+        with Sandbox(preload='import wave', parent=parent, **how) as mine:
+            assert mine.run(dict(code=code)).value == [True, True]
+            assert mine.run(dict(code='answer = 1/0')).fault.startswith('ZeroDivisionError')
+            said = mine.run(dict(code="import os; os._exit(3)"))
+            assert said.fault and mine.run(dict(code='answer = 2')).value == 2
+            assert set(mine.run(dict(code='')).off) <= set(parent.run(dict(code='')).off)
+        assert parent.run(dict(code=code)).value == [True, False]
+        mine.preload = 'import fractions.wave'
+        with mine, pytest.raises(RuntimeError, match='did not start'): mine.run(dict(code=''))
+        assert parent.run(dict(code='answer = 3')).value == 3
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason="reads Linux's list of processes")
+def test_a_borne_process_ends_with_its_owner():
+    def children(pid): return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+    def ours(word): return [p for p in Path('/proc').glob('[0-9]*') if word in said_by(p)]
+    def said_by(folder):
+        try: return (folder/'cmdline').read_bytes().decode(errors='replace')
+        except OSError: return ''
+    word = 'import string_of_this_test'
+    with Sandbox(preload=f'try: {word}\nexcept ImportError: pass', insist=False) as parent:
+        with Sandbox(parent=parent, insist=False) as mine:
+            mine.run(dict(code=''))
+            assert len(ours(word)) == 2 and children(parent.process.pid) == []
+        for _ in range(500):
+            if len(ours(word)) == 1: break
+            time.sleep(.01)
+        assert len(ours(word)) == 1

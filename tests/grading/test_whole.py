@@ -7,7 +7,7 @@ from grading.forgers import rewriter, table
 from dlcourse.classroom.cells import answering, cells_of, read_notebook
 from dlcourse.classroom.editions import learner_edition
 from dlcourse.classroom.lessons import find_exercise, lessons, read_lesson
-from dlcourse.grading.examiner import Examiner
+from dlcourse.grading.examiner import Examiner, nursery
 from dlcourse.grading.grading import grade
 
 # Their checks name all inputs; the last two draw them
@@ -73,21 +73,28 @@ def test_a_solved_workspace_and_each_lesson_alone(part, tmp_path, insist):
         assert alone.summary()[0]['points'] == sum(r['possible'] for r in mine)
 
 
-def judged(name, cell, insist, seed):
-    "The mark of a cell, and how it was judged"
-    e = find_exercise(name)
-    if e.part in ('foundations', 'training', 'transformers'): pytest.importorskip('torch')
-    with Examiner(read_lesson(e.path), insist=insist, seed=seed) as examiner:
-        return examiner.grade(e, cell(e))
+@pytest.fixture(scope='module')
+def judged(insist):
+    "Name, cell and seed → the mark, and how it was judged"
+    lesson_of = {name: read_lesson(find_exercise(name).path) for name in RECORDED + REWRITTEN}
+    with nursery(list(lesson_of.values())) as parent:
+        def mark(name, cell, seed):
+            e = find_exercise(name)
+            if e.part in ('foundations', 'training', 'transformers'): pytest.importorskip('torch')
+            with Examiner(lesson_of[name], insist=insist, seed=seed, parent=parent) as examiner:
+                return examiner.grade(e, cell(e))
+        yield mark
 
 
+@pytest.mark.xdist_group('forgers')
 @pytest.mark.parametrize('name', REWRITTEN)
-def test_who_rewrites_the_comparisons_does_not_pass(name, insist):
-    mark = judged(name, rewriter, insist, 3)
+def test_who_rewrites_the_comparisons_does_not_pass(name, judged):
+    mark = judged(name, rewriter, 3)
     assert mark.judged == 'outside' and mark.outcome in ('failed', 'error'), mark
 
 
+@pytest.mark.xdist_group('forgers')
 @pytest.mark.parametrize('name', RECORDED)
-def test_a_table_of_recorded_inputs_does_not_pass(name, insist):
-    mark = judged(name, table, insist, 3)
+def test_a_table_of_recorded_inputs_does_not_pass(name, judged):
+    mark = judged(name, table, 3)
     assert mark.judged == 'outside' and mark.outcome in ('failed', 'error'), mark
