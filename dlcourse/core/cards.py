@@ -117,6 +117,7 @@ class Card(Checked):
     strip:str = ''                 # Characters to take off both ends of every cell
     missing:str = ''               # How a missing value is written
     highest:int = 255              # Of pictures: the largest value of a pixel
+    folder:str = ''                # In the data home, where it is not the name
 
     def __post_init__(self):
         super().__post_init__()

@@ -252,7 +252,7 @@ def data_folder(
     if c.kind == 'embedded': return project_path('datasets', c.name)
     return settings(data_home=home).data_home.absolute()/_below(c)
 
-def _below(card): return f'models/{card.name}' if card.kind == 'model' else card.name
+def _below(card): return f'models/{card.name}' if card.kind == 'model' else card.folder or card.name
 
 # %% ../../nbs/00_core/15_downloads.ipynb #029bc9c1
 def _verified(c, file, path, progress):
