@@ -33,6 +33,7 @@ class Asked:
     found:Findings|None = None   # What was found so far
     profiles:tuple[str, ...] = ()# Laws and frameworks by name
     inputs:Mapping|None = None   # What Local Law 144 asks for besides the table
+    links:Mapping|None = None    # To documents, as `read_links` reads them
 
 @dataclass(frozen=True, kw_only=True)
 class Maker:
@@ -152,7 +153,7 @@ def _clauses(name):
     "Register a framework, whose table says where this report holds evidence"
     own = f'{name}-clauses' if name in SECTIONS else name # Where the law has tables of its own
     @section_maker(own, wanted=lambda a: name in a.profiles)
-    def _evidence(asked): return evidence_section(name, asked.found.to_dict())
+    def _evidence(asked): return evidence_section(name, asked.found.to_dict(), asked.links)
 
 for _framework in PROFILES: _clauses(_framework)
 

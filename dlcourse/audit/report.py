@@ -22,6 +22,7 @@ from ..fairness.counting import count_groups
 from ..fairness.gaps import correlations, file_name
 from ..fairness.groups import METRICS, disparities, rates
 from ..fairness.judged import OF_SCORES, check_judged
+from ..fairness.profiles import read_links
 from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
 from ..fairness.bounds import measure_gaps
@@ -143,6 +144,7 @@ def audit(
     policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
     profile:str|Iterable[str]=(),  # Laws: 'four-fifths', 'nyc-ll144', 'eu-ai-act', 'nist-ai-rmf'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
+    links:Mapping|str|Path|None=None, # To documents that clauses ask for, or a TOML file of them
     strata:str|None=None,          # Within whose values 'four-fifths' compares, such as the job
     subgroups:str|Iterable[str]=(),# Columns whose conjunctions are searched for groups nobody named
     level:float|None=None,         # Confidence level; the setting when not given
@@ -165,6 +167,7 @@ def audit(
     _check_decisions(given, threshold)
     check_profiles(profiles, inputs, strata, wanted)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
+    if links is not None: links = read_links(links)
     least = _withheld_under(profiles, policy, asked)
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
     rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
@@ -173,7 +176,7 @@ def audit(
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
     more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster
-    wish = Asked(rows=rows, profiles=profiles, inputs=law)
+    wish = Asked(rows=rows, profiles=profiles, inputs=law, links=links)
     check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')

@@ -159,7 +159,7 @@ class LocalLaw144:
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows])
 
     def to_csv(self)->str:
-        "The publishable tables as CSV: what the law asks for, and no more"
+        "The tables as CSV: what the law asks for, and the ratio as the other reading has it"
         return _csv(self.rows)
 
     def to_html(self,
@@ -192,7 +192,7 @@ class LocalLaw144:
     def __repr__(self): return f"<LocalLaw144 of {self.n:,} people by {self.kind}; {DISCLAIMER}>"
 
 # %% ../../nbs/16_fairness/28_law_summary.ipynb #b38300fa
-LAW_COLUMNS = ('category', 'n', 'selected', 'rate', 'impact_ratio')
+LAW_COLUMNS = ('category', 'n', 'selected', 'rate', 'impact_ratio', 'other_reading')
 
 def _csv(rows):
     "Rows as CSV, of which a spreadsheet runs nothing"
