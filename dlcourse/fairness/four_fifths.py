@@ -163,7 +163,7 @@ class FourFifths:
 
 # %% ../../nbs/16_fairness/41_four_fifths.ipynb #374bcedc
 def strata_tables(
-    cells:Mapping, # Stratum → group → (favourable, unfavourable); strata are tuples
+    cells:Mapping, # Stratum → group → (favourable, unfavourable), also (0, 0); strata are tuples
     group:tuple,   # In the first row of each table …
     best:tuple,    # … and in the second
 )->np.ndarray:     # Floats [stratum, 2, 2], of the strata that have both, in the order of `cells`
@@ -284,7 +284,7 @@ def accusations(
 # %% ../../nbs/16_fairness/41_four_fifths.ipynb #7a478af9
 def misleading(
     ratio:np.ndarray,   # [group] of the best rate, as printed; NaN where there is none
-    p_value:np.ndarray, # [group] of the test with the choice of the groups inside
+    p_value:np.ndarray, # [group] of the test with the choice of groups inside; a number where `ratio` is
     line:float=.8,      # Below it is below
     level:float=.95,    # Confidence level
 )->np.ndarray:          # [group] `True` where the ratio alone says another thing than both halves

@@ -33,7 +33,7 @@ def as_paid(
 def pay_gap(
     women:Iterable, # Pay of each woman: whole numbers, or with cents as on the payslip
     men:Iterable,   # Pay of each man, likewise
-    how:str='mean', # 'mean' or 'median'
+    how:str='mean', # 'mean' or 'median'; another is refused first of all
 )->Fraction|None:   # Of men's pay, exactly; below 0 where women get more; `None` for no one or 0
     "The gender pay gap: what men get less what women get, as a share of what men get"
     if how not in ('mean', 'median'):

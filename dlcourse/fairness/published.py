@@ -278,7 +278,7 @@ def audit_published(
 
 # %% ../../nbs/16_fairness/33_published.ipynb #d8745b2f
 def allowance(
-    printed:list[str], # Figures such as `33.3%` or `50 %`, or `0.48` without a sign; one or more
+    printed:list[str], # Figures such as `33.3%` or `50 %`, or `0.48`, all with a sign or none; one or more
 )->float:              # In the unit of the figures: points where they are percentages
     "How far an honest figure may be off: half a unit of the last digit of the coarsest one"
     decimals = [len(text.rstrip('% ').partition('.')[2]) for text in printed]
@@ -287,9 +287,9 @@ def allowance(
 # %% ../../nbs/16_fairness/33_published.ipynb #70a7a125
 def invented(
     selected:int,  # How many of the group were selected …
-    n:int,         # … and of how many
+    n:int,         # … and of how many, one or more
     best:Fraction, # The best group's rate, which stays as it is
-    line:Fraction=Fraction(4, 5), # The ratio to be reached
+    line:Fraction=Fraction(4, 5), # The ratio to be reached; times `best` it is below 1
 )->int:            # 0 where the ratio is reached already
     "The fewest people who, added to a group as selected, bring its ratio up to the line"
     goal = line*best

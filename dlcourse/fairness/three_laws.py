@@ -21,7 +21,7 @@ def every_reading(
 )->dict[tuple[str, bool], np.ndarray]: # (of whom, may a small one lead?) → [category] impact ratios
     """Impact ratios under ('nobody', True), ('all', False), ('all', True), ('known', False) and
     ('known', True): with nobody left out, or those that are small among all, or among the known.
-    A category that is left out has NaN"""
+    A category that is left out has NaN; so have all where the best rate is 0 or nobody may lead"""
     n = np.asarray(n)
     rates = selected/n
     out = {('nobody', True): impact_ratios(rates)}
@@ -44,7 +44,7 @@ def average_ratios(
 
 # %% ../../nbs/16_fairness/46_three_laws.ipynb #8341fefc
 def criticize(
-    audit:Mapping, # As published, with the keys that are listed above
+    audit:Mapping, # As published, with the keys that are listed above; somebody is not left out
 )->list[str]:      # Names of its faults, as they are listed above and in that order
     "The faults of a published bias audit under Local Law 144"
     n, left = audit['n'], audit['left_out']
