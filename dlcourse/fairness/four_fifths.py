@@ -284,7 +284,7 @@ def accusations(
 # %% ../../nbs/16_fairness/41_four_fifths.ipynb #7a478af9
 def misleading(
     ratio:np.ndarray,   # [group] of the best rate, as printed; NaN where there is none
-    p_value:np.ndarray, # [group] of the test with the choice of groups inside; a number where `ratio` is
+    p_value:np.ndarray, # [group] of the test with the choice of groups; a number where `ratio` is
     line:float=.8,      # Below it is below
     level:float=.95,    # Confidence level
 )->np.ndarray:          # [group] `True` where the ratio alone says another thing than both halves

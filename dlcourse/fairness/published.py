@@ -278,7 +278,7 @@ def audit_published(
 
 # %% ../../nbs/16_fairness/33_published.ipynb #d8745b2f
 def allowance(
-    printed:list[str], # Figures such as `33.3%` or `50 %`, or `0.48`, all with a sign or none; one or more
+    printed:list[str], # Such as `33.3%` or `50 %`, or `0.48`: all with a sign or none; one or more
 )->float:              # In the unit of the figures: points where they are percentages
     "How far an honest figure may be off: half a unit of the last digit of the coarsest one"
     decimals = [len(text.rstrip('% ').partition('.')[2]) for text in printed]

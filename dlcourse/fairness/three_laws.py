@@ -21,7 +21,8 @@ def every_reading(
 )->dict[tuple[str, bool], np.ndarray]: # (of whom, may a small one lead?) → [category] impact ratios
     """Impact ratios under ('nobody', True), ('all', False), ('all', True), ('known', False) and
     ('known', True): with nobody left out, or those that are small among all, or among the known.
-    A category that is left out has NaN; so have all where the best rate is 0 or nobody may lead"""
+    A category that is left out has NaN, and all have it where the best rate is 0 or nobody may
+    lead"""
     n = np.asarray(n)
     rates = selected/n
     out = {('nobody', True): impact_ratios(rates)}
