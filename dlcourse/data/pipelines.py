@@ -16,7 +16,7 @@ from ..core.errors import InputError, number_of
 # %% ../../nbs/04_data/01_pipelines.ipynb #6323ebec
 def fit_scale(
     x:np.ndarray,    # Rows × columns; nan where a number is missing
-    rows:np.ndarray, # Numbers of the rows to learn from; the others have no say
+    rows:np.ndarray, # Numbers of the rows to learn from, one or more; the others have no say
 )->tuple[np.ndarray, np.ndarray]: # Mean and deviation (over n) of each column
     "Where each column lies and how wide it is, by some rows only; 0 and 1 where nothing is known"
     x = x[rows]
@@ -24,7 +24,8 @@ def fit_scale(
     n = np.maximum(there.sum(0), 1)
     mean = np.where(there, x, 0).sum(0)/n
     deviation = np.sqrt((np.where(there, x - mean, 0)**2).sum(0)/n)
-    return mean, np.where(deviation > 0, deviation, 1)
+    least, most = np.where(there, x, np.inf).min(0), np.where(there, x, -np.inf).max(0)
+    return mean, np.where(most > least, deviation, 1)
 
 # %% ../../nbs/04_data/01_pipelines.ipynb #66a886fa
 @dataclass(frozen=True, kw_only=True, eq=False)
