@@ -107,3 +107,12 @@ def test_a_figure_is_png_or_svg_and_the_same_twice(audited, tmp_path):
         found.save(plot=tmp_path/'x.gif')
     with pytest.raises(InputError, match='its own name'):
         found.save(html=tmp_path/'x', json=tmp_path/'x')
+
+
+def test_a_page_has_no_columns_that_hold_nothing(audited):
+    found = as_audit(audited('plain'))
+    assert 'Out of' in found.to_html() and 'class="both"' in found.to_html()
+    bare = tuple(replace(r, numerator=None, denominator=None, value=r.value and 1234.5678*r.value)
+                 for r in found.rates)
+    page = replace(found, rates=bare, overall=()).to_html()
+    assert 'Out of' not in page and 'class="both"' not in page and 'Not drawn: the values' in page
