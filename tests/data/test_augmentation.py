@@ -1,0 +1,60 @@
+"The lesson's functions against torch's own, and what they refuse"
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dlcourse.core.errors import InputError
+from dlcourse.data.augmentation import affine_warp, mix, rand_augment, survival
+from dlcourse.data.transforms import affine, mixup, warp
+
+X = torch.rand(6, 3, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def rng(): return torch.Generator().manual_seed(1)
+
+
+def test_affine_warp_is_torchs_in_values_and_gradients():
+    theta = affine(6, rng(), degrees=90, shift=.3, scale=.4).double()
+    own, theirs = X[:, 0].clone().requires_grad_(), X[:, 0].clone().requires_grad_()
+    mine = torch.stack([affine_warp(image, t) for image, t in zip(own, theta, strict=True)])
+    want = F.grid_sample(theirs[:, None], F.affine_grid(theta, [6, 1, 9, 7], align_corners=False),
+                         align_corners=False)[:, 0]
+    torch.testing.assert_close(mine, want)
+    (mine**2).sum().backward()
+    (want**2).sum().backward()
+    torch.testing.assert_close(own.grad, theirs.grad)
+
+
+def test_mix_is_what_mixup_does():
+    labels, g = torch.eye(6).double(), rng()
+    other, share = torch.randperm(6, generator=g), .5 + .5*torch.rand(6, generator=g)
+    torch.testing.assert_close(mix(X, labels, other, share), mixup(X, labels, rng()))
+
+
+def test_rand_augment_changes_each_image_by_n_of_the_ways():
+    ways = [lambda x, g, s: x + s, lambda x, g, s: x + 10*s, lambda x, g, s: x + 100*s]
+    zeros = torch.zeros(300, 1, 2, 2)
+    sums = rand_augment(zeros, rng(), ways, n=2, strength=1.)[:, 0, 0, 0]
+    assert set(sums.tolist()) == {2, 11, 20, 101, 110, 200}
+    assert set(rand_augment(zeros, rng(), ways, 1, .5)[:, 0, 0, 0].tolist()) == {.5, 5, 50}
+    assert not zeros.any()
+    assert rand_augment(X, rng(), ways, n=0).equal(X)
+
+
+def test_rand_augment_takes_any_channels_and_repeats():
+    def move(x, g, s): return warp(x, affine(len(x), g, degrees=90*s))
+    first, again = (rand_augment(X, rng(), [move]) for _ in range(2))
+    assert first.shape == X.shape and first.equal(again) and not first.equal(X)
+
+
+@pytest.mark.parametrize('bad', [dict(ways=[]), dict(n=-1), dict(strength=1.1), dict(strength=-.1)])
+def test_rand_augment_refuses(bad):
+    with pytest.raises(InputError, match='`ways` must be one or more'):
+        rand_augment(X, rng(), **dict(ways=[lambda x, g, s: x]) | bad)
+
+
+def test_survival_refuses_a_judge_that_knows_nothing():
+    with pytest.raises(InputError, match='0 right'):
+        survival(lambda x: torch.eye(2)[[0, 0]], X[:2], torch.tensor([1, 1]), X[:2])
+    with pytest.raises(InputError, match='0 right'):
+        survival(lambda x: torch.zeros(0, 2), X[:0], torch.zeros(0), X[:0])
