@@ -16,17 +16,11 @@ from dataclasses import dataclass, fields, replace
 
 from .cells import MARK
 from .conduct import freeze
-from dlcourse.classroom.trials import (
-    PATIENCE,
-    Forbidden,
-    OutOfTime,
-    error_line,
-    has_gpu,
-    time_limit,
-)
+from .trials import Forbidden, error_line
+from ..core.limits import OutOfTime, PATIENCE, time_limit
 from .values import Mismatch, compare_values, short
 from ..core.pages import escape, html_table, marked
-from ..core.random import random_state
+from ..core.random import has_gpu, random_state
 
 # %% ../../nbs/23_classroom/07_checks.ipynb #9936473d
 @dataclass

@@ -35,9 +35,11 @@ from .mistakes import misconception
 from .probes import faults_of_conduct, standard
 from .script import compiled
 from .stage import JUDGES, Missing, Stage
-from .trials import OutOfTime, error_line, has_gpu, time_limit, written
+from .trials import error_line, written
+from ..core.limits import OutOfTime, time_limit
 from ..core.errors import InputError
 from ..core.pages import marked, shorten
+from ..core.random import has_gpu
 
 # %% ../../nbs/23_classroom/14_exercises.ipynb #6b83103c
 @dataclass(frozen=True)

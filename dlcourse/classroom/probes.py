@@ -29,7 +29,8 @@ from dlcourse.classroom.conduct import (
 )
 from .lessons import Exercise
 from .stage import TO_RESULT, Stage
-from .trials import OutOfTime, error_line, time_limit
+from .trials import error_line
+from ..core.limits import OutOfTime, time_limit
 from .values import Mismatch, compare_values
 from ..core.random import loaded_torch, random_state, random_states
 

@@ -37,7 +37,8 @@ from dlcourse.classroom.script import (
     shift_of,
     standing_in,
 )
-from .trials import Without, error_line, out_of_line, time_limit
+from .trials import Without, error_line, out_of_line
+from ..core.limits import time_limit
 from .values import compare_values
 
 # %% ../../nbs/23_classroom/09_stage.ipynb #f3df5694

@@ -137,8 +137,12 @@ def opened_roles(
         # pyarrow has no quantiles by group, and codes are no words
         if rows.coded or frame.implementation.is_pyarrow():
             frame = nw.from_native(to_polars(frame))
+        def words(c): return blank_as_null(frame, c, rows.null)
         def column(role, c):
-            if role not in numbers: return blank_as_null(frame, c, rows.null)
+            if role == 'group' and rows.missing == 'drop': # Of all attributes, as for rates
+                named = [~words(a).is_null() for a in rows.sensitive_features]
+                return nw.when(nw.all_horizontal(*named, ignore_nulls=False)).then(words(c))
+            if role not in numbers: return words(c)
             x = numeric_column(frame, c)
             return nw.when(~x.is_nan()).then(x)
         yield frame.select(*(column(r, c).alias(f'_{r}') for r, c in roles.items()))

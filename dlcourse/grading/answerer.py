@@ -18,7 +18,7 @@ import numpy as np
 
 from ..classroom.conduct import has_changed, is_generator, state_of
 from ..classroom.checks import own_lines
-from ..classroom.trials import time_limit
+from ..core.limits import time_limit
 from ..core.random import loaded_torch, random_states, set_random_states
 from .wire import Unsendable, Writer, array_data, tensor_data
 

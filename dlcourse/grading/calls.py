@@ -15,7 +15,8 @@ import numpy as np
 
 from ..classroom.conduct import changeable, is_generator
 from ..classroom.script import OVER
-from ..classroom.trials import Forbidden, OutOfTime
+from ..classroom.trials import Forbidden
+from ..core.limits import OutOfTime
 from ..core import errors
 from ..core.random import loaded_torch, random_states, set_random_states
 from .answerer import Line, packed, too_large

@@ -9,7 +9,7 @@ __all__ = ['EXAM_LIMITS', 'OUTCOMES', 'LONGEST', 'UNCLEAR', 'Mark', 'strangers_l
 # %% ../../nbs/24_grading/08_marks.ipynb #3cef39f4
 from dataclasses import dataclass
 
-from ..classroom.trials import PATIENCE
+from ..core.limits import PATIENCE
 from ..core.pages import printable, shorten
 from .walls import Limits
 

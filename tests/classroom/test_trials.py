@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from dlcourse.classroom.trials import OutOfTime, error_line, time_limit, written
+from dlcourse.classroom.trials import error_line, written
+from dlcourse.core.limits import OutOfTime, time_limit
 
 
 @pytest.mark.parametrize('source, without, found', [
@@ -34,7 +35,7 @@ def test_time_that_is_up_in_a_callback_of_the_collector_waits_for_its_end():
     "An exception raised in there would be printed and lost"
     import gc
 
-    from dlcourse.classroom.trials import OutOfTime, time_limit
+    from dlcourse.core.limits import OutOfTime, time_limit
 
     began = time.process_time()
     def slow(phase, info): # Until the limit is over, with a turn of the alarm to spare
@@ -59,7 +60,7 @@ def test_an_exception_in_short():
 
 TRACED = '''
 import sys, threading
-from dlcourse.classroom.trials import OutOfTime, time_limit
+from dlcourse.core.limits import OutOfTime, time_limit
 
 def in_time():
     with time_limit(5.): pass

@@ -75,7 +75,7 @@ def test_class_findings_and_escaped_html():
     assert '<b>A' not in audit_classes(t, y_pred='p', y_true='y',
                                        sensitive_features='race')._repr_html_()
     few = audit_classes(t, y_pred='p', y_true='y', sensitive_features='sex', min_count=10_000)
-    assert all(v.value is None and 'fewer than 10000' in v.reason for v in few.values)
+    assert all(v.value is None and 'fewer than 10,000' in v.reason for v in few.values)
     assert not few.findings
 
 

@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from dlcourse.classroom.trials import OutOfTime
 from dlcourse.core.errors import InputError
+from dlcourse.core.limits import OutOfTime
 from dlcourse.grading import calls
 from dlcourse.grading.answerer import Answerer, Line
 from dlcourse.grading.calls import Caller, Gone
