@@ -12,16 +12,28 @@ from dlcourse.cli.commands import read_function
 OPTIONS = {
     'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --favorable '
                       '--html --independent-weights --inputs --json --junit --label --level '
-                      '--max-groups --min-count '
+                      '--links --max-groups --min-count '
                       '--missing --null --parquet --plot --policy --positive --prediction '
                       '--profile --sarif --score --sensitive --strata --subgroups --threshold '
                       '--title --weight',
+    'audit scores': 'file --card --cluster --csv --delimiter --encoding --html --json '
+                    '--junit --label --level --min-count --missing --null --parquet --plot '
+                    '--policy --positive --sarif --score --sensitive --weight',
+    'audit classes': 'file --card --cluster --csv --delimiter --encoding --html --json '
+                     '--junit --label --level --min-count --missing --null --parquet --plot '
+                     '--policy --prediction --sarif --sensitive --weight',
+    'audit regression': 'file --card --cluster --csv --delimiter --encoding --html --json '
+                        '--junit --label --level --min-count --missing --null --parquet --plot '
+                        '--policy --prediction --quantiles --sarif --sensitive --weight',
+    'audit ranking': 'file --card --csv --delimiter --encoding --html --json --junit --k '
+                     '--level --min-count --missing --null --parquet --plot --policy '
+                     '--query --relevance --sarif --score --seed --sensitive',
     'audit published': 'file --card --csv --encoding --group --html --json --junit --level --n '
                        '--parquet --plot --rate --ratio --sarif --selected --table',
     'audit law': 'file inputs --csv --delimiter --encoding --html --json --level --null --positive '
                  '--prediction',
     'audit plan': 'rate gap --design-effect --kind --level --power --share --tolerance',
-    'audit inputs': '', 'audit policy': '', 'audit demo': '--out', 'datasets list': '--json',
+    'audit inputs': '', 'audit policy': '--kind', 'audit demo': '--out', 'datasets list': '--json',
     'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
     'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',
     'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
