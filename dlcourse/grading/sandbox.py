@@ -53,6 +53,7 @@ class WarmProcess:
         insist:bool,   # Does a missing wall mean that nothing is run?
     ):
         self.work, self.limits, self.insist, self.uid = work, limits, insist, unused_uid()
+        self.borne = [] # Warm processes that began here
         try: self.rules = file_rules()
         except OSError as e: self.rules = str(e)
         tempfile.tempdir = '/' # Libraries ask for a folder; nothing can be written there, either
@@ -67,18 +68,17 @@ class WarmProcess:
             else: self.attend(control, _Handles(*handles), word == TALKS)
 
     def bear(self, control, handles):
-        "Begin another warm process, which has all that is loaded here and is nobody's child"
-        first = os.fork()
-        if first:
-            for handle in handles: os.close(handle)
-            return os.waitpid(first, 0)
-        try:
-            if os.fork(): return
-            control.close()
-            asked, line = handles
-            with open(asked, 'rb') as f: given = json.load(f)
-            begin(**given | dict(handle=line))
-        finally: os._exit(0)
+        "Begin another warm process, which has all that is loaded here"
+        self.borne = [p for p in self.borne if not os.waitpid(p, os.WNOHANG)[0]]
+        borne = os.fork()
+        if not borne:
+            try:
+                control.close()
+                with open(handles[0], 'rb') as f: given = json.load(f)
+                begin(**given | dict(handle=handles[1]))
+            finally: os._exit(0)
+        self.borne.append(borne)
+        for handle in handles: os.close(handle)
 
     def attend(self, control, handles, talks):
         "Let a keeper see to a piece of work, and wait until it is done"

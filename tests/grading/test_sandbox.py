@@ -253,7 +253,6 @@ def test_one_warm_process_bears_another():
 
 @pytest.mark.skipif(sys.platform != 'linux', reason="reads Linux's list of processes")
 def test_a_borne_process_ends_with_its_owner():
-    def children(pid): return Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
     def ours(word): return [p for p in Path('/proc').glob('[0-9]*') if word in said_by(p)]
     def said_by(folder):
         try: return (folder/'cmdline').read_bytes().decode(errors='replace')
@@ -262,7 +261,7 @@ def test_a_borne_process_ends_with_its_owner():
     with Sandbox(preload=f'try: {word}\nexcept ImportError: pass', insist=False) as parent:
         with Sandbox(parent=parent, insist=False) as mine:
             mine.run(dict(code=''))
-            assert len(ours(word)) == 2 and children(parent.process.pid) == []
+            assert len(ours(word)) == 2
         for _ in range(500):
             if len(ours(word)) == 1: break
             time.sleep(.01)
