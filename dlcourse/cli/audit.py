@@ -95,7 +95,8 @@ def _audited(audit_of, file, options, **said):
     "Audit a table, with a bar while it is read; write and print what was found"
     from dlcourse.audit.writers import as_audit
     from dlcourse.core.bars import progress_bar
-    files, form = _files(options, (file, said.get('policy'), said.get('inputs')))
+    read = (said | options).get
+    files, form = _files(options, (file, *map(read, ('policy', 'inputs', 'links'))))
     said |= {k: v for k, v in options.items() if k not in FORMS}
     asked = {COLUMNS_OF.get(k, k): v for k, v in said.items()}
     with progress_bar('Reading', stays=False) as update:
@@ -131,9 +132,7 @@ def classes(
     file:Path,             # CSV, TSV or Parquet file of any size
     *,
     prediction:str,        # Column of predicted classes, as many as there are
-    label:str|None=None,   # Column of true ones; without it only who is given which
     sensitive:list[str],   # Column whose groups are compared; repeat it for several
-    weight:str|None=None,  # Column of weights
     policy:Path|None=None, # TOML file of tolerated gaps (dlcourse audit policy --kind classes)
     **options,
 ):
@@ -142,8 +141,8 @@ def classes(
     the place of its name prints that form and nothing else."""
     from dlcourse.audit.writers import save_audit # noqa: F401 (its options are read from there)
     from dlcourse.fairness.classes import audit_classes
-    _audited(audit_classes, file, options, prediction=prediction, label=label,
-             sensitive=sensitive, weight=weight, policy=policy)
+    _audited(audit_classes, file, options, prediction=prediction, sensitive=sensitive,
+             policy=policy)
 
 # %% ../../nbs/cli/audit.ipynb #c0de5a05
 @command(
@@ -152,9 +151,7 @@ def regression(
     file:Path,             # CSV, TSV or Parquet file of any size
     *,
     prediction:str,        # Column of predicted numbers
-    label:str|None=None,   # Column of true ones; without it there are no errors to compare
     sensitive:list[str],   # Column whose groups are compared; repeat it for several
-    weight:str|None=None,  # Column of weights; no quantiles are made with them
     policy:Path|None=None, # TOML file of tolerated gaps (dlcourse audit policy --kind regression)
     **options,
 ):
@@ -163,8 +160,8 @@ def regression(
     the place of its name prints that form and nothing else."""
     from dlcourse.audit.writers import save_audit # noqa: F401 (its options are read from there)
     from dlcourse.fairness.regression import audit_regression
-    _audited(audit_regression, file, options, prediction=prediction, label=label,
-             sensitive=sensitive, weight=weight, policy=policy)
+    _audited(audit_regression, file, options, prediction=prediction, sensitive=sensitive,
+             policy=policy)
 
 # %% ../../nbs/cli/audit.ipynb #c0de5a06
 @command(

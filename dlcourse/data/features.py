@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from ..core.errors import InputError, number_of
-from .pipelines import Transformer
+from .pipelines import Transformer, fit_scale
 
 # %% ../../nbs/04_data/04_features.ipynb #87430421
 class Words(Transformer):
@@ -47,8 +47,8 @@ class Images(Transformer):
         if x.ndim != 4:
             raise InputError("`x` must be images of shape (rows, channels, height, width); got "
                              f"{x.shape}")
-        self.mean, self.deviation = x.mean((0, 2, 3)), x.std((0, 2, 3))
-        self.deviation[self.deviation == 0] = 1
+        pixels = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
+        self.mean, self.deviation = fit_scale(pixels, np.arange(len(pixels)))
 
     def apply(self, x):
         if x.ndim != 4 or x.shape[1] != len(self.mean):

@@ -15,10 +15,10 @@ import numpy as np
 
 from ..core.errors import InputError
 from dlcourse.core.frames import (
-    as_number, as_text, check_plain, check_unread, is_missing, look_alikes, not_plain, rows_text,
+    as_number, as_text, check_plain, check_unread, is_missing, look_alikes, not_plain,
     some, to_lists,
 )
-from ..core.pages import percent
+from ..core.pages import count_text, percent
 from .grouping import SENSITIVE, Grouping, plan_grouping
 from dlcourse.fairness.rows import (
     Rows, check_values, gap_error, gaps, opened, rows_of, too_many,
@@ -116,8 +116,8 @@ def _alike(column, values):
     for same in look_alikes(seen):
         case = len({v.casefold() for v in same}) == 1
         how = "in case only" if case else "in what is hardly seen"
-        shown = ' and '.join(f"{(repr if case else ascii)(v)} ({rows_text(seen[v])})" for v in same)
-        yield f"`{column}` holds {shown}, which differ {how}; they are taken as they stand."
+        both = ' and '.join(f"{(repr if case else ascii)(v)} ({count_text(seen[v])})" for v in same)
+        yield f"`{column}` holds {both}, which differ {how}; they are taken as they stand."
 
 LOOKS_MISSING = ('na', 'n/a', 'nan', 'null', 'none', '?', '-', 'missing')
 
@@ -223,7 +223,7 @@ def _check_two_groups(asked:Grouping, stay, rows):
         groups = [as_text(v) for v in stay[r] if v is not None]
         if len(groups) > 1: continue
         raise InputError(f"`{asked.roles[r]}` has one group only, '{(*groups, 'missing')[0]}' "
-                         f"({rows_text(rows)}); a comparison needs two")
+                         f"({count_text(rows)}); a comparison needs two")
 
 def _notes(asked:Grouping, values, stay):
     "What a reader should know of the gaps in the attributes"

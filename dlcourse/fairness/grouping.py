@@ -16,9 +16,9 @@ import numpy as np
 
 from ..core.errors import InputError
 from dlcourse.core.frames import (
-    as_text, bad_weights, blank_as_null, check_weights, is_missing, numeric_column, rows_text,
-    to_lists,
+    as_text, bad_weights, blank_as_null, check_weights, is_missing, numeric_column, to_lists,
 )
+from ..core.pages import count_text
 from .counts import UNLABELLED, Counts, cluster_cells
 
 # %% ../../nbs/16_fairness/02_grouping.ipynb #2bf8628d
@@ -74,7 +74,7 @@ def _check_sums(frame, roles, raw):
     if not n: return
     column = roles['cluster']
     raise InputError(f"`{column}` must say to which cluster each row belongs; it is missing in "
-                     f"{rows_text(n)}. Give a row that stands alone a cluster of its own")
+                     f"{count_text(n)}. Give a row that stands alone a cluster of its own")
 
 def _narrow(frame, roles, threshold, null, further):
     "The columns asked about under names of our own, which are keys, and which are summed"

@@ -9,6 +9,7 @@ __all__ = ['WORK', 'MANY_MODULES', 'WARM_TORCH', 'Examiner', 'nursery', 'plain_w
 import ast
 import time
 from dataclasses import replace
+from functools import cache
 
 from ..classroom.cells import plain_python
 from ..classroom.lessons import Exercise, Lesson
@@ -93,6 +94,7 @@ def plain_work(
     cell = job.get('cell')
     return work(job | dict(cell=plain_python(cell)) if isinstance(cell, str) else job)
 
+@cache
 def _imports(lesson):
     "All that a lesson's module and checks import, but for the module itself, in lines"
     sources = [c.source for c in lesson.cells]

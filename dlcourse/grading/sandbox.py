@@ -109,8 +109,7 @@ class WarmProcess:
             except OSError: pass
         number = os.WTERMSIG(how) if os.WIFSIGNALED(how) else 0
         spent = used.ru_utime + used.ru_stime
-        ended = dict(late=bool(late), left=left, signal=number, cpu=spent)
-        _say(handles.status, ended)
+        _say(handles.status, dict(late=bool(late), left=left, signal=number, cpu=spent))
 
     def run(self, spaces, handles):
         "The child: walls, then the work, then nothing more"
@@ -216,23 +215,24 @@ class Sandbox:
 
     def start(self):
         "Start the warm process in a clean environment; raises `RuntimeError` where that fails"
-        if self.parent is not None and self.parent.control is None: self.parent.start()
         self.control, theirs = socket.socketpair()
         given = dict(
             work=self.work, preload=self.preload, limits=asdict(self.limits), insist=self.insist)
-        with theirs: (self.parent or self)._begin(self, given, theirs)
+        with theirs: (self.parent.bear if self.parent else self._begin)(given, theirs)
         with self.control.makefile('rb') as f: line = f.readline()
         if line == b'""\n': return
         self.close()
         why = json.loads(line) if line else 'its Python ended at once'
         raise RuntimeError(f"the sandbox did not start: {why}")
 
-    def _begin(self, box, given, theirs):
-        "Let the warm process of a sandbox begin: as a new Python, or borne by this one's"
-        if box is not self:
-            with lent(given) as sent:
-                socket.send_fds(self.control, [BEGINS], [sent.fileno(), theirs.fileno()])
-            return
+    def bear(self, given, theirs):
+        "Let this warm process begin another one"
+        if self.control is None: self.start()
+        with lent(given) as sent:
+            socket.send_fds(self.control, [BEGINS], [sent.fileno(), theirs.fileno()])
+
+    def _begin(self, given, theirs):
+        "Let a warm process begin, as a new Python"
         env = {k: v for k, v in os.environ.items() if k in KEPT_VARIABLES} | ONE_THREAD | ROOM
         streams = dict.fromkeys(('stdin', 'stdout', 'stderr'), subprocess.DEVNULL)
         told = json.dumps(given | dict(handle=theirs.fileno()))

@@ -4,8 +4,8 @@ import torch
 from torch.nn import functional as F
 
 from dlcourse.core.errors import InputError
-from dlcourse.data.augmentation import affine_warp, mix, rand_augment, survival
-from dlcourse.data.transforms import affine, mixup, warp
+from dlcourse.data.augmentation import affine_warp, mix, mixup, rand_augment, survival
+from dlcourse.data.transforms import affine, warp
 
 X = torch.rand(6, 3, 9, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -25,10 +25,13 @@ def test_affine_warp_is_torchs_in_values_and_gradients():
     torch.testing.assert_close(own.grad, theirs.grad)
 
 
-def test_mix_is_what_mixup_does():
+def test_a_mixture_is_torchs_lerp():
     labels, g = torch.eye(6).double(), rng()
     other, share = torch.randperm(6, generator=g), .5 + .5*torch.rand(6, generator=g)
-    torch.testing.assert_close(mix(X, labels, other, share), mixup(X, labels, rng()))
+    images = torch.lerp(X[other], X, share.double().view(-1, 1, 1, 1))
+    shares = torch.lerp(labels[other], labels, share.double()[:, None])
+    torch.testing.assert_close(mix(X, labels, other, share), (images, shares))
+    torch.testing.assert_close(mixup(X, labels, rng()), (images, shares))
 
 
 def test_rand_augment_changes_each_image_by_n_of_the_ways():

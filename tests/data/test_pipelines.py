@@ -133,6 +133,9 @@ def test_images_and_sounds_keep_what_they_learned():
     np.testing.assert_allclose(flat.mean((0, 2, 3)), 0, atol=1e-12)
     np.testing.assert_allclose(flat.std((0, 2, 3)), 1)
     with pytest.raises(InputError, match='3 channels'): images.apply(x[:, :1])
+    x[:, 1] = .1 # Whose deviation rounds to 1e-17, not to 0
+    images.learn(x, None)
+    assert images.deviation[1] == 1 and np.abs(images.apply(x)).max() < 10
     with pytest.raises(InputError, match='images of shape'): images.learn(x[0], None)
     clips, _ = tone(6)
     sounds = Sounds()

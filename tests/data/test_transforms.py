@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
+from dlcourse.data.augmentation import mixup
 from dlcourse.data.transforms import (
     affine,
     cutmix,
     cutout,
-    mixup,
     perturb_words,
     photometric,
     spec_augment,

@@ -357,7 +357,7 @@ def test_the_disclaimer_stands_once_and_every_law_shows_its_clauses():
 @pytest.mark.parametrize(('link', 'good'), [
     ('https://example.org/a?b=1&c=2', True), ('http://example.org', True), ('docs/log.html', True),
     ('javascript:alert(1)', False), ('file:///etc/passwd', False), ('//example.org/x', False),
-    ('/root/log', False), ('data:text/html,x', False), ('https://a b', False), ('<b>', False)])
+    ('/audits/log', False), ('data:text/html,x', False), ('https://a b', False), ('<b>', False)])
 def test_a_link_is_a_web_address_or_a_relative_path(link, good):
     said = {'eu-ai-act': {'12': {'log': link}}}
     if good: assert read_links(said) == said
