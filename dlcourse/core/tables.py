@@ -89,9 +89,8 @@ def column_place(
     near = get_close_matches(name, names, n=1, cutoff=.6)
     near = near or [n for n in names if n.strip().lower() == name.strip().lower()]
     if near: raise InputError(f"`{name}` is not a column of {where}; did you mean `{near[0]}`?")
-    more = ', …' if len(names) > 20 else ''
-    some = ', '.join(names[:20])
-    raise InputError(f"`{name}` is not a column of {where}; there are: {some}{more}")
+    some = ', '.join(names[:20]) + ', …'*(len(names) > 20)
+    raise InputError(f"`{name}` is not a column of {where}; there are: {some}")
 
 # %% ../../nbs/00_core/11_tables.ipynb #77d9f37c
 def _connect(path):
@@ -100,12 +99,10 @@ def _connect(path):
     con = duckdb.connect(config=alone)
     con.execute("set temp_directory = $1", [str(Path(tempfile.gettempdir())/'dlcourse-duckdb')])
     con.execute("set preserve_insertion_order = false")
-    con.execute("set disabled_optimizers = 'statistics_propagation'") # Which know no NaN
     # A bar would go amid somebody's JSON; in Jupyter without widgets there is no such setting
     with suppress(duckdb.Error): con.execute("set enable_progress_bar = false")
     con.execute("set allowed_paths = $1", [[str(path), literal(path)]])
     con.execute("set enable_external_access = false")
-    con.execute("set lock_configuration = true")
     return con
 
 def _quoted(text, quote='"'): return quote + text.replace(quote, 2*quote) + quote
@@ -128,10 +125,12 @@ def literal(
 def _parquet(con, path):
     "The column names of a Parquet file, and its place in a query"
     source = f"read_parquet({_quoted(literal(path), chr(39))})"
-    asked = "select name, num_children from parquet_schema($1)"
+    asked = "select name, num_children, type from parquet_schema($1)"
     rows = con.execute(asked, [literal(path)]).fetchall()
+    if any(kind in ('FLOAT', 'DOUBLE') for *_, kind in rows): # Their statistics know no NaN
+        con.execute("set disabled_optimizers = 'statistics_propagation,filter_pushdown'")
     names, left = [], iter(rows[1:]) # Below its root; DuckDB itself would rename a second `g`
-    for name, children in left:
+    for name, children, _ in left:
         names.append(name)
         while children: children += (next(left)[1] or 0) - 1
     return names, source
@@ -224,6 +223,7 @@ def _opened(path, columns, numeric, encoding, delimiter):
     _check_file(path, encoding)
     con, parquet = _connect(path), _kind(path) in ('.parquet', '.pq')
     names, source = _parquet(con, path) if parquet else _text(path, encoding, delimiter)
+    con.execute("set lock_configuration = true")
     if columns and not parquet: _check_names(path, names, columns)
     terms = []
     for name in names if columns is None else dict.fromkeys(columns):

@@ -225,3 +225,16 @@ def test_an_odd_delimiter_is_advised(tmp_path, between):
 def test_ends_that_differ_above_the_names_lose_no_row(tmp_path):
     (tmp_path/'t.csv').write_bytes(b'\n\r\ng,y\na,1\n')
     with pytest.raises(InputError, match='ends differ'): open_table(tmp_path/'t.csv', ['g'])
+
+
+@pytest.mark.parametrize('kind', ['Float32', 'Float64'])
+@pytest.mark.parametrize('numeric', [(), ('s',)])
+def test_what_is_no_number_in_parquet_is_found_whatever_its_statistics_say(kind, numeric, tmp_path):
+    import polars as pl
+    values = pl.Series([.5, float('nan'), None, .25], dtype=getattr(pl, kind))
+    pl.DataFrame({'s': values}).write_parquet(tmp_path/'t.parquet')
+    table = open_table(tmp_path/'t.parquet', numeric=numeric)
+    assert table.aggregate('count(*) filter (isnan(s))').fetchall() == [(1,)]
+    for chosen in ('isnan(s)', 's > 0.9'): # To DuckDB what is no number is above all
+        (value,), = table.filter(chosen).fetchall()
+        assert value != value
