@@ -19,6 +19,7 @@ from ..core.errors import InputError
 from ..core.frames import as_number, as_text
 from ..core.settings import settings
 from ..fairness.counting import count_groups
+from ..fairness.declared import check_declared
 from ..fairness.gaps import correlations, file_name
 from ..fairness.groups import METRICS, disparities, rates
 from ..fairness.judged import OF_SCORES, check_judged
@@ -78,11 +79,12 @@ def _settled(policy, profiles, good):
 def _names(values): return (values,) if isinstance(values, str) else tuple(values)
 
 # %% ../../nbs/21_audit/11_report.ipynb #b7e21a03
-def _law_columns(law):
-    "The columns that Local Law 144 reads, beside those of the audit"
-    if law is None: return {}
+def _law_columns(law, price, points):
+    "The columns that laws read, beside those of the audit"
+    law = law or {}
     said = [law.get(k) for k in ('sex', 'race', 'selected', 'groups')]
-    return dict(further=[c for c in said if c], figures=[c for c in [law.get('score')] if c])
+    numbers = (law.get('score'), price, *_names(points))
+    return dict(further=[c for c in said if c], figures=[c for c in numbers if c])
 
 def _withheld_under(profiles, policy, asked):
     "The smallest group that is shown; Local Law 144 shows all of them, where none is judged"
@@ -142,10 +144,13 @@ def audit(
     min_count:int|None=None,       # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None=None,      # Refuse an attribute with more values; else the setting
     policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
-    profile:str|Iterable[str]=(),  # Laws: 'four-fifths', 'nyc-ll144', 'eu-ai-act', 'nist-ai-rmf'
+    declared:str|Path|None=None,   # The file that says when the policy's file was declared
+    profile:str|Iterable[str]=(),  # Laws, such as 'four-fifths', 'nyc-ll144', 'eu-ai-act'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
     links:Mapping|str|Path|None=None, # To documents that clauses ask for, or a TOML file of them
-    strata:str|None=None,          # Within whose values 'four-fifths' compares, such as the job
+    strata:str|None=None,          # Within whose values groups are compared too, such as the job
+    price:str|None=None,           # Column of what is paid, for 'ecoa-reg-b'; compared in `strata`
+    points:str|Iterable[str]=(),   # Columns of what each factor added to a score, for its reasons
     subgroups:str|Iterable[str]=(),# Columns whose conjunctions are searched for groups nobody named
     level:float|None=None,         # Confidence level; the setting when not given
     depth:int=3,                   # How many attributes are crossed at most
@@ -155,8 +160,9 @@ def audit(
     tell:Callable=lambda text: None, # Called with a line about what is being done
 )->FairnessAudit:                  # What was found
     "Audit decisions for bias; raises `InputError` where a question has to be answered first"
-    if policy is not None and not isinstance(policy, Policy): policy = read_policy(policy)
     asked = dict(level=level, min_count=min_count)
+    before = declared and check_declared(policy, declared, data, asked)
+    if policy is not None and not isinstance(policy, Policy): policy = read_policy(policy)
     if policy: asked = {k: getattr(policy, k) if v is None else v for k, v in asked.items()}
     profiles = _names(profile)
     named = dict(y_pred=y_pred, y_true=y_true, score=score, sample_weight=sample_weight,
@@ -165,18 +171,19 @@ def audit(
     policy = policy or settings_policy(settings(), given['y_true'] is not None)
     wanted = policy.favorable if favorable is None else favorable
     _check_decisions(given, threshold)
-    check_profiles(profiles, inputs, strata, wanted)
+    credit = {k: v for k, v in dict(price=price, points=_names(points)).items() if v}
+    check_profiles(profiles, inputs, strata, wanted, credit)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
     if links is not None: links = read_links(links)
     least = _withheld_under(profiles, policy, asked)
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
-    rows = Rows(data=data, **given, **asked, **_law_columns(law), sensitive_features=sensitive,
-                independent_weights=independent_weights, strata=strata,
-                subgroups=_names(subgroups), positive=positive, favorable=wanted,
+    rows = Rows(data=data, **given, **asked, **_law_columns(law, price, points),
+                sensitive_features=sensitive, independent_weights=independent_weights,
+                strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
-    more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster
-    wish = Asked(rows=rows, profiles=profiles, inputs=law, links=links)
+    more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster or credit
+    wish = Asked(rows=rows, profiles=profiles, inputs=law, links=links, declared=before, **credit)
     check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')

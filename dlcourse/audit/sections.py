@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCORE_COLUMNS', 'CURVE_COLUMNS', 'SUBGROUP_COLUMNS', 'IMPACT_COLUMNS', 'TURNS', 'LL144_INPUTS', 'LAW_INPUTS',
-           'score_section', 'subgroup_section', 'four_fifths_section', 'local_law_section', 'evidence_section',
-           'check_profiles', 'law_inputs', 'four_fifths_line']
+           'score_section', 'subgroup_section', 'declared_section', 'four_fifths_section', 'local_law_section',
+           'evidence_section', 'check_profiles', 'law_inputs', 'four_fifths_line']
 
 # %% ../../nbs/21_audit/02_sections.ipynb #01b2ab13
 from collections.abc import Iterable, Mapping
@@ -16,6 +16,7 @@ from .findings import Section, section_table
 from ..core.errors import InputError
 from ..core.pages import number
 from ..core.toml import read_toml
+from ..fairness.declared import Declared
 from ..fairness.scores import ScoreAudit
 from ..fairness.four_fifths import FourFifths
 from ..fairness.law_summary import LocalLaw144
@@ -75,6 +76,16 @@ def subgroup_section(
     tables = (section_table('Subgroups, strongest first', SUBGROUP_COLUMNS, rows),) if rows else ()
     return Section(name='subgroups', title='Subgroups that nobody named', notes=(head,),
                    findings=tuple(sentences), result=found.to_dict(), tables=tables)
+
+def declared_section(
+    found:Declared, # What `check_declared` found
+)->Section:         # Its digest and its times
+    "The policy, as it was declared before the table was opened"
+    rows = [(name.replace('_', ' ').capitalize(), value) for name, value in asdict(found).items()
+            if value is not None]
+    table = section_table('The declared policy', {'What': 'text', 'Found': 'text'}, rows)
+    return Section(name='policy-declared', title='The policy was declared before',
+                   findings=tuple(found.findings), tables=(table,), result=asdict(found))
 
 def _note(law):
     "What stands over the tables of a law; its notes, clauses and sources have a section after it"
@@ -209,6 +220,7 @@ def check_profiles(
     inputs,                 # What Local Law 144 asks for besides the table
     strata:str|None,        # Column within whose values groups are compared as well
     favorable,              # The prediction that is good for the person
+    credit:Iterable[str]=(),# What was asked of `ecoa-reg-b`: `price`, `points`
 )->None:
     "Raise `InputError` before anything is counted"
     for name in profiles:
@@ -217,9 +229,15 @@ def check_profiles(
     if 'four-fifths' in profiles and favorable is None:
         raise InputError("the four-fifths rule is about the favourable outcome; say which "
                          "prediction is good for the person: `favorable`")
-    if strata is not None and 'four-fifths' not in profiles:
-        raise InputError("`strata` are compared by the profile 'four-fifths'; ask for it, or leave "
-                         "them out")
+    if credit and 'ecoa-reg-b' not in profiles:
+        raise InputError(f"`{min(credit)}` is of the profile 'ecoa-reg-b'; ask for it, or leave it "
+                         "out")
+    if 'points' in credit and favorable is None:
+        raise InputError("`points` give the reasons of who was refused; say which prediction is "
+                         "good for the person: `favorable`")
+    if strata is not None and 'four-fifths' not in profiles and 'price' not in credit:
+        raise InputError("groups are compared within `strata` by the profile 'four-fifths', and "
+                         "by 'ecoa-reg-b' with a `price`; ask for one, or leave them out")
     if 'nyc-ll144' in profiles and inputs is None:
         raise InputError("Local Law 144 asks for dates, an auditor and a declaration besides the "
                          "table; fill in the file that `dlcourse audit inputs` prints, and give "

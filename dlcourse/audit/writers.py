@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import dlcourse
@@ -20,6 +20,7 @@ from .builds import junit, sarif
 from .card import model_card
 from .findings import EXIT_CODES, Findings, Section
 from .kinds import audit_parts
+from .sections import evidence_section
 from .tables import table_csv, table_frame, table_parquet
 from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
@@ -282,8 +283,16 @@ class SectionAudit(Audit):
 
 def as_audit(
     found,  # An audit, or what one of another kind found, such as a `ScoreAudit`
+    *,
+    links=None, # To documents that clauses ask for, as `read_links` reads them
     **said, # `title` or `source`, where the report shall say others
 )->Audit:
     "Whatever was found, as an audit that can be shown and written"
     if isinstance(found, Audit): return found
-    return SectionAudit(created=created_now(), **audit_parts(found) | said)
+    parts = audit_parts(found) | said
+    laws = parts.pop('profiles', ())
+    made = SectionAudit(created=created_now(), **parts)
+    for name in laws:
+        clauses = evidence_section(name, made.to_dict(), links)
+        made = replace(made, sections=(*made.sections, clauses))
+    return made

@@ -117,6 +117,7 @@ def command(
     names:dict[str, str]=NOTHING, # The command's name for a parameter → the function's
     arguments:tuple[str, ...]=(), # Parameters with a default that are arguments all the same
     complete:dict=NOTHING,        # Parameter → function from what was typed to what it may become
+    ends:str='',                  # How it ends, where several commands end alike
 ):                                # A decorator that returns the function as it was
     "Register a function as a command, with the options and the help of the function that it calls"
     def register(f):
@@ -134,7 +135,8 @@ def command(
         options = [_for_typer(name, p, complete.get(name)) for name, p in parameters.items()]
         run.__signature__ = inspect.Signature(options)
         run.__annotations__ = {p.name: p.annotation for p in options}
-        run.__name__, run.__doc__ = f.__name__, doc or (called[0][0] if called else '')
+        says = doc or (called[0][0] if called else '')
+        run.__name__, run.__doc__ = f.__name__, f'{says}\n\n{ends}'.rstrip()
         group.command(name)(run)
         return f
     return register

@@ -290,7 +290,7 @@ def _table(value, name):
     raise InputError(f"`{name}` must be a table in a file of links; got {value!r}")
 
 def blank_links(
-    name:str, # One of `PROFILES`
+    name:str, # Of a law, such as eu-ai-act or four-fifths
 )->str:       # TOML
     "A file of links to fill in, each line a comment until a link stands there"
     out = [f"# Documents that {profile(name).title} asks for: links, or places. None is read."]

@@ -398,3 +398,11 @@ def test_subgroups_in_the_report(tmp_path):
     section = json.loads(out)['sections'][0]
     assert (code, err) == (0, '')
     assert 'sex = F and age = young' in section['tables'][0]['rows'][0][0]
+
+
+def test_links_to_documents_are_printed_to_be_filled_in(tmp_path):
+    code, out, err = dlcourse('audit', 'links', 'gdpr-credit')
+    assert (code, err) == (0, '') and tomllib.loads(out)['gdpr-credit']
+    code, out, err = dlcourse('audit', 'links', 'hammurabi')
+    assert code == 2 and 'new-jersey' in err
+    assert 'links' in dlcourse('audit', '--help')[1]

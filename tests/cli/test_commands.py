@@ -10,30 +10,35 @@ from dlcourse.cli.app import app
 from dlcourse.cli.commands import read_function
 
 OPTIONS = {
-    'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --favorable '
-                      '--html --independent-weights --inputs --json --junit --label --level '
-                      '--links --max-groups --min-count '
-                      '--missing --null --parquet --plot --policy --positive --prediction '
-                      '--profile --sarif --score --sensitive --strata --subgroups --threshold '
-                      '--title --weight',
+    'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --declared '
+                      '--favorable --html --independent-weights --inputs --json --junit '
+                      '--label --level --links --max-groups --min-count '
+                      '--missing --null --parquet --plot --points --policy --positive '
+                      '--prediction --price --profile --sarif --score --sensitive --strata '
+                      '--subgroups --threshold --title --weight',
     'audit scores': 'file --card --cluster --csv --delimiter --encoding --html --json '
                     '--junit --label --level --min-count --missing --null --parquet --plot '
-                    '--policy --positive --sarif --score --sensitive --weight',
+                    '--policy --positive --sarif --score --sensitive --weight --declared --title',
     'audit classes': 'file --card --cluster --csv --delimiter --encoding --html --json '
                      '--junit --label --level --min-count --missing --null --parquet --plot '
-                     '--policy --prediction --sarif --sensitive --weight',
+                     '--policy --prediction --sarif --sensitive --weight --declared --title',
     'audit regression': 'file --card --cluster --csv --delimiter --encoding --html --json '
                         '--junit --label --level --min-count --missing --null --parquet --plot '
-                        '--policy --prediction --quantiles --sarif --sensitive --weight',
+                        '--policy --prediction --quantiles --sarif --sensitive --weight '
+                        '--declared --title',
     'audit ranking': 'file --card --csv --delimiter --encoding --html --json --junit --k '
                      '--level --min-count --missing --null --parquet --plot --policy '
-                     '--query --relevance --sarif --score --seed --sensitive',
+                     '--query --relevance --sarif --score --seed --sensitive --declared --title',
+    'audit pay': 'file --card --category --csv --delimiter --encoding --html --json --junit '
+                 '--level --links --men --missing --null --parquet --pay --plot --sarif --sex '
+                 '--title --variable --women',
     'audit published': 'file --card --csv --encoding --group --html --json --junit --level --n '
                        '--parquet --plot --rate --ratio --sarif --selected --table',
     'audit law': 'file inputs --csv --delimiter --encoding --html --json --level --null --positive '
                  '--prediction',
     'audit plan': 'rate gap --design-effect --kind --level --power --share --tolerance',
-    'audit inputs': '', 'audit policy': '--kind', 'audit demo': '--out', 'datasets list': '--json',
+    'audit inputs': '', 'audit policy': '--declare --kind --to', 'audit links': 'name',
+    'audit demo': '--out', 'datasets list': '--json',
     'datasets show': 'name --json', 'datasets get': 'name --json', 'lessons': '--all --json',
     'start': 'folder --json --lesson --part', 'check': 'exercise --folder --json --package',
     'hint': 'exercise --folder --json', 'solution': 'exercise --folder --json',
@@ -56,6 +61,15 @@ def every_command(group=None, path=()):
 
 
 COMMANDS = dict(every_command())
+
+
+ENDING = ('fairness', 'scores', 'classes', 'regression', 'ranking', 'pay', 'published', 'law')
+
+
+@pytest.mark.parametrize('name', ENDING)
+def test_how_an_audit_ends_is_said_once_and_alike(name):
+    said = 'Exit code: 0 pass or not judged, 1 fail, 2 could not be run, 3 insufficient evidence.'
+    assert ' '.join(COMMANDS[f'audit {name}'].help.split()).count(said) == 1
 
 
 def test_there_are_these_commands(): assert set(COMMANDS) == set(OPTIONS)

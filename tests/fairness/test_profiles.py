@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 
 from dlcourse.audit.report import audit
+from dlcourse.audit.writers import as_audit
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.declared import declare_policy
+from dlcourse.fairness.payroll import audit_pay
 from dlcourse.fairness.profiles import (
     DISCLAIMER,
     INPUTS,
@@ -113,7 +116,10 @@ def test_looked_for_and_none_found_is_evidence():
     [row] = [r for r in evidence(report, 'eu-ai-act') if r.clause == '10(2)(h)']
     assert row.held == ('missing.columns', 'withheld', 'warnings')
     [declared] = [r for r in evidence(report, 'eu-ai-act') if r.clause == '9(8)']
-    assert declared.held # The four-fifths rule is a policy; one without any is not
+    assert {'policy', 'section policy-declared'} <= set(declared.held)
+    later = report | {'sections': [s for s in report['sections'] if s['name'] != 'policy-declared']}
+    [late] = [r for r in evidence(later, 'eu-ai-act') if r.clause == '9(8)']
+    assert 'section policy-declared' in late.missing and late.status == 'in part'
     assert not [r for r in evidence(report | {'policy': None}, 'eu-ai-act')
                 if r.clause == '9(8)'][0].held
 
@@ -308,7 +314,8 @@ def real_report(label=True, profiles=()):
     chosen = np.where(rng.random(400) < .8, good, 1 - good)
     table = pl.DataFrame(dict(sex=rng.choice(['Male', 'Female'], 400), race=race, good=good,
                               chosen=chosen, score=(chosen + rng.random(400))/2))
-    more = dict(y_true='good', score='score') if label else {}
+    table = table.with_columns(price=pl.Series(rng.random(400)), debt=pl.Series(rng.random(400)))
+    more = dict(y_true='good', score='score', price='price', points='debt') if label else {}
     with TemporaryDirectory() as folder:
         path = Path(folder)/'applicants.csv'
         table.write_csv(path)
@@ -316,14 +323,23 @@ def real_report(label=True, profiles=()):
 
 
 def _audited(path, profiles, more):
+    policy = path.with_name('policy.toml')
+    policy.write_text('ratio.selection_rate = 0.8\n')
+    more |= dict(policy=policy, declared=declare_policy(policy))
     return audit(path, y_pred='chosen', sensitive_features=['sex', 'race'], favorable=1,
                  subgroups=['sex', 'race'], profile=profiles or PROFILES, **more,
                  inputs=dict(sex='sex', race='race', statement=STATEMENT)).to_dict()
 
 
+def pay_report():
+    staff = dict(sex=['Female', 'Male']*3, job=['a', 'b', 'b']*2, pay=[3, 4, 5]*2, bonus=[1]*6)
+    found = audit_pay(staff, pay='pay', sex='sex', category='job', variable='bonus')
+    return as_audit(found).to_dict()
+
+
 @pytest.mark.parametrize('name', PROFILES)
 def test_everything_that_a_law_needs_is_in_a_real_report_or_planned(name):
-    report = real_report()
+    report = pay_report() if name == 'eu-pay-transparency' else real_report()
     for row in evidence(report, name):
         lacking = [m for m in row.missing if not m.startswith('document ')
                    and not m.endswith('(planned)')]
