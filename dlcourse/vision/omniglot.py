@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_characters', 'read_runs', 'read_omniglot', 'shrunk']
 
-# %% ../../nbs/05_vision/14_omniglot.ipynb #59bf3c16
+# %% ../../nbs/05_vision/14_omniglot.ipynb #20e5d2d4
 import io
 import re
 import zipfile
@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ..core.cards import Card, card
-from ..core.datasets import load, reader
-from ..core.downloads import is_here
+from ..core.cards import Card
+from ..core.datasets import reader
 from ..core.errors import InputError
 
 # %% ../../nbs/05_vision/14_omniglot.ipynb #01b9043f
