@@ -50,11 +50,22 @@ class Stack(nn.Module):
             n = width
         self.classifier.append(nn.Linear(n, config.classes))
 
+    def smallest(self)->int:
+        "How many rows and columns an image needs, so that one number is left of it"
+        n = 1
+        for layer in reversed(self.config.features):
+            kernel, stride, padding = (*layer, 0) if len(layer) == 2 else layer[1:]
+            n = max(1, (n - 1)*stride + kernel - 2*padding)
+        return n
+
     def forward(self,
         x:Float[Tensor, "batch channels height width"], # Images
     )->Float[Tensor, "batch classes"]:
         "A score for each class"
         check_images(x, self.config.channels)
+        if min(x.shape[2:]) < self.smallest():
+            raise InputError(f"`x` must have {self.smallest()} rows and columns or more for this "
+                             f"network, got {tuple(x.shape[2:])}; enlarge the images")
         return self.classifier(self.pool(self.features(x)).flatten(1))
 
 # %% ../../nbs/05_vision/05_architectures.ipynb #27b0032c

@@ -6,6 +6,7 @@
 __all__ = ['DigitsCNN', 'distort', 'train_digits', 'share_right', 'writer_halves', 'digits_cnn']
 
 # %% ../../nbs/05_vision/02_digit_reader.ipynb #3db18b81
+from collections.abc import Callable
 from math import radians
 from pathlib import Path
 
@@ -87,14 +88,16 @@ def train_digits(
     batch_size:int=64,     # Images in one
     lr:float=.1,           # At its highest
     width:int=24,          # Of the network
-)->DigitsCNN:              # Ready to read
+    make:Callable|None=None, # Builds another network for grey images, in place of `DigitsCNN`
+)->nn.Module:              # Ready to read
     "Train a reader: SGD with Nesterov's momentum, a rate that rises and falls, soft labels"
     if len(x) < batch_size:
         raise InputError(f"`x` must hold {batch_size} images or more, a batch; got {len(x)}")
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = DigitsCNN(width).to(x.device, memory_format=torch.channels_last)
+        model = make() if make else DigitsCNN(width)
+    model.to(x.device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(decay_groups(model, 5e-4), lr=lr, momentum=.9, nesterov=True,
                                 fused=True)
     factor, order = linear(steps, round(.15*steps)), x.new_empty(0).long()

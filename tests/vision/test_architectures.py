@@ -37,6 +37,15 @@ def test_any_size_goes_through(side):
         assert Stack(lenet())(torch.empty(2, 1, side, 28)).shape == (2, 10)
 
 
+@pytest.mark.parametrize('config, least', [(lenet(), 12), (alexnet(), 63), (vgg(), 32)])
+def test_the_smallest_image_goes_through_and_a_smaller_one_is_told(config, least):
+    with torch.device('meta'):
+        model, x = Stack(config), torch.zeros(1, config.channels, least, least + 1)
+        assert model.smallest() == least and model(x).shape == (1, config.classes)
+        with pytest.raises(InputError, match=f"`x` must have {least} rows and columns or more"):
+            model(x[:, :, 1:])
+
+
 def test_every_parameter_gets_a_gradient():
     torch.manual_seed(0)
     small = StackConfig(features=((4, 3, 1, 1), (2, 2)), grid=2, hidden=(8,), classes=3)
