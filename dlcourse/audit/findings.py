@@ -18,6 +18,7 @@ from ..fairness.tally import Tally
 from ..fairness.counts import LABELLED
 from ..fairness.groups import METRICS, group_name
 from ..fairness.records import Disparity, Rate
+from ..fairness.rows import MERGED, looks_merged
 from ..fairness.policy import Policy
 from ..fairness.wording import WORDS, gap_sentence
 
@@ -104,6 +105,7 @@ def _warnings(audit):
         left_out = f"{tally.dropped:,} rows were left out. " if tally.dropped else ''
         kept = HOW_MISSING_COUNT if audit.missing == 'unknown' else ''
         yield f"Missing: {lost} of {tally.rows:,} rows. {left_out}{kept}".strip()
+    if looks_merged(tally.missing, tally.rows): yield f"{MERGED}."
     yield from tally.warnings
 
 HOW_MISSING_COUNT = (

@@ -135,13 +135,18 @@ def _four_fifths(asked):
 
 def _each_attribute(found, strata):
     "The rule for each attribute, alone or in pairs, whose groups are not too many to be shuffled"
+    asked = []
     for attributes in found.crossed:
         counts = found.tally.by(*attributes)
         if len(attributes) > 2 or len(counts.groups) > 100: continue
         alone = strata and strata not in attributes and len(attributes) < 2
-        within = found.tally.by(*attributes, strata) if alone else None
+        asked.append((counts, found.tally.by(*attributes, strata) if alone else None))
+    known = [sum(None not in g for g in c.groups) for c, within in asked if within is not None]
+    family = sum(n*(n - 1)//2 for n in known) # What is compared within strata shares its error
+    for counts, within in asked:
         yield four_fifths(counts, favorable=found.favorable['prediction'], strata=within,
-                          level=found.level, draws=min(9_999, 5*10**7//len(counts.groups)**2))
+                          family=family or None, level=found.level,
+                          draws=min(9_999, 5*10**7//len(counts.groups)**2))
 
 PRICE_COLUMNS = {
     'Group': 'text', 'People': 'count', 'In no stratum': 'count', 'Pays more': 'number',

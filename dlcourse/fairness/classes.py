@@ -18,7 +18,7 @@ from ..core.frames import is_missing
 from .bounds import measure_gaps
 from .counts import CELLS, UNLABELLED, Clusters, Counts, cluster_cells, sum_rows
 from .gaps import correlations, file_name, rows_and_policy, widened
-from .groups import disparities, group_name, rates
+from .groups import METRICS, disparities, group_name, rates
 from .judged import CLASS_RATES, check_judged
 from dlcourse.fairness.outcomes import (
     NOT_HERE, GroupValue, OutcomeAudit, check_few, check_missing, class_name, class_order,
@@ -234,7 +234,8 @@ def _class_findings(gaps, table, asked, rows, together):
         if d.low <= 0: continue
         attribute, class_ = asked[d.attribute]
         low, high = (f"{values[d.attribute, d.metric, g]:.3f} for {g}" for g in d.groups)
-        yield (f"Class {class_}, {d.metric}: {low} and {high}; by {attribute}, the largest gap "
+        name = METRICS[d.metric].label.lower()
+        yield (f"Class {class_}, {name}: {low} and {high}; by {attribute}, the largest gap "
                f"is at least {d.low:.3f} (corrected for {family} comparisons).")
 
 def _judged(gaps, table, policy, classes, rows, together):

@@ -23,7 +23,7 @@ from .grouping import SENSITIVE, Grouping, plan_grouping
 from dlcourse.fairness.rows import (
     Rows, check_values, gap_error, gaps, opened, rows_of, too_many,
 )
-from .tally import Tally, check_crossings, line_breaks
+from .tally import Tally, check_crossings, check_not_all, line_breaks
 
 # %% ../../nbs/16_fairness/05_counting.ipynb #7eedd6be
 ONE_VS_REST = ("With three classes or more, compare one with the rest: name it in `positive`, "
@@ -178,10 +178,10 @@ def named_classes(
 )->dict:                        # Value → 0 or 1
     "The classes of a column; a number named as positive must be one of its numbers, or 1"
     numbers, named = ({as_number(v) for v in x} for x in (values, positive))
-    named -= {None}
-    if named and None not in numbers and not part and not named & (numbers | {1.}):
+    if named - {None} and None not in numbers and not part and not named & (numbers | {1.}):
         raise _unsaid(values, numbers, column, positive)
-    return classes(values, column, positive, part)
+    found = classes(values, column, positive, part)
+    return found if part else check_not_all(values, column, positive, found)
 
 def _kinds(values, roles, positive, part):
     "Role → value → 0 or 1"

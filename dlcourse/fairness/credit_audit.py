@@ -116,14 +116,14 @@ class ReasonAudit:
         out = [f"{self.refused:,} refusals, with {self.most} reasons at most, furthest below the "
                f"average of all applicants: {said}."]
         if self.speechless:
-            out.append(f"{self.speechless:,} of them fall short in no factor: a notice needs "
+            out.append(f"In {self.speechless:,} of them no factor falls short: a notice needs "
                        "specific reasons, and this score has none to give.")
         if self.other_letters is not None:
-            out.append(f"Measured from the {self.passed:,} who just passed, "
-                       f"{self.other_letters:,} letters would name other factors.")
+            out.append("Letters that would name other factors, measured from those who just passed "
+                       f"({self.passed:,}): {self.other_letters:,}.")
         if self.incomplete:
-            out.append(f"{self.incomplete:,} people have no points for some factor, and no letter "
-                       "here.")
+            out.append("Without points for some factor, and so without a letter here: "
+                       f"{self.incomplete:,}.")
         return out
 
     def to_dict(self)->dict:

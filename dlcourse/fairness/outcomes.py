@@ -22,7 +22,7 @@ from dlcourse.core.frames import (
 from .counts import Clusters, effective_size
 from .policy import FEW_CLUSTERS
 from .records import Disparity, Rate
-from .rows import Rows, opened
+from .rows import Rows, gap_error, opened
 from .score_limits import cluster_variance
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #786b4c8a
@@ -173,10 +173,7 @@ def check_missing(
 )->None:
     "Raise `InputError` where values are missing and nobody said what to do, or nothing is left"
     lost = {c: int(k) for c, k in lost.items() if k}
-    if policy == 'error' and lost:
-        said = '; '.join(f"`{c}` is missing in {k:,} of {rows:,} rows" for c, k in lost.items())
-        raise InputError(f"{said}. Fill them in, or set `missing` to unknown (a group of its own) "
-                         "or drop (leave the rows out)")
+    if policy == 'error' and lost: raise gap_error(lost, rows)
     if not left:
         raise InputError(f"all {rows:,} rows have something missing, or there are none; "
                          "nothing is left to audit")

@@ -260,7 +260,7 @@ def law_headline(
     "How many clauses have evidence, evidence in part, and nothing"
     n = Counter(r.status for r in rows)
     doubtful = sum(r.read != 'read' for r in rows)
-    also = f" {doubtful} of the clauses were not verified in the text." if doubtful else ''
+    also = f" Not verified in the text: {doubtful} of the clauses." if doubtful else ''
     return (f"evidence for {n['evidence']} of {len(rows)} clauses, in part for {n['in part']}, "
             f"nothing for {n[NO_EVIDENCE]}.{also}")
 

@@ -14,6 +14,8 @@ from .judged import FIGURES
 WORDS = { # Metric → what it is called, what it is, and of whom
     'count': ("Count", "people in the group", "everyone"),
     'mean_prediction': ("Mean score", "average of the score", "everyone"),
+    'rmse': ("RMSE", "root of the mean squared error", "everyone"),
+    'r2': ("R²", "share of the outcome's variance that is explained", "everyone"),
 } | {m.name: (m.label, m.meaning, m.of) for m in (*METRICS.values(), *FIGURES.values())}
 
 # %% ../../nbs/16_fairness/43_wording.ipynb #81ab3aa3

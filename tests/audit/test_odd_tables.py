@@ -11,7 +11,9 @@ import pytest
 from dlcourse.audit.given import one_table
 from dlcourse.core.errors import InputError
 from dlcourse.core.frames import look_alikes
+from dlcourse.fairness.classes import audit_classes
 from dlcourse.fairness.counting import count_groups
+from dlcourse.fairness.discovery import discover
 from dlcourse.fairness.rows import Rows, opened
 
 Y, G = [1, 0]*100, ['f', 'm', 'm', 'f']*50
@@ -180,3 +182,37 @@ def test_files_without_names_or_commas(tmp_path):
     assert "has no line of names" in refused(tmp_path/'h.csv')
     assert "`delimiter` must be one character" in refused(Rows(data=tmp_path/'h.csv',
                                                                delimiter=';;'))
+
+
+@pytest.mark.parametrize('how', [dict(sample_weight='w'), dict(y_pred='w', threshold=2.),
+                                 dict(score='w')])
+def test_a_duration_is_no_number_whatever_holds_it(tmp_path, how):
+    "Parquet's reader hands a duration over as a whole number of microseconds"
+    table = pl.DataFrame(dict(y=Y, g=G, w=[dt.timedelta(days=i + 1) for i in range(200)]))
+    table.write_parquet(tmp_path/'t.parquet')
+    for data in (tmp_path/'t.parquet', table):
+        assert refused(data, **how).startswith("`w` must hold numbers; it holds duration")
+
+
+def test_a_positive_value_for_everything_that_there_is():
+    assert refused(dict(y=Y, g=G), positive=['1', '0']).startswith("`positive` names every value")
+    words = dict(y=Y, label=['yes', 'no']*100, g=G)
+    assert '`label`' in refused(words, y_true='label', positive=['1', 'yes', 'no'])
+    assert len(count(dict(y=['yes']*200, g=G), positive=['yes', 'ja'])) == 2
+
+
+@pytest.mark.parametrize('audit_of, more', [(count_groups, dict(y_pred='y')), (audit_classes,
+                                             dict(y_pred='y'))])
+def test_cells_that_were_merged_in_a_spreadsheet(audit_of, more):
+    table = dict(y=Y, g=[v if i % 4 == 0 else '' for i, v in enumerate(G)])
+    with pytest.raises(InputError, match='Where cells were merged in a spreadsheet'):
+        audit_of(table, sensitive_features=['g'], **more)
+    one = dict(y=Y, g=['', *G[1:]])
+    with pytest.raises(InputError) as said: audit_of(one, sensitive_features=['g'], **more)
+    assert 'merged' not in str(said.value)
+
+
+def test_strata_are_refused_by_a_search_for_subgroups():
+    rows = Rows(data=dict(y=Y, g=G, h=G), y_pred='y', subgroups='g', strata='h')
+    with pytest.raises(InputError, match='a search for subgroups cannot honour `strata`'):
+        discover(rows)

@@ -69,7 +69,7 @@ def test_class_findings_and_escaped_html():
     t['p'] = np.where((t['y'] == 8) & (t['sex'] == 'Female'), 1, t['p'])
     t['race'] = np.where(t['race'] == 'A', '<b>A</b>', t['race'])
     found = audit_classes(t, **ASKED)
-    assert any(f.startswith("Class 8, true_positive_rate: 0.000 for Female and 0.6")
+    assert any(f.startswith("Class 8, true positive rate: 0.000 for Female and 0.6")
                for f in found.findings)
     assert not any('race' in f for f in found.findings)
     assert '<b>A' not in audit_classes(t, y_pred='p', y_true='y',

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import boschloo_exact, fisher_exact, hypergeom
 from statsmodels.stats.contingency_tables import StratifiedTable
 
+from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.counts import Counts
@@ -286,3 +287,40 @@ def test_mid_p_of_many_people_against_every_table(k, n):
 
 def test_mid_p_of_what_never_happens_is_zero():
     assert fisher_mid_p((1_000, 500_000), (500_000, 500_010)) == 0.
+
+
+def test_strata_that_differ_are_corrected_for_everything_looked_at():
+    "Half the odds in one stratum and more in the other: p = .03 alone, .1 of three groups"
+    rows = [('a', 's', 60, 40), ('b', 's', 75, 25), ('c', 's', 50, 50),
+            ('a', 't', 60, 40), ('b', 't', 55, 45), ('c', 't', 50, 50)]
+    cells = dict(group=[], stratum=[], y=[])
+    for g, s, yes, no in rows:
+        for y, n in ((1, yes), (0, no)):
+            for k, v in dict(group=g, stratum=s, y=y).items(): cells[k] += [v]*n
+    counts = count_groups(cells, y_pred='y', sensitive_features=['group', 'stratum']).counts
+    def within(**how):
+        found = four_fifths(counts.by('group'), favorable=1, strata=counts, **how)
+        return {s.group: s for s in found.strata}, found.findings
+    alone, said = within(family=1)
+    shared, quiet = within()
+    wide, _ = within(family=30)
+    for g, s in shared.items():
+        assert s.tarone_adjusted == pytest.approx(min(1, 3*s.tarone_p))
+        assert s.adjusted == pytest.approx(min(1, 3*s.p_value))
+        assert alone[g].tarone_adjusted == s.tarone_p
+        assert wide[g].tarone_adjusted == pytest.approx(min(1, 30*s.tarone_p))
+    told = [sum('contradict' in text for text in f) for f in (said, quiet)]
+    expected = [sum(k*s.tarone_p <= .05 for s in shared.values()) for k in (1, 3)]
+    assert told == expected and told[0] > told[1]
+
+
+def test_an_audit_corrects_strata_for_all_its_attributes():
+    rng = np.random.default_rng(1)
+    n = 1200
+    people = dict(sex=rng.choice(['f', 'm'], n), race=rng.choice(list('abcd'), n),
+                  job=rng.choice(list('xy'), n), y=rng.integers(0, 2, n))
+    found = audit(people, y_pred='y', sensitive_features=['sex', 'race'], favorable=1,
+                  profile='four-fifths', strata='job')
+    by = {a['attribute']: a['strata'] for a in found.section('four-fifths').result['attributes']}
+    for s in (*by['sex'], *by['race']): # One pair of sexes and six of races
+        assert s['tarone_adjusted'] == pytest.approx(min(1, 7*s['tarone_p']))
