@@ -208,6 +208,7 @@ def evidence_section(
     words = (f'“{q.text}” ({q.source})' for q in law.quotations)
     notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])), *words)
     own = any(s['name'] == name for s in report['sections']) # A table of its own, under that name
+    notes = tuple(note.replace('`', '') for note in notes) # No code is marked on a page
     return Section(name=f'{name}-clauses' if own else name, title=law.title, notes=notes,
                    findings=(f"{law.title}: {law_headline(rows)}",),
                    tables=(section_table(law.title, columns, cells),),
