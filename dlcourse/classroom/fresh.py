@@ -24,7 +24,7 @@ from .script import SHIFT, Script, check_code, shift_of
 from .stage import Stage
 from .trials import Forbidden
 from .values import Mismatch, as_numpy, compare_values, short
-from .variations import VARIATIONS, altered, check_texts
+from .variations import VARIATIONS, Altered
 from ..core.random import loaded_torch
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #419d29b7
@@ -172,13 +172,11 @@ FRESH = "It does so with other inputs, too."
 
 OPTION = r"""'(\w+)'|"(\w+)"|`(\w+)`"""
 
-def _codes(exercise, how, seed):
-    "Altered cells, and what each of their checks says"
-    name, said = f'<check {exercise.id}>', '\n'.join(cell.source for cell in exercise.cells)
+def _alterable(exercise):
+    "The cells of its checks, with what the lesson calls its options left alone"
+    said = '\n'.join(cell.source for cell in exercise.cells)
     options = {word for words in re.findall(OPTION, said) for word in words}
-    trees = altered(exercise.checks, how, seed, options)
-    return tuple(compile(t, name, 'exec', dont_inherit=True) for t in trees), check_texts(trees)
-
+    return Altered(exercise.checks, options)
 
 # %% ../../nbs/23_classroom/12_fresh.ipynb #e2375a5c
 MOST_WORDS = 3 # Runs of a check that looks at words or truths alone, which may be right by luck
@@ -200,15 +198,18 @@ def _sound_trials(exercise, seed):
     reference, found = Stage(exercise, None, answers=True), []
     others = [(Stage(exercise, answer), None) for answer in reference.script.of_kind('right')]
     chance = re.search(r'\b(seed|rng|generator)\b', exercise.source)
-    own, before = Stage(exercise, None), _before(exercise, reference)
+    own, cells, tried = Stage(exercise, None), _alterable(exercise), set()
+    before = _before(cells, reference)
     for first in range(1, 9 if chance else 2): # Two draws may be alike by luck, eight are not
         others.append((own, partial(_draws_otherwise, first=first)))
-    tried = set()
     for how in VARIATIONS:
         if not before: break
-        codes, said = _codes(exercise, how, seed)
-        for i in [i for i in before if (i, said[i]) not in tried]:
-            tried.add((i, said[i]))
+        cells.vary(how, seed)
+        told = cells.told()
+        untried = [i for i in before if (i, told[i]) not in tried]
+        codes = cells.codes(f'<check {exercise.id}>') if untried else ()
+        for i in untried:
+            tried.add((i, told[i]))
             trial = _sound(Trial(codes, i, seed), before[i], reference, others)
             if not trial: continue
             found.append(trial)
@@ -217,9 +218,9 @@ def _sound_trials(exercise, seed):
     random.Random(seed).shuffle(found)
     return found
 
-def _before(exercise, stage):
+def _before(cells, stage):
     "What each check looks at as it stands"
-    (codes, _), found = _codes(exercise, VARIATIONS[-1], 0), {}
+    codes, found = cells.codes(f'<check {stage.exercise.id}>'), {}
     for i in range(len(stage.script.checks)):
         claim, events = Trial(codes, i, 0).run(stage)
         if claim.outcome == 'passed': found[i] = events

@@ -52,11 +52,13 @@ class _Seal:
     checked:dict    # Where they stand
     built_in:dict   # Python's own functions
 
-def _seal(checked):
-    judges = [
+def _judges():
+    return [
         (space, name, f, f.__code__, f.__defaults__)
         for space in JUDGES for name, f in space.items() if isinstance(f, types.FunctionType)
     ]
+
+def _seal(judges, checked):
     names = {n: checked[n] for n in ('check', 'expect', 'expect_error') if n in checked}
     return _Seal(judges, names, checked, dict(vars(builtins)))
 
@@ -102,7 +104,7 @@ class Stage:
         self.touched:set = set()       # Places of the arguments that calls have changed
         self.calls:list|None = None    # Where a list, the calls of plain data are kept here
         self.around:Callable|None = None # Where a function, it gets the candidate and gives another
-        self.inside, self.last = False, ()
+        self.inside, self.last, self.judges = False, (), _judges()
         self.asked:tuple[tuple, dict] = (), {} # In the last call
         with self.entered(): self._set(candidate, answers)
 
@@ -116,7 +118,7 @@ class Stage:
     @contextmanager
     def entered(self):
         "While this is entered, the lesson's module is the one on the stage"
-        seal = _seal(self.checked)
+        seal = _seal(self.judges, self.checked)
         with standing_in(self.module, self.exercise.module):
             try: yield self
             finally: self.tampered |= _unseal(seal)

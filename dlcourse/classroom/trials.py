@@ -12,6 +12,7 @@ import re
 import sys
 import types
 from contextlib import contextmanager, nullcontext, suppress
+from functools import lru_cache
 
 from ..core.limits import Undisturbed
 from ..core.pages import shorten
@@ -96,7 +97,8 @@ def _places(path, space):
         elif isinstance(thing, type): yield thing, '__init__', thing.__init__
         elif callable(thing):
             if isinstance(owner, type): yield owner, name, thing
-            yield from _aliases_of(thing, {name, getattr(thing, '__name__', name)}, space)
+            known_as = frozenset([name, getattr(thing, '__name__', name)])
+            yield from _aliases_of(thing, known_as, space)
 
 def _modules():
     return [vars(m) for m in list(sys.modules.values()) if isinstance(m, types.ModuleType)]
@@ -108,9 +110,15 @@ def _named(name):
 
 def _aliases_of(thing, known_as, space):
     "The modules in which a function stands under one of its names"
-    for names in [*_modules(), space]:
-        for name in known_as:
-            if names.get(name) is thing: yield names, name, thing
+    places = [*_standing(thing, known_as, len(sys.modules)), *((space, n) for n in known_as)]
+    for names, name in places:
+        if names.get(name) is thing: yield names, name, thing
+
+@lru_cache(maxsize=1024)
+def _standing(thing, known_as, loaded):
+    "Names in loaded modules; as long as their number is the same, they are looked through once"
+    lasting = [m for m in _modules() if not str(m.get('__file__')).endswith('.ipynb')] # No stage's
+    return [(names, name) for names in lasting for name in known_as if names.get(name) is thing]
 
 def _functions(module):
     "The public functions of a module and of what lies below it"
@@ -118,7 +126,7 @@ def _functions(module):
         own = getattr(f, '__module__', None) or ''
         plain = callable(f) and not isinstance(f, type) and not name.startswith('_')
         if plain and f'{own}.'.startswith(f'{module.__name__}.'):
-            yield from _aliases_of(f, {name}, {})
+            yield from _aliases_of(f, frozenset([name]), {})
 
 def _find(path, space):
     "The object that a dotted path means"

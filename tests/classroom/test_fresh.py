@@ -13,9 +13,8 @@ from dlcourse.classroom.probes import standard
 from dlcourse.classroom.stage import Stage
 from dlcourse.classroom.variations import (
     VARIATIONS,
+    Altered,
     Variation,
-    altered,
-    check_texts,
     other_floats,
     other_ints,
     other_texts,
@@ -71,10 +70,25 @@ def test_a_scaffold_is_no_reference():
     assert run(sealed, exercise.source).outcome == 'passed'
 
 
+def said(cells, how, seed):
+    cells.vary(how, seed)
+    return ast.unparse(cells.trees[0])
+
+
 def test_an_option_of_the_lesson_stays():
-    assert all("'plain'" in ast.unparse(tree) for how in VARIATIONS
-               for tree in altered((CELLS[2],), how, 5, {'plain'}))
-    assert "'plain'" not in ast.unparse(altered((CELLS[2],), Variation(texts='ends'), 5)[0])
+    cells = Altered((CELLS[2],), {'plain'})
+    assert all("'plain'" in said(cells, how, 5) for how in VARIATIONS)
+    assert "'plain'" not in said(Altered((CELLS[2],)), Variation(texts='ends'), 5)
+
+
+def test_a_variation_leaves_nothing_of_the_one_before():
+    often = Altered((CELLS[2],))
+    for how in (*VARIATIONS, *reversed(VARIATIONS)):
+        once = Altered((CELLS[2],))
+        assert said(often, how, 7) == said(once, how, 7)
+    once = Altered((CELLS[2],))
+    said(often, Variation(), 0)
+    assert often.told() == once.told()
 
 
 @pytest.mark.parametrize('seed', range(20))
@@ -95,10 +109,10 @@ def test_tolerances_places_and_claims_stay_and_parts_of_one_are_so_again():
 def all_of_it(f):
     expect(f([.2, .3, .5])[1], 3, atol=.01)
     expect(f(x)**2 < .05, True)'''
-    tree, = altered((source,), VARIATIONS[0], 3)
-    said = ast.unparse(tree)
-    assert 'atol=0.01' in said and '[1]' in said and '** 2 < 0.05' in said
-    parts = next(n for n in ast.walk(tree) if isinstance(n, ast.List))
+    cells = Altered((source,))
+    text = said(cells, VARIATIONS[0], 3)
+    assert 'atol=0.01' in text and '[1]' in text and '** 2 < 0.05' in text
+    parts = next(n for n in ast.walk(cells.trees[0]) if isinstance(n, ast.List))
     values = [n.value for n in parts.elts]
     assert values != [.2, .3, .5] and abs(sum(values) - 1) < 1e-12
 
@@ -130,7 +144,7 @@ def test_a_recorder_does_not_pass(name):
 
 
 def test_a_check_without_words_is_one_of_the_checks():
-    marked = [ast.parse(f'x = {n}\n{mark}\ndef of_three(f): pass\n@cache\ndef by(f): pass')
+    marked = [Altered((f'x = {n}\n{mark}\ndef of_three(f): pass\n@cache\ndef by(f): pass',))
               for n in (1, 2) for mark in ('@check', '@check(hint="")')]
-    texts = [check_texts([tree]) for tree in marked]
+    texts = [cells.told() for cells in marked]
     assert [len(found) for found in texts] == [1]*4 and len({found for found, in texts}) == 4
