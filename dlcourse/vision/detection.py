@@ -75,7 +75,7 @@ def giou(
 def assign(
     points:Float[Tensor, "place 2"],     # x and y of each place
     boxes:Float[Tensor, "*batch box 4"], # The true boxes; one without an area gets no place
-    reach:float,                         # How far from a box's middle a place may lie, in x and in y
+    reach:float,                         # How far from a box's middle a place may be, x and y
 )->Int[Tensor, "*batch place"]:          # The box of each place, −1 for none
     "Give each place the smallest box that it lies inside of, less than `reach` from its middle"
     if not boxes.shape[-2]:
