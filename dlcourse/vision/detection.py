@@ -52,9 +52,9 @@ def iou(
     "Intersection over union of each with each; raises `InputError` for what are no boxes"
     check_boxes(a, 'a')
     check_boxes(b, 'b')
-    low = torch.maximum(a[..., :, None, :2], b[..., None, :, :2])
-    high = torch.minimum(a[..., :, None, 2:], b[..., None, :, 2:])
-    both = (high - low).clamp(min=0).prod(-1)
+    a_low, a_high = a[..., :, None, :].split(2, -1)
+    b_low, b_high = b[..., None, :, :].split(2, -1)
+    both = (torch.minimum(a_high, b_high) - torch.maximum(a_low, b_low)).clamp(min=0).prod(-1)
     either = box_area(a)[..., :, None] + box_area(b)[..., None, :] - both
     return both/either.where(either > 0, 1.)
 
@@ -79,12 +79,11 @@ def assign(
 )->Int[Tensor, "*batch place"]:          # The box of each place, −1 for none
     "Give each place the smallest box that it lies inside of, less than `reach` from its middle"
     if not boxes.shape[-2]:
-        return torch.full((*boxes.shape[:-2], len(points)), -1, device=boxes.device)
-    at, there = points[:, None], boxes[..., None, :, :]
-    middle = (there[..., :2] + there[..., 2:])/2
-    inside = (at > there[..., :2]) & (at < there[..., 2:])
-    mine = (inside & ((at - middle).abs() < reach)).all(-1)
-    size = box_area(boxes)[..., None, :].expand(mine.shape).masked_fill(~mine, math.inf)
+        return boxes.new_full((*boxes.shape[:-2], len(points)), -1, dtype=torch.int64)
+    at, (low, high) = points[:, None], boxes[..., None, :, :].split(2, -1)
+    near = (at - (low + high)/2).abs() < reach
+    mine = ((at > low) & (at < high) & near).all(-1)
+    size = box_area(boxes)[..., None, :].masked_fill(~mine, math.inf)
     smallest, which = size.min(-1)
     return which.masked_fill(smallest.isinf(), -1)
 
@@ -112,10 +111,9 @@ def nms(
     threshold:float=.5,          # Two boxes whose IoU is above it are taken for the same object
 )->Int[Tensor, " kept"]:         # Rows of those that are kept, the best score first
     "Keep a box unless one that was *kept before it* covers it; equal scores in their order"
-    check_boxes(boxes)
     order = scores.argsort(descending=True, stable=True)
     close = iou(boxes[order], boxes[order]) > threshold
-    kept = torch.ones(len(order), dtype=torch.bool, device=boxes.device)
+    kept = torch.ones_like(scores, dtype=torch.bool)
     for i in range(len(order)):
         if kept[i]: kept[i+1:] &= ~close[i, i+1:]
     return order[kept]
@@ -140,12 +138,11 @@ def match(
     threshold:float=.5,                        # The least that counts
 )->Int[Tensor, " detection"]:                  # Which truth each one finds, −1 for none
     "In this order each takes the *free* truth it agrees with most; of equals the last, as COCO's"
-    found = torch.full(overlaps.shape[:1], -1, device=overlaps.device)
-    free = torch.ones_like(overlaps[:1], dtype=torch.bool).flatten()
+    found = overlaps.new_full((len(overlaps),), -1, dtype=torch.int64)
+    free = overlaps.new_ones(overlaps.shape[1])
     for i, row in enumerate(overlaps if len(free) else ()):
-        row = row.where(free, -1.)
-        best = len(row) - 1 - row.flip(0).argmax()
-        if row[best] >= threshold: found[i], free[best] = best, False
+        best = len(row) - 1 - (row*free).flip(-1).argmax()
+        if (row*free)[best] >= threshold: found[i], free[best] = best, 0.
     return found
 
 # %% ../../nbs/05_vision/07_detection.ipynb #b26ce75d
@@ -155,11 +152,10 @@ def ap_from_hits(
 )->float:                            # NaN where there are none; 0 where nothing was detected
     "Average precision: the mean over the recalls 0, .01, …, 1 of the best precision from there on"
     if not truths: return math.nan
-    found = hits.cumsum(0).double()
-    recall = found/truths
-    precision = found/torch.arange(1, len(hits) + 1, device=hits.device)
-    best = precision.flip(0).cummax(0).values.flip(0)
-    asked = torch.arange(101, dtype=torch.float64, device=hits.device)*.01
+    found = hits.cumsum(-1).double()
+    recall, precision = found/truths, found/torch.ones_like(hits).cumsum(-1)
+    best = precision.flip(-1).cummax(-1).values.flip(-1)
+    asked = recall.new_tensor([k*.01 for k in range(101)])
     reached = torch.searchsorted(recall, asked) # The first place with that recall or more
     return torch.cat([best, best.new_zeros(1)])[reached].mean().item()
 
