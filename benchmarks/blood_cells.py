@@ -12,7 +12,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
 
-from dlcourse.vision.blood_cells import CELLS, blood_cells
+from dlcourse.vision.blood_cells import BLOOD_CELLS, blood_cells
 from dlcourse.vision.detection import average_precisions, find_hits, mean_average_precision
 from dlcourse.vision.detector import DetectorConfig, detect, train_detector
 
@@ -32,9 +32,9 @@ def main(seeds, steps=None):
         model = train_detector(there, DetectorConfig(width=size['width']), seed,
                                steps=steps or size['steps'], batch_size=8).cpu()
         seconds = time.process_time() - began
-        hits = find_hits(detect(model, test.images), *test[1:3], len(CELLS))
+        hits = find_hits(detect(model, test.images), *test[1:3], len(BLOOD_CELLS))
         found = mean_average_precision(hits)
-        classes = dict(zip(CELLS, average_precisions(hits), strict=True))
+        classes = dict(zip(BLOOD_CELLS, average_precisions(hits), strict=True))
         print(f'seed {seed}: mAP at .5 {found.value:.3f} ({found.low:.3f} to {found.high:.3f}), '
               f"{', '.join(f'{k} {v:.3f}' for k, v in classes.items())}; "
               f'{seconds:.0f} CPU s of training', flush=True)

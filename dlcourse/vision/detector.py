@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['STRIDE', 'DetectorConfig', 'Detector', 'places_of', 'anchors_at', 'detection_loss', 'mirrored', 'train_detector',
-           'boxes_and_scores', 'detect', 'coco_precisions', 'patch_detector', 'shapes_detector']
+           'boxes_and_scores', 'detect', 'coco_precisions', 'shapes_detector']
 
-# %% ../../nbs/05_vision/09_detector.ipynb #f24999e4
-from collections.abc import Callable
+# %% ../../nbs/05_vision/09_detector.ipynb #f8b50473
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from dlcourse.vision.detection import (
     find_hits,
     giou,
 )
-from .scenes import SHAPES, shapes_world
+from .scenes import SHAPE_NAMES, shapes_world
 
 # %% ../../nbs/05_vision/09_detector.ipynb #5ea1fe82
 STRIDE = 4 # Pixels from one place to the next
@@ -263,60 +262,6 @@ def coco_precisions(
     table = torch.tensor(judge.eval['precision'][0, :, :, 0, -1])
     return [c.mean().item() if (c >= 0).all() else float('nan') for c in table.T]
 
-# %% ../../nbs/05_vision/09_detector.ipynb #9fafe9be
-def _stands_out(image, limit):
-    "Pixels whose colour, a little smoothed, is further from the median than the limit"
-    ground = image.flatten(1).median(1).values[:, None, None]
-    smooth = F.avg_pool2d(image[None], 3, 1, 1, count_include_pad=False)[0]
-    return (smooth - ground).norm(dim=0) > limit
-
-def _cut(mask, box):
-    "What a mask shows in a box, in 12 × 12 pixels"
-    left, top, right, bottom = (round(v) for v in box)
-    part = mask[max(top, 0):max(bottom, top + 1), max(left, 0):max(right, left + 1)]
-    return F.interpolate(part[None, None].float(), size=(12, 12), mode='area').flatten()
-
-def _patches(image, limit, least):
-    "Boxes and cut-outs of the connected parts that stand out"
-    from scipy import ndimage
-    numbered, _ = ndimage.label(_stands_out(image, limit).numpy())
-    found = []
-    for k, (rows, columns) in enumerate(ndimage.find_objects(numbered), 1):
-        own = torch.from_numpy(numbered == k)
-        box = [columns.start, rows.start, columns.stop, rows.stop]
-        if own.sum() >= least: found.append((torch.tensor(box).float(), _cut(own, box)))
-    return found
-
-# %% ../../nbs/05_vision/09_detector.ipynb #cce20ef0
-def patch_detector(
-    train,  # Scenes to learn the classes from
-    valid,  # … and to choose the limit and the least patch on
-)->Callable:  # Pictures → detections
-    "Connected patches that stand out from the median colour, named by a support vector machine"
-    from sklearn.svm import SVC
-    cuts, names = [], []
-    for image, boxes, labels in zip(*train[:3], strict=True):
-        mask = _stands_out(image, .12)
-        for box, label in zip(boxes.tolist(), labels.tolist(), strict=True):
-            if label >= 0: cuts.append(_cut(mask, box)), names.append(label)
-    machine = SVC(decision_function_shape='ovr').fit(torch.stack(cuts).numpy(), names)
-    def ask(images, limit, least):
-        patches = [_patches(image, limit, least) for image in images]
-        cut = [cut for some in patches for _, cut in some]
-        sure = torch.tensor(machine.decision_function(torch.stack(cut).numpy())).float() \
-            if cut else torch.zeros(0, len(SHAPES))
-        best, label = sure.max(1)
-        ends = torch.tensor([len(some) for some in patches]).cumsum(0).tolist()
-        rows = [slice(a, b) for a, b in zip([0, *ends], ends, strict=False)]
-        boxes = torch.stack([torch.zeros(4), *(box for some in patches for box, _ in some)])[1:]
-        return [Detections(boxes[r], best[r], label[r]) for r in rows]
-    def right(choice):
-        hits = find_hits(ask(valid[0], *choice), *valid[1:3], len(SHAPES))
-        return torch.tensor(average_precisions(hits)).nanmean().item()
-    choices = [(limit, least) for limit in (.1, .12, .14) for least in (10, 20)]
-    best = max(choices, key=right)
-    return lambda images: ask(images, *best)
-
 # %% ../../nbs/05_vision/09_detector.ipynb #49300199
 def shapes_detector(
     home:str|Path|None=None, # The data home; the setting when not given
@@ -329,7 +274,7 @@ def shapes_detector(
     def make():
         model = train_detector(shapes_world(pictures, 1), DetectorConfig(), seed, steps=steps)
         test = shapes_world(pictures//8, 3)
-        hits = find_hits(detect(model, test.images), test.boxes, test.labels, len(SHAPES))
+        hits = find_hits(detect(model, test.images), test.boxes, test.labels, len(SHAPE_NAMES))
         right = torch.tensor(average_precisions(hits)).mean()
         return model, dict(
             title='The detector of shapes',

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from dlcourse.core.errors import InputError
-from dlcourse.vision.blood_cells import blood_cells, read_boxes, read_picture
+from dlcourse.vision.blood_cells import blood_cells, read_boxes, read_smear
 
 CELL = ('<object><name>{}</name><bndbox><xmin>8</xmin><ymin>4</ymin><xmax>{}</xmax>'
         '<ymax>20</ymax></bndbox></object>')
@@ -60,4 +60,4 @@ def test_a_cell_of_no_kind_or_without_numbers_is_said():
         read_boxes(f"<a>{CELL.format('yeast', 9)}</a>".encode(), 'x.xml')
     with pytest.raises(InputError, match="without four numbers"):
         read_boxes(f"<a>{CELL.format('RBC', 'wide')}</a>".encode(), 'x.xml')
-    with pytest.raises(InputError, match="`it` must be a JPEG"): read_picture(b'', 2)
+    with pytest.raises(InputError, match="`it` must be a JPEG"): read_smear(b'', 2)

@@ -13,11 +13,10 @@ from dlcourse.vision.detector import (
     detect,
     detection_loss,
     mirrored,
-    patch_detector,
     shapes_detector,
     train_detector,
 )
-from dlcourse.vision.scenes import Scenes, shapes_world
+from dlcourse.vision.scenes import Scenes, patch_detector, shapes_world
 
 SMALL = DetectorConfig(width=4)
 
