@@ -69,7 +69,8 @@ def giou(
     either = box_area(a) + box_area(b) - both
     least, most = torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])
     hull = (most - least).prod(-1)
-    return both/either.where(either > 0, 1.) - (hull - either)/hull.where(hull > 0, 1.)
+    agree, empty = both/either.masked_fill(either == 0, 1.), hull - either
+    return agree - empty/hull.masked_fill(hull == 0, 1.)
 
 # %% ../../nbs/05_vision/07_detection.ipynb #413340e4
 def assign(
@@ -110,7 +111,7 @@ def nms(
     scores:Float[Tensor, " box"],
     threshold:float=.5,          # Two boxes whose IoU is above it are taken for the same object
 )->Int[Tensor, " kept"]:         # Rows of those that are kept, the best score first
-    "Keep a box unless one that was *kept before it* covers it; equal scores in their order"
+    "Keep a box unless one *kept before* covers it; raises `InputError` as `iou` does"
     order = scores.argsort(descending=True, stable=True)
     close = iou(boxes[order], boxes[order]) > threshold
     kept = torch.ones_like(scores, dtype=torch.bool)
