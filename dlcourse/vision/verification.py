@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['error_rates', 'equal_error_rate', 'distances', 'contrastive_loss', 'hard_triplet_loss', 'arcface_logits', 'ArcFace',
            'supervised_contrastive', 'match_threshold', 'cmc', 'turned_identities', 'omniglot_parts', 'verifier',
-           'verify']
+           'match_pairs']
 
 # %% ../../nbs/05_vision/17_verification.ipynb #5295f4b1
 from pathlib import Path
@@ -206,7 +206,7 @@ def verifier(
                            claim=f'Equal error rate {error:.4f} on identities that it never saw')
     return kept_embedder(f'verifier-{data}', config, make, home)
 
-def verify(
+def match_pairs(
     model:nn.Module, # Images → embeddings
     one:Float[Tensor, "pair 1 side side"],
     other:Float[Tensor, "pair 1 side side"],

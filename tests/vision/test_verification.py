@@ -16,11 +16,11 @@ from dlcourse.vision.verification import (
     equal_error_rate,
     error_rates,
     hard_triplet_loss,
+    match_pairs,
     match_threshold,
     supervised_contrastive,
     turned_identities,
     verifier,
-    verify,
 )
 
 
@@ -112,7 +112,7 @@ def test_the_verifier_is_made_once_compares_and_refuses(tmp_path):
     assert digest(model) == digest(again)
     assert '2 steps from seed 0' in card.source and 'Equal error rate 0.' in card.results[0].claim
     x = torch.rand(3, 1, 8, 8)
-    assert verify(model, x, x, .999).all()
+    assert match_pairs(model, x, x, .999).all()
     with pytest.raises(InputError, match='`data` must be digits or omniglot'):
         verifier(tmp_path, data='faces')
 
@@ -121,9 +121,9 @@ def test_bad_input_is_named():
     model, x = Embedder(EmbedderConfig(width=2)), torch.rand(2, 1, 8, 8)
     for threshold in (1.5, -2, float('nan')):
         with pytest.raises(InputError, match='`threshold` must be a cosine, from −1 to 1'):
-            verify(model, x, x, threshold)
+            match_pairs(model, x, x, threshold)
     with pytest.raises(InputError, match='`x` must have 1 channels, got 3'):
-        verify(model, x.expand(-1, 3, -1, -1), x, .5)
+        match_pairs(model, x.expand(-1, 3, -1, -1), x, .5)
     with pytest.raises(InputError, match='`rate` must be from 0 to 1'):
         match_threshold(np.ones(3), 1.1)
     with pytest.raises(InputError, match='must hold scores, and no NaN'):
