@@ -96,9 +96,15 @@ def test_a_page_run_again_replaces_its_reader_and_nobody_elses(readers):
 def test_an_unknown_format_says_which_module_brings_the_reader(tmp_path):
     c = toy(tmp_path, b'abc', format='wav')
     says = "`toy` is of the format wav, which nobody reads here; "
-    assert refused(c, tmp_path) == says + "there are: table, idx, text"
+    assert refused(c, tmp_path) == says + f"there are: {', '.join(catalogue.READERS)}"
+    assert {'table', 'idx', 'text', 'lines'} <= set(catalogue.READERS)
     c = replace(c, reader='dlcourse.sequences.speech')
     assert refused(c, tmp_path) == says + "import dlcourse.sequences.speech first"
+
+def test_lines_that_belong_together_stay_so(tmp_path):
+    "Only the line feed ends a line: other signs that break lines may stand in a sentence"
+    c = toy(tmp_path, 'a\u2028b\r\n\nc\n'.encode(), format='lines')
+    assert load(c, tmp_path) == {c.files[0].holds: ['a\u2028b\r', '', 'c']}
 
 def test_every_card_has_a_reader_or_names_the_module():
     for c in cards().values():
