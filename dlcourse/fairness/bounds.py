@@ -160,28 +160,28 @@ def gap_bounds(
     strict, loose = (mover_limits(rates, sizes, kind, e, correlation, df) for e in errors)
     side, extreme = (0, np.max) if kind == 'difference' else (1, np.min)
     bounds = np.clip((extreme(strict[side]), extreme(loose[1 - side])), 0, 1)
-    order = np.argsort(strict[side] if side else -strict[side])
     if correlation is None:
         worth = [_sure(sizes, df, e) for e in errors]
-        bounds = _agreed(rates, worth, kind, errors, order, *bounds)
+        bounds = _agreed(rates, worth, kind, errors, strict[side], *bounds)
     return tuple(sorted(map(float, bounds)))
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #58642cdc
-def _agreed(rates, worth, kind, errors, order, near, far): # Moved outwards until melding agrees
+def _agreed(rates, worth, kind, errors, limits, near, far): # Moved outwards until melding agrees
     (i, j), (strict, error) = _pairs(len(rates)), errors
-    of = dict(zip(('fail', 'pass'), worth, strict=True))
-    known = {claim: Belief(rates, sizes) for claim, sizes in of.items()}
+    sign, reach = 1 if kind == 'difference' else -1, np.zeros([len(rates)]*2)
+    order, reach[i, j] = np.argsort(-sign*limits), limits
+    known = {claim: Belief(rates, w) for claim, w in zip(('fail', 'pass'), worth, strict=True)}
     for k in known.values(): _ = k.upper, k.lower # Once a group, not once a pair and claim
     none, all_ = (0., 1.) if kind == 'difference' else (1., 0.)
-    def doubt(claim, x, i, j):
-        return gap_doubt(known[claim][i], known[claim][j], x, kind, claim)
+    def doubt(claim, x, i, j): return gap_doubt(known[claim][i], known[claim][j], x, kind, claim)
+    def failed(x, i, j): # Only a pair whose own limit is beyond speaks
+        return np.where(sign*reach[i, j] >= sign*x, doubt('fail', x, i, j), 1.)
     first = i[order[:40]], j[order[:40]] # To look at fewer pairs errs on the safe side
-    near = _withdrawn(lambda *a: doubt('fail', *a), first, strict, (near, none), some=True)
-    # Where both limits at half the error are within, melded ones are
-    low, high = clopper_pearson(rates*of['pass'], of['pass'], 1 - error)
+    near = _withdrawn(failed, first, strict, (near, none), some=True)
+    low, high = clopper_pearson(rates*worth[1], worth[1], 1 - error) # Both within: melded ones are
     wide = high[i] - low[j] > far if kind == 'difference' else low[i] < far*high[j]
-    wide = i[wide], j[wide]
-    return near, _withdrawn(lambda *a: doubt('pass', *a), wide, error, (far, all_), some=False)
+    i, j = i[wide], j[wide]
+    return near, _withdrawn(lambda *a: doubt('pass', *a), (i, j), error, (far, all_), some=False)
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #108ac66e
 def gap_verdict(

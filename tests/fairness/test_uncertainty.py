@@ -3,7 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -136,6 +136,8 @@ def test_bounds_of_nothing_and_of_everything():
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1)), min_size=2, max_size=6),
        st.sampled_from(['difference', 'ratio']))
+@example([(1, 0.), (1, 0.), (18, .75), (21, 0.), (66, .0625)], 'difference') # Two pairs, half each
+@example([(1, 1.), (1, 1.), (18, .25), (21, 1.), (66, .9375)], 'ratio')
 def test_bounds_hold_the_plug_in_gap_and_agree_with_the_verdict(groups, kind):
     n = np.array([g[0] for g in groups], float)
     p = np.round([g[1]*g[0] for g in groups])/n
