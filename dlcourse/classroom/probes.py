@@ -153,8 +153,8 @@ STEP = 1e-4 # By which inputs are moved to find where a gradient jumps
 
 def _where_smooth(stage, call):
     "Gradients, but 0 where the reference's own jump: at a kink several values are right"
-    def moved(by):
-        def move(x, _): return x + by if _is_floating(x) else x
+    def moved(by): # Each number another way: what only differences see must move, too
+        def move(x, _): return x + by*_directions(x) if _is_floating(x) else x
         return _observed(_candidate(stage), gradients_of, call.mapped(move))
     with stage.entered(): here, *near = map(moved, (0, STEP, -STEP))
     keep = [((g - a).abs() <= .01*(1 + g.abs())) & ((g - b).abs() <= .01*(1 + g.abs()))
@@ -163,6 +163,11 @@ def _where_smooth(stage, call):
         found = gradients_of(f, call)
         return found and [g.where(k, 0*k) for g, k in zip(found, keep, strict=True)]
     return observe
+
+def _directions(x):
+    torch = loaded_torch()
+    drawn = torch.rand(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return (1 - 2*drawn).to(x)
 
 def _is_floating(x):
     torch = loaded_torch()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from tempfile import gettempdir
 
 from .errors import InputError, need
 from .figures import use_style
@@ -70,9 +71,11 @@ def device_name(
 
 # %% ../../nbs/00_core/05_settings.ipynb #915af0be
 def usual_data_home()->Path: # Where downloads go when nobody says anything
-    "The system's folder for caches; that of older versions where only that one is there"
+    """The system's folder for caches, that of older versions where only that one is there, and one
+    for temporary files where nobody knows a home, as for a user without a name in a container"""
     from platformdirs import user_cache_path
-    usual = user_cache_path('dlcourse', appauthor=False)/'data'
+    try: usual = user_cache_path('dlcourse', appauthor=False)/'data'
+    except RuntimeError: return Path(gettempdir())/'dlcourse'
     old = Path.home()/'.cache/dlcourse/data'
     return old if old.is_dir() and not usual.is_dir() else usual
 

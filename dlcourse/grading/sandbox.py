@@ -175,7 +175,7 @@ KEPT_VARIABLES = ('PATH', 'LD_LIBRARY_PATH', 'LANG', 'SYSTEMROOT') # Of the owne
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
 ROOM = dict(
     CUDA_VISIBLE_DEVICES='', PYTHONHASHSEED='0', MPLBACKEND='agg',
-    TORCHINDUCTOR_CACHE_DIR='/', # It needs a folder, but writes nothing here
+    TORCHINDUCTOR_CACHE_DIR='/', HOME='/', # Some need a folder, but write nothing here
 )
 BEGIN = f"""import sys, json; sys.path.insert(0, {str(COURSE.parent)!r})
 from dlcourse.grading.sandbox import begin; begin(**json.loads(sys.argv[1]))"""

@@ -78,7 +78,7 @@ def assign(
     boxes:Float[Tensor, "*batch box 4"], # The true boxes; one without an area gets no place
     reach:float,                         # How far from a box's middle a place may be, x and y
 )->Int[Tensor, "*batch place"]:          # The box of each place, −1 for none
-    "Give each place the smallest box that it lies inside of, less than `reach` from its middle"
+    "Give each place the smallest box strictly around it, less than `reach` from its middle"
     if not boxes.shape[-2]:
         return boxes.new_full((*boxes.shape[:-2], len(points)), -1, dtype=torch.int64)
     at, (low, high) = points[:, None], boxes[..., None, :, :].split(2, -1)

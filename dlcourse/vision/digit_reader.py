@@ -13,20 +13,15 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
-from ..core.cards import Card, read_card
+from ..core.cards import Card
 from ..core.datasets import load
-from ..core.downloads import file_fault
 from ..core.errors import InputError
-from ..core.files import write_whole
-from ..core.pretrained import fit_weights, load_weights
-from ..core.settings import settings
 from ..data.transforms import even, warp
 from ..foundations.schedules import decay_groups, linear
+from ..training.artefacts import trained_once
 from ..training.batches import top1_accuracy
-from ..training.zoo import count_parameters
 from .convolution import check_images
 
 # %% ../../nbs/05_vision/02_digit_reader.ipynb #b3f6884c
@@ -127,43 +122,7 @@ def writer_halves()->tuple[Tensor, Tensor, Tensor, Tensor]: # Training x and y, 
     x, y = torch.cat([train.x, valid.x]), torch.cat([train.y, valid.y])
     return x.view(-1, 1, 8, 8), y, test.x.view(-1, 1, 8, 8), test.y
 
-# %% ../../nbs/05_vision/02_digit_reader.ipynb #d4bcae7f
-_FILE = 'model.safetensors'
-_CARD = '''title = "The digits CNN"
-kind = "embedded"
-format = "safetensors"
-summary = "A convolutional network that reads digits of 8 by 8 pixels, trained by the course."
-source = "dlcourse.vision.digit_reader.digits_cnn, {steps} steps from seed {seed}"
-license = "Apache-2.0"
-rows = {parameters}
-unit = "parameters"
-results = [
-  {{ claim = "Right for {right:.4f} of 891 digits of other writers", source = "its making" }},
-]
-not_for = [
-  "anything that is no digit: it always names one of ten",
-  "the handwriting of people unlike the 43 who wrote these digits",
-]
-
-[[files]]
-path = "{path}"
-size = {size}
-sha256 = "{sha256}"
-'''
-
 # %% ../../nbs/05_vision/02_digit_reader.ipynb #f1cc9151
-def _make(folder, steps, seed):
-    "Train, and write the weights, then their card"
-    from hashlib import sha256
-    x, y, x_test, y_test = writer_halves()
-    model = train_digits(x, y, seed, steps=steps)
-    raw = as_bytes({name: t.contiguous() for name, t in model.state_dict().items()})
-    told = _CARD.format(steps=steps, seed=seed, parameters=count_parameters(model), path=_FILE,
-                       right=share_right(model, x_test, y_test), size=len(raw),
-                       sha256=sha256(raw).hexdigest())
-    write_whole(folder/_FILE, raw)
-    write_whole(folder/'card.toml', told)
-
 def digits_cnn(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
@@ -171,13 +130,16 @@ def digits_cnn(
     seed:int=0,              # Of training, where it has to be made
 )->tuple[DigitsCNN, Card]:   # Ready to read, and what to know of it
     "The digits CNN, made on first use; raises `InputError` for a file that was changed"
-    folder = Path(home or settings().data_home)/'trained'/'digits-cnn'
-    if not (folder/'card.toml').is_file(): _make(folder, steps, seed)
-    card, model = read_card(folder/'card.toml'), DigitsCNN()
-    path, = (folder/f.path for f in card.files)
-    fault = file_fault(path, card.files[0]) if path.is_file() else "it is not there"
-    if fault:
-        raise InputError(f"`{path}` is not the file of its card: {fault}; delete the folder "
-                         f"{folder}, and it is made anew")
-    fit_weights(model, load_weights(path))
-    return model.eval(), card
+    def make():
+        x, y, x_test, y_test = writer_halves()
+        model = train_digits(x, y, seed, steps=steps)
+        right = share_right(model, x_test, y_test)
+        return model, dict(
+            title='The digits CNN',
+            summary='A convolutional network that reads digits of 8 by 8 pixels, trained by the '
+                    'course.',
+            source=f'dlcourse.vision.digit_reader.digits_cnn, {steps} steps from seed {seed}',
+            results={f'Right for {right:.4f} of 891 digits of other writers': 'its making'},
+            not_for=['anything that is no digit: it always names one of ten',
+                     'the handwriting of people unlike the 43 who wrote these digits'])
+    return trained_once('digits-cnn', DigitsCNN(), make, home)

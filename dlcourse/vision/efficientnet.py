@@ -6,22 +6,19 @@
 __all__ = ['LITE_NAMES', 'SameConv2d', 'conv_norm', 'MBConv', 'LiteConfig', 'EfficientNetLite', 'as_trained', 'lite0']
 
 # %% ../../nbs/05_vision/04_efficientnet.ipynb #e61497ad
+from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import torch.nn.functional as F
 from jaxtyping import Float, Num
-from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
-from ..core.cards import card, read_card
-from ..core.downloads import file_fault
+from ..core.cards import card
 from ..core.errors import InputError
-from ..core.files import write_whole
 from ..core.pretrained import fit_weights, load_weights
 from ..core.settings import settings
-from ..training.zoo import count_parameters
+from ..training.artefacts import keep_model, kept_model
 from .convolution import check_images
 
 # %% ../../nbs/05_vision/04_efficientnet.ipynb #57f09632
@@ -135,36 +132,6 @@ def as_trained(
     check_images(pixels, 3)
     return (pixels.float() - 127)/128
 
-# %% ../../nbs/05_vision/04_efficientnet.ipynb #32be357b
-_KEPT = '''title = "EfficientNet-Lite0, kept as safetensors"
-kind = "embedded"
-format = "safetensors"
-summary = "The weights of efficientnet-lite0 under the names of dlcourse.vision.efficientnet."
-source = "efficientnet-lite0, a file with the sha256 {source}"
-license = "{license}"
-rows = {parameters}
-unit = "parameters"
-not_for = [
-  "who a person in a picture is, or of what kind",
-]
-
-[[files]]
-path = "model.safetensors"
-size = {size}
-sha256 = "{sha256}"
-'''
-
-def _keep(model, folder, origin):
-    "Write weights and their card; what cannot be written is read from the old file next time"
-    raw = as_bytes({name: t.contiguous() for name, t in model.state_dict().items()})
-    told = _KEPT.format(source=origin.files[0].sha256, license=origin.license, size=len(raw),
-                        parameters=count_parameters(model), sha256=sha256(raw).hexdigest())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder/'model.safetensors', raw)
-        write_whole(folder/'card.toml', told)
-    except (OSError, InputError): return
-
 # %% ../../nbs/05_vision/04_efficientnet.ipynb #d3c973c3
 def lite0(
     home:str|Path|None=None, # The data home; the setting when not given
@@ -172,15 +139,13 @@ def lite0(
     "EfficientNet-Lite0 with its published weights; raises `InputError` that says how to get them"
     origin, model = card('efficientnet-lite0'), EfficientNetLite()
     folder = Path(home or settings().data_home)/'trained'/origin.name
-    if not (folder/'card.toml').is_file():
+    if (folder/'card.toml').is_file(): kept_model(folder, model)
+    else:
         fit_weights(model, load_weights(origin, home), LITE_NAMES)
-        _keep(model, folder, origin)
-        return model.eval()
-    path = folder/'model.safetensors'
-    fault = "it is not there"
-    if path.is_file(): fault = file_fault(path, read_card(folder/'card.toml').files[0])
-    if fault:
-        raise InputError(f"`{path}` is not the file of its card: {fault}; delete the folder "
-                         f"{folder}, and it is made anew")
-    fit_weights(model, load_weights(path))
+        with suppress(OSError, InputError): # Where nothing can be written it is read anew each time
+            keep_model(folder, model, dict(
+                title='EfficientNet-Lite0, kept as safetensors', license=origin.license,
+                summary='The weights of efficientnet-lite0 under our names.',
+                source=f'efficientnet-lite0, a file with the sha256 {origin.files[0].sha256}',
+                not_for=['who a person in a picture is, or of what kind']))
     return model.eval()

@@ -8,24 +8,18 @@ __all__ = ['EmbedderConfig', 'Embedder', 'embed', 'balanced_rows', 'train_embedd
 # %% ../../nbs/05_vision/16_embedder.ipynb #d1ad7f92
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
-from ..core.cards import Card, read_card
-from ..core.downloads import file_fault
+from ..core.cards import Card
 from ..core.errors import InputError
-from ..core.files import write_whole
-from ..core.pretrained import fit_weights, load_weights
-from ..core.settings import settings
 from ..foundations.schedules import linear
-from ..training.zoo import count_parameters
+from ..training.artefacts import trained_once
 from .convolution import check_images
 from .digit_reader import distort
 from .matching import check_identities
@@ -125,29 +119,6 @@ def train_embedder(
     return model.eval()
 
 # %% ../../nbs/05_vision/16_embedder.ipynb #06952561
-_FILE = 'model.safetensors'
-_CARD = '''title = "{title}"
-kind = "embedded"
-format = "safetensors"
-summary = "A network that turns an image into a direction, close to others of the same identity."
-source = "{source}"
-license = "Apache-2.0"
-rows = {parameters}
-unit = "parameters"
-results = [
-  {{ claim = "{claim}", source = "its making" }},
-]
-not_for = [
-  "faces, or anything else than the writing it was trained on",
-  "a decision about a person: its false matches differ many times over between groups",
-]
-
-[[files]]
-path = "{path}"
-size = {size}
-sha256 = "{sha256}"
-'''
-
 def kept_embedder(
     name:str,      # Of the folder under `trained`
     config:EmbedderConfig,
@@ -155,19 +126,13 @@ def kept_embedder(
     home:str|Path|None=None, # The data home; the setting when not given
 )->tuple[Embedder, Card]:    # Ready to embed, and what to know of it
     "An embedder, made on first use; raises `InputError` for a file that was changed"
-    folder = Path(home or settings().data_home)/'trained'/name
-    if not (folder/'card.toml').is_file():
+    def made():
         model, told = make()
-        raw = as_bytes({key: t.contiguous() for key, t in model.state_dict().items()})
-        write_whole(folder/_FILE, raw)
-        write_whole(folder/'card.toml', _CARD.format(
-            **told, parameters=count_parameters(model), path=_FILE, size=len(raw),
-            sha256=sha256(raw).hexdigest()))
-    card, model = read_card(folder/'card.toml'), Embedder(config)
-    file, = card.files
-    fault = file_fault(folder/file.path, file) if (folder/file.path).is_file() else "it is missing"
-    if fault:
-        raise InputError(f"`{folder/file.path}` is not what its card says: {fault}; remove "
-                         f"{folder}, and it is made anew")
-    fit_weights(model, load_weights(folder/file.path))
-    return model.eval(), card
+        return model, dict(
+            title=told['title'], source=told['source'], results={told['claim']: 'its making'},
+            summary='A network that turns an image into a direction, close to others of the same '
+                    'identity.',
+            not_for=['faces, or anything else than the writing it was trained on',
+                     'a decision about a person: its false matches differ many times over between '
+                     'groups'])
+    return trained_once(name, Embedder(config), made, home)

@@ -19,16 +19,10 @@ from torch import Tensor, nn
 
 from ..core.cards import Card
 from ..core.errors import number_of
-from ..core.settings import settings
 from ..foundations.losses import same_shape
+from ..training.artefacts import trained_once
 from .convolution import check_images
-from dlcourse.vision.masks import (
-    check_masks,
-    check_pixels,
-    keep_model,
-    kept_model,
-    train_masks,
-)
+from .masks import check_masks, check_pixels, train_masks
 from .scans import make_scans
 
 # %% ../../nbs/05_vision/13_segmentation.ipynb #da6f32e8
@@ -203,21 +197,21 @@ def lesion_unet(
     scans:int=400,           # To train on, where it has to be made; as many measure it
 )->tuple[UNet, Card]:        # Ready to mark, and what to know of it
     "The U-Net of generated scans, made on first use; `InputError` for a file that was changed"
-    folder = Path(home or settings().data_home)/'trained'/'lesion-unet'
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = UNet().to(memory_format=torch.channels_last)
-    if not (folder/'card.toml').is_file():
+    def make():
         train, test = make_scans(scans, 100), make_scans(scans, 101)
         train_masks(model, train.images, train.masks.float(), _dice_of_scores, seed, steps=steps)
         with torch.no_grad(): found = dice(model(test.images) > 0, test.masks).mean().item()
-        keep_model(folder, model, title='The U-Net of generated scans',
-                   summary='Marks lesions in generated scans; trained by the course.',
-                   source=f'dlcourse.vision.segmentation.lesion_unet, {steps} steps, seed {seed}',
-                   claims=[f'Mean Dice {found:.3f} on {scans} other scans at a cut of .5'],
-                   not_for=['anything about real scans or people: no real one was seen',
-                            'that a scan without a mark has no lesion: the smallest are missed',
-                            'probabilities: it was trained by Dice and is too sure'])
-    return model, kept_model(folder, model)
+        claim = f'Mean Dice {found:.3f} on {scans} other scans at a cut of .5'
+        return model, dict(
+            title='The U-Net of generated scans', results={claim: 'its making'},
+            summary='Marks lesions in generated scans; trained by the course.',
+            source=f'dlcourse.vision.segmentation.lesion_unet, {steps} steps, seed {seed}',
+            not_for=['anything about real scans or people: no real one was seen',
+                     'that a scan without a mark has no lesion: the smallest are missed',
+                     'probabilities: it was trained by Dice and is too sure'])
+    return trained_once('lesion-unet', model, make, home)
 
 def _dice_of_scores(scores, truth): return tversky_loss(scores.sigmoid(), truth)

@@ -1,6 +1,7 @@
 "Settings: what wins, and every sentence that a user may meet"
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -105,6 +106,15 @@ def test_data_home_is_where_the_system_keeps_caches_or_where_it_was(tmp_path, mo
     assert settings(start=tmp_path, env={}).data_home == old
     (tmp_path/'caches/dlcourse/data').mkdir(parents=True)
     assert settings(start=tmp_path, env={}).data_home == tmp_path/'caches/dlcourse/data'
+
+
+def test_who_has_no_home_has_settings_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.delenv('HOME', raising=False)
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setattr('os.path.expanduser', lambda path: path) # As for a user without a name
+    found = settings(start=tmp_path, env={})
+    assert found.data_home == Path(tempfile.gettempdir())/'dlcourse' and found.seed == 0
+    assert settings(start=tmp_path, env={'DLCOURSE_DATA': '/x'}).data_home == Path('/x')
 
 
 def test_a_page_begins_the_same_each_time(monkeypatch):

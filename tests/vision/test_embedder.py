@@ -73,8 +73,8 @@ def test_an_artefact_is_made_once_and_a_changed_file_is_refused(tmp_path):
     assert digest(one) == digest(two) and calls == [1] and card.title == 'T'
     path = tmp_path/'trained'/'trial'/'model.safetensors'
     path.write_bytes(path.read_bytes()[:-1] + b'x')
-    with pytest.raises(InputError, match='is not what its card says.*remove'):
+    with pytest.raises(InputError, match='is not the file of its card.*delete'):
         kept_embedder('trial', SMALL, make, tmp_path)
     path.unlink()
-    with pytest.raises(InputError, match='it is missing; remove'):
+    with pytest.raises(InputError, match='it is not there; delete'):
         kept_embedder('trial', SMALL, make, tmp_path)

@@ -13,8 +13,6 @@ from dlcourse.vision.masks import (
     best_cut,
     check_masks,
     check_pixels,
-    keep_model,
-    kept_model,
     mean_dice,
     train_masks,
     turned,
@@ -80,20 +78,6 @@ def test_training_depends_on_its_seed_alone():
 def test_masks_must_be_as_many_and_as_large(y):
     with pytest.raises(InputError, match="`y` must have a mask for each of the square scans"):
         train_masks(OneLayer(), SCANS.images, y.float(), binary_cross_entropy, steps=1)
-
-
-def test_what_is_kept_comes_back_and_a_changed_file_is_refused(tmp_path):
-    model, folder = learned(), tmp_path/'one'
-    keep_model(folder, model, title='T', summary='S.', source='here', claims=['C'], not_for=['N'])
-    again = OneLayer(5)
-    assert kept_model(folder, again).results[0].claim == 'C'
-    assert digest(model) == digest(again)
-    path = folder/'model.safetensors'
-    path.write_bytes(path.read_bytes()[:-1] + b'x')
-    with pytest.raises(InputError, match="is not what its card vouches for: .* made again"):
-        kept_model(folder, again)
-    path.unlink()
-    with pytest.raises(InputError, match="it is not there"): kept_model(folder, again)
 
 
 def test_mean_dice_by_hand_and_the_best_cut():

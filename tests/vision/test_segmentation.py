@@ -179,4 +179,4 @@ def test_the_artefact_is_made_once_and_a_changed_file_is_refused(tmp_path):
     assert '3 steps, seed 0' in card.source and 'Mean Dice' in card.results[0].claim
     path = tmp_path/'trained'/'lesion-unet'/'model.safetensors'
     path.write_bytes(path.read_bytes()[:-1] + b'x')
-    with pytest.raises(InputError, match="and it will be made again"): lesion_unet(tmp_path)
+    with pytest.raises(InputError, match="and it is made anew"): lesion_unet(tmp_path)
