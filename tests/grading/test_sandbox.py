@@ -148,7 +148,9 @@ def test_the_package_cannot_be_read(run):
 
 
 def test_nothing_of_the_owner_comes_in(run, monkeypatch, box):
-    assert set(run('import os\nanswer = dict(os.environ)').value) <= {
+    inside = run('import os\nanswer = dict(os.environ)').value
+    assert inside['HOME'] == '/' # Nobody's
+    assert set(inside) - {'HOME'} <= {
         'PATH', 'LANG', 'LD_LIBRARY_PATH', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS',
         'MKL_NUM_THREADS', 'CUDA_VISIBLE_DEVICES', 'PYTHONHASHSEED', 'MPLBACKEND',
         'LC_CTYPE', 'TORCHINDUCTOR_CACHE_DIR'}
