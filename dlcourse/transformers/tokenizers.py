@@ -150,8 +150,8 @@ def apply_to_long(
     ids:Sequence[int],                # As for `apply_merges`
     ranks:dict[tuple[int, int], int], # Likewise
     made:Sequence[int],               # Likewise
-)->list[int]:                         # The same
-    "What `apply_merges` gives, in n log n steps"
+)->list[int]:                         # As there
+    "One merge at a time, in n log n steps: the same where no two merges make one token"
     ids, n = list(ids), len(ids)
     left, right = [*range(-1, n - 1)], [*range(1, n), -1]
     heap = [(ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in ranks]
@@ -184,6 +184,7 @@ class Tokenizer:
         try: self.made = [index[tokens[a] + tokens[b]] for a, b in merges]
         except (KeyError, IndexError):
             raise InputError("`merges` make a token that is not in `tokens`") from None
+        self.distinct = len(set(self.made)) == len(self.made) # Else it matters which is made first
         spelled = sorted(map(re.escape, self.special), key=len, reverse=True)
         self._spelled, self._known = re.compile(f"({'|'.join(spelled)})"), {}
 
@@ -219,7 +220,7 @@ class Tokenizer:
         for piece in cut_pieces(text):
             if piece not in self._known:
                 ids = [self.byte_ids[b] for b in piece.encode()]
-                way = apply_merges if len(ids) < LONG else apply_to_long
+                way = apply_merges if len(ids) < LONG and self.distinct else apply_to_long
                 ids = way(ids, self.ranks, self.made)
                 if len(self._known) > 100_000: self._known.clear()
                 self._known[piece] = ids

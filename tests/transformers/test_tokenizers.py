@@ -81,6 +81,19 @@ def test_pairs_that_spell_the_same_share_a_token(letters, most):
     for text in texts: assert cut.decode(cut.encode(text)) == text
 
 
+def test_where_two_merges_make_one_token_the_order_is_that_of_their_library(tmp_path):
+    library = pytest.importorskip('tokenizers')
+    place = {b: i for i, b in enumerate(BYTES)}
+    a, b, c = (place[ord(x)] for x in 'abc')
+    tokens = [bytes([x]) for x in BYTES] + [b'bc', b'ab', b'abc', b'abca']
+    merges = [(b, c), (a, b), (257, c), (258, a), (a, 256)] # The last makes abc again
+    cut = Tokenizer(tokens, merges)
+    theirs = library.Tokenizer.from_file(str(save_tokenizer(cut, tmp_path/'t.json')))
+    for text in ('abcabc', 'abc', 'abcab', 'abcabcabc'):
+        assert cut.encode(text) == theirs.encode(text).ids, text
+    assert cut.encode('abcabc') == [259, 256]
+
+
 def test_the_vocabulary_ends_where_no_pair_is_left():
     cut = Tokenizer.train(['ab'], 500)
     assert len(cut) == 257 and cut.encode('abab') == [256, 256]
