@@ -74,9 +74,9 @@ def usual_data_home()->Path: # Where downloads go when nobody says anything
     """The system's folder for caches, that of older versions where only that one is there, and one
     for temporary files where nobody knows a home, as for a user without a name in a container"""
     from platformdirs import user_cache_path
-    try: usual = user_cache_path('dlcourse', appauthor=False)/'data'
+    try: usual, home = user_cache_path('dlcourse', appauthor=False)/'data', Path.home()
     except RuntimeError: return Path(gettempdir())/'dlcourse'
-    old = Path.home()/'.cache/dlcourse/data'
+    old = home/'.cache/dlcourse/data'
     return old if old.is_dir() and not usual.is_dir() else usual
 
 # %% ../../nbs/00_core/05_settings.ipynb #c4370ee0

@@ -6,6 +6,7 @@
 __all__ = ['BLOOD_CELLS', 'Smears', 'read_boxes', 'read_smear', 'blood_cells']
 
 # %% ../../nbs/05_vision/10_blood_cells.ipynb #6af1f48a
+import math
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -44,7 +45,9 @@ def read_boxes(
         kind, place = cell.findtext('name'), cell.find('bndbox')
         if kind not in BLOOD_CELLS:
             raise InputError(f"`{name}` has a cell {kind!r}; there are: {', '.join(BLOOD_CELLS)}")
-        try: boxes.append([float(place.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax')])
+        try:
+            boxes.append([float(place.findtext(k)) for k in ('xmin', 'ymin', 'xmax', 'ymax')])
+            if not all(map(math.isfinite, boxes[-1])): raise ValueError
         except (AttributeError, TypeError, ValueError):
             raise InputError(f"`{name}` has a cell without four numbers in its bndbox; mend it, or "
                              "take the picture out of its list") from None
@@ -83,7 +86,7 @@ def blood_cells(
         names = files[f'BCCD/ImageSets/Main/{part}.txt'].decode().split()
         pairs = [(n, files[f'BCCD/JPEGImages/{n}.jpg'], files[f'BCCD/Annotations/{n}.xml'])
                  for n in names]
-    except (tarfile.TarError, KeyError, OSError, EOFError) as e:
+    except (tarfile.TarError, KeyError, OSError, EOFError, UnicodeDecodeError) as e:
         raise InputError(f"`{path}` is not whole ({e}); get it again") from None
     images = torch.stack([read_smear(jpg, shrink, f'{n}.jpg') for n, jpg, _ in pairs])
     return Smears(images, *_padded([read_boxes(xml, f'{n}.xml') for n, _, xml in pairs], shrink))

@@ -58,6 +58,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_a_cell_of_no_kind_or_without_numbers_is_said():
     with pytest.raises(InputError, match="has a cell 'yeast'; there are: RBC, WBC, Platelets"):
         read_boxes(f"<a>{CELL.format('yeast', 9)}</a>".encode(), 'x.xml')
+    for number in ('nan', 'inf', '1e999'):
+        with pytest.raises(InputError, match="without four numbers"):
+            read_boxes(f"<a>{CELL.format('RBC', number)}</a>".encode(), 'x.xml')
     with pytest.raises(InputError, match="without four numbers"):
         read_boxes(f"<a>{CELL.format('RBC', 'wide')}</a>".encode(), 'x.xml')
     with pytest.raises(InputError, match="`it` must be a JPEG"): read_smear(b'', 2)
