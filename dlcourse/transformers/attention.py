@@ -116,6 +116,7 @@ class MultiHeadAttention(nn.Module):
         context_dim:int|None=None,   # Width of another sequence that is looked at; else `dim`
         rope_base:float|None=None,   # Turn queries and keys by their position, such as 10,000
         bias:bool=True,              # Do the four projections add a vector?
+        qk_norm:bool=False,          # Bring queries and keys to one length before they meet?
         fused:bool=True,             # Use torch's kernel, which never stores the weights?
     ):
         super().__init__()
@@ -129,6 +130,7 @@ class MultiHeadAttention(nn.Module):
             raise InputError("`rope_base` turns pairs, so `dim/heads` must be even; got "
                              f"{dim}/{heads} = {dim//heads}")
         self.heads, self.kv_heads, self.rope_base, self.fused = heads, kv_heads, rope_base, fused
+        self.qk_norm = qk_norm
         self.to_q, self.to_out = (nn.Linear(dim, dim, bias=bias) for _ in range(2))
         self.to_k, self.to_v = (nn.Linear(context_dim or dim, dim//heads*kv_heads, bias=bias)
                                 for _ in range(2))
@@ -142,6 +144,7 @@ class MultiHeadAttention(nn.Module):
         q = rearrange(self.to_q(x), 'b n (h d) -> b h n d', h=self.heads)
         k, v = (rearrange(to(x if context is None else context), 'b n (h d) -> b h n d',
                           h=self.kv_heads) for to in (self.to_k, self.to_v))
+        if self.qk_norm: q, k = (F.rms_norm(t, t.shape[-1:]) for t in (q, k))
         if self.rope_base is None: return q, k, v
         if context is not None:
             raise InputError("`rope_base` compares places within one sequence; leave it out for "
