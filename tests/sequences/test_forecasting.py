@@ -1,0 +1,114 @@
+"Baselines, measures, quantiles, intervals and networks against scikit-learn, torch and loops"
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import mean_pinball_loss
+
+from dlcourse.core.errors import InputError
+from dlcourse.core.random import random_state
+from dlcourse.sequences.forecasting import (
+    QUANTILES,
+    TCN,
+    Forecaster,
+    TCNBlock,
+    conformal_quantile,
+    mase,
+    network,
+    pinball_loss,
+    seasonal_naive,
+    train_forecaster,
+    training_and_test,
+    wql,
+)
+from dlcourse.sequences.windows import past_and_future
+
+
+def test_errors_of_the_simple_ones():
+    with pytest.raises(InputError, match="`period` must be from 1 to the length of the past"):
+        seasonal_naive(np.ones(3), 2, 4)
+    with pytest.raises(InputError, match="`seen` repeats exactly after 2"):
+        mase([1], [1, 2, 1, 2], 2)
+    with pytest.raises(InputError, match="`period` must be a whole number from 1 to 2"):
+        mase([1], [1, 2, 3], 3)
+    with pytest.raises(InputError, match="`seen` must be finite"): mase([1], [1, np.nan, 3])
+    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+        conformal_quantile(np.ones(3), 90)
+    with pytest.raises(InputError, match="`target` is 0 everywhere"):
+        wql(np.ones((2, 1)), [0., 0.], [.5])
+    with pytest.raises(InputError, match="`predicted` must have the shape of `target`"):
+        wql(np.ones((2, 3)), np.ones(2), [.5])
+
+
+def test_a_training_part_does_not_know_the_future():
+    values = np.random.default_rng(0).normal(size=60).cumsum()
+    other = np.r_[values[:40], 50 + values[40:]]
+    for one, two in zip(training_and_test(values, 6, 4, 40)[:2],
+                        training_and_test(other, 6, 4, 40)[:2], strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_pinball_and_wql_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    y, p = rng.normal(size=50) + 3, rng.normal(size=(50, 3)) + 3
+    losses = [mean_pinball_loss(y, p[:, i], alpha=q) for i, q in enumerate(QUANTILES)]
+    ours = pinball_loss(torch.tensor(p), torch.tensor(y), QUANTILES)
+    assert float(ours) == pytest.approx(np.mean(losses))
+    assert wql(p, y, QUANTILES) == pytest.approx(2*50*np.mean(losses)/np.abs(y).sum())
+
+
+@pytest.mark.parametrize(('n', 'level'), [(9, .9), (21, .9), (30, .8), (50, .95)])
+def test_conformal_coverage_is_k_of_n_plus_one(n, level):
+    rng = np.random.default_rng(n)
+    scores = rng.exponential(size=(n + 1, 20000))
+    held = (scores[-1] <= conformal_quantile(scores[:-1], level)).mean()
+    k = int(np.ceil(round((n + 1)*level, 9)))
+    assert held == pytest.approx(k/(n + 1), abs=.008) and held > level - .008
+    assert conformal_quantile(scores[:4], .9).tolist() == [np.inf]*20000
+
+
+def test_a_block_is_torchs_convolution_cut_off():
+    with random_state(0): block = TCNBlock(2, 4, 3, 2).double()
+    x = torch.randn(3, 2, 15, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    h = x
+    for conv in (block.one, block.two):
+        h = F.relu(F.conv1d(h, conv.weight, conv.bias, padding=4, dilation=2)[..., :15])
+    torch.testing.assert_close(block(x), F.relu(h + block.skip(x)))
+    assert isinstance(TCNBlock(4, 4).skip, torch.nn.Identity)
+
+
+@pytest.mark.parametrize('length', [1, 8, 50, 168])
+def test_a_tcn_sees_its_whole_window(length):
+    with random_state(1): net = TCN(length, 3).double()
+    x = torch.randn(1, length, dtype=torch.float64, requires_grad=True)
+    net(x).sum().backward()
+    assert (x.grad != 0).float().mean() > .9 and net(x).shape == (1, 3)
+
+
+@pytest.mark.parametrize('kind', ['DLinear', 'LSTM', 'TCN', 'patches'])
+def test_every_network_learns_gives_quantiles_and_is_the_same_again(kind):
+    t = np.arange(300)
+    x, y = past_and_future(10 + np.sin(2*np.pi*t/12), 24, 6)
+    models = [train_forecaster(kind, x, y, steps=60, lr=1e-2, patch=6, seed=1) for _ in range(2)]
+    told = models[0].predict(x)
+    assert told.shape == (len(x), 6, 3) and (np.diff(told, axis=-1) >= 0).all()
+    np.testing.assert_array_equal(told, models[1].predict(x))
+    assert np.abs(told[..., 1] - y).mean() < .5*np.abs(x[:, -1:] - y).mean()
+
+
+def test_a_forecaster_follows_the_level():
+    x, y = past_and_future(np.random.default_rng(0).normal(size=80), 8, 2)
+    model = train_forecaster('DLinear', x, y, steps=4)
+    np.testing.assert_allclose(model.predict(x + 100), model.predict(x) + 100, atol=1e-3)
+    plain = Forecaster(model.body, 1., relative=False)
+    assert np.abs(plain.predict(x + 100) - plain.predict(x) - 100).max() > 1
+
+
+def test_networks_that_cannot_be_are_named():
+    with pytest.raises(InputError, match="`kind` must be one of"): network('GRU', 8, 2)
+    with pytest.raises(InputError, match="`patch` must divide the length of a window, 8; got 3"):
+        network('LSTM', 8, 2, 3)
+    with pytest.raises(InputError, match="`x` must be finite"):
+        train_forecaster('TCN', np.full((4, 3), np.nan), np.ones((4, 1)))
+    with pytest.raises(InputError, match="`steps` must be a whole number from 4"):
+        train_forecaster('TCN', np.ones((4, 3)), np.ones((4, 1)), steps=2)
