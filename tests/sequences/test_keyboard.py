@@ -1,0 +1,63 @@
+"Offers by hand, what an owner typed and forgot, ties, and what is refused"
+import pytest
+
+from dlcourse.core.errors import InputError
+from dlcourse.sequences.keyboard import Keyboard, words_of
+
+TEXT = 'the cat sat on the mat the cat slept'
+
+
+def test_words_are_letters_and_numbers_in_small():
+    assert words_of("Don't touch PIN 4711, or x_y!") == ["don't", 'touch', 'pin', '4711', 'or', 'x',
+                                                         'y']
+    assert words_of('…') == []
+
+
+def test_scores_are_the_mixture_by_hand():
+    scores = Keyboard(TEXT, share=.8).scores('the')
+    assert scores['cat'] == pytest.approx(.8*2/3 + .2*2/9)
+    assert scores['mat'] == pytest.approx(.8*1/3 + .2*1/9)
+    assert scores['the'] == pytest.approx(.2*3/9)
+    assert sum(scores.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize('last', ['', 'unheard', 'slept', 'THE', 'sat'])
+def test_scores_sum_to_one_after_any_word(last):
+    k = Keyboard(TEXT)
+    assert sum(k.scores(last.lower()).values()) == pytest.approx(1)
+    k.learn('the cat met the dog')
+    assert sum(k.scores(last.lower()).values()) == pytest.approx(1)
+
+
+def test_offers_begin_as_typed_and_ties_go_by_the_alphabet():
+    k = Keyboard(TEXT)
+    assert k.offers('the', 's') == ['sat', 'slept'] and k.offers('the', 'z') == []
+    assert k.offers('The', 'C', 1) == ['cat']
+
+
+def test_what_the_owner_typed_is_offered_and_forgotten():
+    k = Keyboard(TEXT)
+    k.learn('my code is 4711')
+    assert k.offers('is')[0] == '4711'
+    k.forget()
+    assert '4711' not in k.offers('is', count=99)
+
+
+def test_a_word_of_the_owner_alone_needs_enough():
+    k = Keyboard(TEXT, least=3)
+    for times in range(4):
+        assert ('zebra' in k.offers('the', 'z')) == (times >= 3)
+        k.learn('the zebra')
+    assert 'cat' in k.offers('the')
+
+
+@pytest.mark.parametrize('make, words', [
+    (lambda: Keyboard('…'), "`text` must hold words to count; got none"),
+    (lambda: Keyboard('a', share=2), "`share` must be a number from 0 to 1, got 2"),
+    (lambda: Keyboard('a', trust=-1), "`trust` must be a number from 0 to 1, got -1"),
+    (lambda: Keyboard('a', least=0), "`least` must be a whole number from 1 up, got 0"),
+    (lambda: words_of(3), "`text` must be a text, got 3"),
+])
+def test_errors_say_what_to_do(make, words):
+    with pytest.raises(InputError) as e: make()
+    assert str(e.value) == words
