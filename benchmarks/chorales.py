@@ -23,12 +23,12 @@ from dlcourse.core.cards import card
 from dlcourse.core.datasets import load
 from dlcourse.core.downloads import is_here
 from dlcourse.foundations.schedules import clip_grad_norm_, cosine
-from dlcourse.sequences.chorales import ChordNet, chord_nll, padded, transposed
+from dlcourse.sequences.chorales import ChordNet, chord_nll, padded_rolls, transposed
 
 
 def scored(model:ChordNet, rolls:list)->float:
     "Nats for each step"
-    x, lengths = padded(rolls)
+    x, lengths = padded_rolls(rolls)
     with torch.no_grad(): return chord_nll(model.eval()(x), x, lengths).item()
 
 
@@ -47,7 +47,7 @@ def trained(music:dict, seed:int, args)->dict[str, float]:
         model.train()
         for i in rng.permutation(len(batches)):
             moves = rng.integers(-args.shift, args.shift + 1, len(batches[i]))
-            x, lengths = padded([transposed(r, int(s))
+            x, lengths = padded_rolls([transposed(r, int(s))
                                  for r, s in zip(batches[i], moves, strict=True)])
             optimizer.zero_grad()
             chord_nll(model(x), x, lengths).backward()

@@ -12,7 +12,7 @@ from dlcourse.sequences.chorales import (
     KEYS,
     ChordNet,
     chord_nll,
-    padded,
+    padded_rolls,
     read_rolls,
     transposed,
 )
@@ -69,7 +69,7 @@ def test_rolls_of_another_kind_are_refused(tmp_path, odd, says):
 
 def test_the_loss_is_a_loop_and_padding_takes_no_part():
     found = rolls(4)
-    x, lengths = padded(found)
+    x, lengths = padded_rolls(found)
     logits = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     terms = []
     for b, roll in enumerate(found):
@@ -94,7 +94,7 @@ def test_music_is_moved_whole_or_not_at_all():
 
 def test_a_chord_is_said_from_what_came_before():
     torch.manual_seed(0)
-    model, (x, _) = ChordNet(16).eval(), padded(rolls(2))
+    model, (x, _) = ChordNet(16).eval(), padded_rolls(rolls(2))
     later = x.clone()
     later[:, 2:] = 1 - later[:, 2:]
     assert torch.equal(model(x)[:, :2], model(later)[:, :2])
