@@ -28,6 +28,7 @@ CARD_RULES = { # Field → what it must look like, and that in words
     'type': (r'text|integer|number', "text, integer or number"),
     'path': (r'\w[\w.-]*(/\w[\w.-]*)*', "a path of plain names below the data set's folder"),
     'member': (r'(\w[\w.-]*(/\w[\w.-]*)*)?', "a path of plain names inside the archive"),
+    'members': (r'(\.\w+)?', "an ending, such as .wav"),
     'sha256': (r'[0-9a-f]{64}', "64 hexadecimal digits"),
     'size': (r'[1-9]\d*', "a number of bytes from 1"),
     'highest': (r'[1-9]\d*', "a whole number from 1"),
@@ -88,6 +89,9 @@ class DataFile(Checked):
     holds:str = ''                 # Which part it is: a split, such as `train`, or an array
     addresses:tuple[str, ...] = () # Where to get it, in order
     member:str = ''                # Its path in a zip archive, where the addresses have that
+    members:str = ''               # Of a tar archive: the ending of the files in it that count.
+                                   # Size and digest are those of their list, as `sha256sum`
+                                   # writes it in the order of names; repacking changes neither
 
 # %% ../../nbs/00_core/14_cards.ipynb #a92b4f68
 @dataclass(frozen=True, kw_only=True)

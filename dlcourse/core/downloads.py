@@ -21,7 +21,7 @@ from pathlib import Path
 from .bars import progress_bar
 from .cards import Card, DataFile, card
 from .errors import InputError
-from .files import project_path
+from .files import project_path, tar_members
 from .locks import locked
 from .pages import printable, shorten
 from .settings import settings
@@ -32,6 +32,7 @@ def file_fault(
     file:DataFile,  # What it should be
 )->str|None:        # What is wrong with it, `None` where it is the one
     "Compare a file with its card, without looking further than its size on the card"
+    if file.members: return _list_fault(path, file)
     digest, size = hashlib.sha256(), 0
     try:
         with (gzip.open if file.path.endswith('.gz') else open)(path, 'rb') as f:
@@ -40,9 +41,20 @@ def file_fault(
                 size += len(chunk)
                 if size > file.size: return f"more than the {file.size:,} bytes of the card"
     except (gzip.BadGzipFile, EOFError, zlib.error): return "not a whole gzip file"
+    return _other(file, digest, size)
+
+def _other(file, digest, size):
+    "What is wrong with a digest, `None` where it is the one"
     if digest.hexdigest() == file.sha256: return None
     return (f"expected sha256 {file.sha256}, got {digest.hexdigest()} "
             f"({size:,} bytes, expected {file.size:,})")
+
+def _list_fault(path, file):
+    "The same for the files in an archive"
+    try: found = tar_members(path, file.members, file.size)
+    except InputError as e: return str(e)
+    lines = ''.join(f'{hashlib.sha256(data).hexdigest()}  {name}\n' for name, data in found.items())
+    return _other(file, hashlib.sha256(lines.encode()), sum(map(len, found.values())))
 
 # %% ../../nbs/00_core/15_downloads.ipynb #5de2315d
 _VERSION = re.compile('[!-~ ]{1,200}') # What may stand in a header
@@ -138,7 +150,7 @@ def _version(headers):
 
 def _limit(file):
     "The most bytes that may come: packing makes random bytes longer, and adds a table of contents"
-    if file.member: return file.size + file.size//100 + (1 << 20)
+    if file.member or file.members: return file.size + file.size//100 + (1 << 20)
     return file.size + (file.size//100 + 1024 if file.path.endswith('.gz') else 0)
 
 # %% ../../nbs/00_core/15_downloads.ipynb #90f86ae1

@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -340,6 +341,34 @@ def test_an_archive_without_the_file_is_refused(web, tmp_path, body, text):
 
 
 # Many at once
+
+def tarred(folder, level, **members):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode='w:gz', compresslevel=level) as archive:
+        for name, body in members.items():
+            entry = tarfile.TarInfo(f'{folder}/{name}.wav')
+            entry.size = len(body)
+            archive.addfile(entry, io.BytesIO(body))
+    return out.getvalue()
+
+
+def test_an_archive_is_known_by_the_files_in_it(web, tmp_path):
+    lines = ''.join(f'{hashlib.sha256(b).hexdigest()}  {n}.wav\n' for n, b in
+                    (('a', b'one'), ('b', b'two')))
+    def card_of(address):
+        file = DataFile(path='t.tar.gz', size=6, members='.wav', addresses=(address,),
+                        sha256=hashlib.sha256(lines.encode()).hexdigest())
+        return toy(path='t.tar.gz', format='text', files=(file,))
+    for i, body in enumerate((tarred('x', 9, a=b'one', b=b'two'),
+                              tarred('y/z', 0, b=b'two', a=b'one'))):
+        w = web(body)
+        assert got(card_of(w.address), tmp_path/str(i)) == body
+    for i, (body, text) in enumerate(((tarred('x', 9, a=b'one', b=b'too'), 'expected sha256'),
+                                      (tarred('x', 9, a=b'one'), '3 bytes, expected 6'),
+                                      (tarred('x', 9, a=b'one', b=b'three'), 'more than 6 bytes'),
+                                      (b'no archive', 'not a whole tar archive'))):
+        assert text in failure(card_of(web(body).address), tmp_path/f'odd{i}')
+
 
 def test_threads_at_once_ask_once(web, tmp_path):
     w = web()

@@ -1,8 +1,10 @@
 "Files are written whole, through links, and never over anything else"
+import io
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from pathlib import Path
@@ -10,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from dlcourse.core.errors import InputError
-from dlcourse.core.files import apart, careful_bytes, project_path, ready_folder, write_whole
+from dlcourse.core.files import (
+    apart,
+    careful_bytes,
+    project_path,
+    ready_folder,
+    tar_members,
+    write_whole,
+)
 
 
 def test_write_whole_replaces_and_leaves_nothing_behind(tmp_path):
@@ -109,3 +118,33 @@ def test_no_output_goes_over_settings(tmp_path, name):
         with pytest.raises(InputError, match='is a file of settings'): apart([tmp_path/name])
     (tmp_path/'out.json').symlink_to(tmp_path/name)
     with pytest.raises(InputError, match='is a file of settings'): apart([tmp_path/'out.json'])
+
+
+def packed(path, *entries):
+    "A tar archive of (name, bytes), or of members that are no plain files"
+    with tarfile.open(path, 'w:gz') as archive:
+        for entry in entries:
+            if not isinstance(entry, tuple): archive.addfile(entry)
+            else:
+                member = tarfile.TarInfo(entry[0])
+                member.size = len(entry[1])
+                archive.addfile(member, io.BytesIO(entry[1]))
+    return path
+
+
+def test_an_archive_is_read_and_never_unpacked(tmp_path):
+    link = tarfile.TarInfo('c.wav')
+    link.type, link.linkname = tarfile.SYMTYPE, '/etc/passwd'
+    path = packed(tmp_path/'a', ('../../b.wav', b'22'), ('/a.wav', b'1'), link, ('d.txt', b'x'*99))
+    assert list(tar_members(path, '.wav', 3).items()) == [('a.wav', b'1'), ('b.wav', b'22')]
+    assert [p.name for p in tmp_path.iterdir()] == ['a']
+    with pytest.raises(InputError, match='more than 2 bytes in .wav files'):
+        tar_members(path, '.wav', 2)
+    with pytest.raises(InputError, match='stands there twice'):
+        tar_members(packed(tmp_path/'b', ('x/a.wav', b'1'), ('y/a.wav', b'1')), '.wav', 9)
+    for odd in (b'', b'no archive', (tmp_path/'a').read_bytes()[:-30]):
+        (tmp_path/'odd').write_bytes(odd)
+        with pytest.raises(InputError, match='not a whole tar archive'):
+            tar_members(tmp_path/'odd', '.wav', 9)
+    with pytest.raises(InputError, match='not a whole tar archive'):
+        tar_members(tmp_path/'none', '.wav', 9)
