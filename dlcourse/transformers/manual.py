@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ASKED', 'manual_paragraphs', 'split_by_topic', 'common_pieces', 'small_encoder', 'optimize', 'train_masked', 'holes',
-           'guesses', 'NeighbourTable', 'ManualQuestion', 'manual_questions', 'question_batch', 'read_once',
+           'guesses', 'NeighbourTable', 'TermQuestion', 'term_questions', 'question_batch', 'read_once',
            'train_pointer', 'point']
 
 # %% ../../nbs/07_transformers/16_manual.ipynb #95d4826a
@@ -194,7 +194,7 @@ ASKED = { # Question → what the quoted term looks like
 _QUOTED = re.compile(r'"([^"\s]+)"')
 
 @dataclass(frozen=True)
-class ManualQuestion:
+class TermQuestion:
     "A question and a passage, in three parts"
     text:str
     before:str # The passage up to the answer
@@ -205,12 +205,12 @@ class ManualQuestion:
     def passage(self)->str:
         return self.before + self.answer + self.after
 
-def manual_questions(
+def term_questions(
     texts:Sequence[str],
     longest:int=40, # Words of a passage
     cuts:int=1,     # Passages around each answer
     seed:int=0,     # Where passages are cut
-)->list[ManualQuestion]:
+)->list[TermQuestion]:
     "Every question that a text allows, each with a passage around its answer"
     rng, out = np.random.default_rng(seed), []
     for text in texts:
@@ -223,11 +223,11 @@ def manual_questions(
             terms = _QUOTED.findall(f'{before}{found[1]}{after}')
             same = [t for t in terms if re.fullmatch(ASKED[kinds[0]], t)]
             if len(same) == 1 and len(terms) > 1:
-                out.append(ManualQuestion(kinds[0], before, found[1], after))
+                out.append(TermQuestion(kinds[0], before, found[1], after))
     return out
 
 def question_batch(
-    questions:Sequence[ManualQuestion],
+    questions:Sequence[TermQuestion],
     pieces:WordPieces,
     most:int=160, # Pieces of question and passage; what is behind is left out
 )->tuple[Tensor, Tensor, Tensor, Tensor]: # ids, where text is, where the passage is; spans [n, 2]
@@ -251,7 +251,7 @@ def question_batch(
 @torch.no_grad()
 def read_once(
     encoder:Encoder,
-    questions:Sequence[ManualQuestion],
+    questions:Sequence[TermQuestion],
     pieces:WordPieces,
     batch:int=16,
 )->list[tuple[Tensor, Tensor, Tensor]]: # Hidden states, where the passage is, spans; by batches
@@ -284,7 +284,7 @@ def train_pointer(
 @torch.inference_mode()
 def point(
     reader:SpanReader,
-    questions:Sequence[ManualQuestion],
+    questions:Sequence[TermQuestion],
     pieces:WordPieces,
 )->tuple[list[str], np.ndarray]: # What it points at, and whether that is the answer
     "The reader's answers, as pieces of the passage"

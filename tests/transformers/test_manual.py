@@ -10,12 +10,12 @@ from dlcourse.transformers.manual import (
     guesses,
     holes,
     manual_paragraphs,
-    manual_questions,
     point,
     question_batch,
     read_once,
     small_encoder,
     split_by_topic,
+    term_questions,
     train_masked,
     train_pointer,
 )
@@ -42,7 +42,7 @@ def test_every_text_can_be_cut(parts):
 
 
 def test_an_answer_stands_where_the_span_says(parts):
-    pieces, questions = common_pieces(parts[0]), manual_questions(parts[0][:200], cuts=2)
+    pieces, questions = common_pieces(parts[0]), term_questions(parts[0][:200], cuts=2)
     assert len(questions) > 20
     ids, mask, passage, spans = question_batch(questions, pieces)
     for row, inside, (first, last), q in zip(ids, passage, spans.tolist(), questions, strict=True):
@@ -53,11 +53,11 @@ def test_an_answer_stands_where_the_span_says(parts):
 
 
 def test_each_kind_of_term_is_asked_for_once():
-    asked = {q.text: q.answer for q in manual_questions([TEXT], longest=40)}
+    asked = {q.text: q.answer for q in term_questions([TEXT], longest=40)}
     assert set(asked.values()) <= {'ValueError', 'float()'} and asked
-    assert manual_questions(['It has "ValueError" alone.']) == []
+    assert term_questions(['It has "ValueError" alone.']) == []
     with pytest.raises(InputError, match='`most` must let in the answer'):
-        question_batch(manual_questions([TEXT]), common_pieces([TEXT]), most=5)
+        question_batch(term_questions([TEXT]), common_pieces([TEXT]), most=5)
 
 
 def test_the_table_knows_what_it_saw():
@@ -77,7 +77,7 @@ def test_a_small_text_is_learnt_by_heart():
 
 
 def test_a_head_learns_and_its_encoder_stays():
-    questions = manual_questions([TEXT], cuts=6)
+    questions = term_questions([TEXT], cuts=6)
     pieces = common_pieces([TEXT])
     encoder = small_encoder(pieces, dim=32)
     before = [p.clone() for p in encoder.parameters()]
