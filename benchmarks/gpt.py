@@ -1,0 +1,198 @@
+"""A small GPT on tiny Shakespeare, and how fast it writes, beside nanoGPT's way and transformers
+
+train: nanoGPT's CPU size (4 blocks, 4 heads, 128 wide, windows of 64, batches of 12), the loss on
+the whole last tenth, several seeds, beside a table of counts. decode: characters per CPU second
+with the same weights in four programs, logits first. The peer "nanoGPT" is written here from its
+description (its generate: the last 64 tokens anew for each token), with the GELU of GPT-2.
+Needs `tinyshakespeare` in the data home. Peers: pip install -r benchmarks/gpt.txt
+Run: OMP_NUM_THREADS=2 python benchmarks/gpt.py [train|decode|peer] [seeds] [steps]
+"""
+import math
+import os
+import sys
+import time
+from collections import Counter
+
+os.environ.setdefault('OMP_NUM_THREADS', '2')
+
+import torch
+import torch.nn.functional as F
+from harness import interleave, machine
+from torch import nn
+
+from dlcourse.core.datasets import load
+from dlcourse.evaluation.runs import over_seeds
+from dlcourse.transformers.decoding import generate
+from dlcourse.transformers.fast_decoding import FastGPT
+from dlcourse.transformers.gpt import GPT, GPTConfig, gpt_size, text_loss, train_gpt
+from dlcourse.transformers.gpt2_weights import gpt2_from
+
+SIZE = dict(n_positions=64, n_embd=128, n_head=4, n_layer=4)
+
+
+def shakespeare():
+    "Training and validation part as numbers below 65, and how many characters there are"
+    text = load('tinyshakespeare')
+    letters = {c: i for i, c in enumerate(sorted(set(text)))}
+    ids, cut = torch.tensor([letters[c] for c in text]), int(.9*len(text))
+    return ids[:cut], ids[cut:], len(letters)
+
+
+def counted_loss(learnt, judged, order):
+    "Nats a character by Witten and Bell's mixture of counts of up to `order` characters before"
+    learnt, judged = learnt.tolist(), judged.tolist()
+    p = [1/65]*len(judged)
+    for k in range(order + 1):
+        pairs = Counter(zip(*[learnt[i:] for i in range(k + 1)], strict=False))
+        total, kinds = Counter(), Counter()
+        for pair, n in pairs.items():
+            total[pair[:-1]] += n
+            kinds[pair[:-1]] += 1
+        for i in range(k, len(judged)):
+            before = tuple(judged[i - k:i])
+            if before not in kinds: continue
+            found = pairs[(*before, judged[i])]
+            p[i] = (found + kinds[before]*p[i])/(total[before] + kinds[before])
+    return -sum(map(math.log, p))/len(p)
+
+
+class NanoBlock(nn.Module):
+    def __init__(self, dim, heads):
+        super().__init__()
+        self.ln_1, self.ln_2, self.heads = nn.LayerNorm(dim), nn.LayerNorm(dim), heads
+        self.c_attn, self.c_proj = nn.Linear(dim, 3*dim), nn.Linear(dim, dim)
+        self.c_fc, self.c_out = nn.Linear(dim, 4*dim), nn.Linear(4*dim, dim)
+
+    def forward(self, x):
+        b, n, d = x.shape
+        q, k, v = (t.view(b, n, self.heads, d//self.heads).transpose(1, 2)
+                   for t in self.c_attn(self.ln_1(x)).split(d, 2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.c_proj(y.transpose(1, 2).reshape(b, n, d))
+        return x + self.c_out(F.gelu(self.c_fc(self.ln_2(x)), approximate='tanh'))
+
+
+class Nano(nn.Module):
+    "The network of nanoGPT"
+    def __init__(self, vocab, n_positions, n_embd, n_head, n_layer):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(vocab, n_embd), nn.Embedding(n_positions, n_embd)
+        self.h = nn.ModuleList([NanoBlock(n_embd, n_head) for _ in range(n_layer)])
+        self.ln_f = nn.LayerNorm(n_embd)
+        for name, p in self.named_parameters():
+            scale = .02/math.sqrt(2*n_layer) if 'c_proj.w' in name or 'c_out.w' in name else .02
+            if p.ndim == 2: nn.init.normal_(p, std=scale)
+            elif name.endswith('bias'): nn.init.zeros_(p)
+
+    def forward(self, ids):
+        x = self.wte(ids) + self.wpe(torch.arange(ids.shape[1]))
+        for block in self.h: x = block(x)
+        return self.ln_f(x) @ self.wte.weight.T
+
+    @torch.no_grad()
+    def generate(self, ids, tokens):
+        for _ in range(tokens):
+            p = self(ids[:, -64:])[:, -1].softmax(-1)
+            ids = torch.cat([ids, torch.multinomial(p, 1)], 1)
+        return ids
+
+
+def as_gpt2(nano):
+    "The same weights under the names of GPT-2, on their side"
+    names = {'c_attn': 'attn.c_attn', 'c_proj': 'attn.c_proj', 'c_fc': 'mlp.c_fc',
+             'c_out': 'mlp.c_proj'}
+    weights = {}
+    for name, t in nano.state_dict().items():
+        parts = name.split('.')
+        if parts[0] == 'h' and parts[2] in names:
+            parts[2], t = names[parts[2]], t.T if t.ndim == 2 else t
+        weights['.'.join(parts)] = t.contiguous()
+    return weights
+
+
+def train(seeds=3, steps=800):
+    learnt, judged, vocab = shakespeare()
+    config, spent = GPTConfig(vocab_size=vocab), []
+    print(f'{gpt_size(config):,} parameters; {machine()}, {torch.get_num_threads()} threads')
+    def run(seed):
+        torch.manual_seed(seed)
+        model = GPT(config)
+        wall, cpu = time.perf_counter(), time.process_time()
+        train_gpt(model, learnt, steps=steps, seed=seed)
+        spent.append((time.perf_counter() - wall, time.process_time() - cpu))
+        loss = text_loss(model, judged)
+        print(f'seed {seed}: {loss:.4f} nats, {spent[-1][0]:.0f} s wall, {spent[-1][1]:.0f} CPU s, '
+              f'load {os.getloadavg()[0]:.1f}; overlapping windows '
+              f'{text_loss(model, judged, stride=16):.4f}', flush=True)
+        return loss
+    print(over_seeds({f'{steps} steps': run}, seeds))
+    for order in (3, 4, 5):
+        print(f'counts, {order} before: {counted_loss(learnt, judged, order):.4f}')
+
+
+def peer(seeds=1, steps=2000):
+    "nanoGPT's recipe: AdamW .001 falling by a cosine to a tenth, betas .9 .99, decay .1, clipping"
+    learnt, judged, vocab = shakespeare()
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        model = Nano(vocab, **SIZE)
+        flat = [p for p in model.parameters() if p.ndim < 2]
+        wide = [p for p in model.parameters() if p.ndim == 2]
+        adam = torch.optim.AdamW([dict(params=wide, weight_decay=.1),
+                                  dict(params=flat, weight_decay=0.)], betas=(.9, .99), fused=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        for step in range(steps):
+            rate = min((step + 1)/100, .1 + .9*(1 + math.cos(math.pi*step/steps))/2)
+            for group in adam.param_groups: group['lr'] = 1e-3*rate
+            window = learnt[torch.randint(0, len(learnt) - 65, (12, 1)) + torch.arange(65)]
+            loss = F.cross_entropy(model(window[:, :-1]).mT, window[:, 1:])
+            adam.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.)
+            adam.step()
+        with torch.no_grad():
+            windows = judged.unfold(0, 65, 64)
+            found = F.cross_entropy(model(windows[:, :-1]).mT, windows[:, 1:]).item()
+        print(f'nanoGPT, seed {seed}: {found:.4f} nats, {time.perf_counter() - wall:.0f} s wall, '
+              f'{time.process_time() - cpu:.0f} CPU s, load {os.getloadavg()[0]:.1f}', flush=True)
+
+
+def decode(rounds=3, tokens=120):
+    import transformers
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    nano = Nano(65, **SIZE).eval()
+    with torch.no_grad():
+        for p in nano.parameters(): p.add_(.05*torch.randn_like(p))
+    weights, settings = as_gpt2(nano), dict(vocab_size=65, **SIZE)
+    ours = gpt2_from(weights, settings)
+    hf = transformers.GPT2LMHeadModel(transformers.GPT2Config(**settings, bos_token_id=0,
+                                                              eos_token_id=0)).eval()
+    hf.transformer.load_state_dict(weights)
+    ids = torch.randint(0, 65, (3, 64))
+    with torch.no_grad():
+        apart = max((nano(ids) - ours(ids)).abs().max(), (nano(ids) - hf(ids).logits).abs().max())
+    print(f'logits at most {apart:.1e} apart; {tokens} tokens after 4, sampled; {machine()}')
+    def by_hf(b):
+        return [hf.generate(ids[:1, :4].repeat(b, 1), max_new_tokens=60, do_sample=True,
+                            min_new_tokens=60, pad_token_id=0, top_k=0)
+                for _ in range(tokens//60)] # It cannot go past the context
+    def by_nano(b): return nano.generate(ids[:1, :4].repeat(b, 1), tokens)
+    quick = FastGPT(ours)
+    def by_us(b): return generate(ours, ids[:1, :4].repeat(b, 1).tolist(), tokens)
+    def by_quick(b): return generate(quick, ids[:1, :4].repeat(b, 1).tolist(), tokens)
+    by_us(1), by_hf(1)
+    ways = {f'{name}, {b} at once': lambda f=f, b=b: f(b) for b in (1, 64) for name, f in
+            (('nanoGPT', by_nano), ('transformers', by_hf), ('ours', by_us),
+             ('ours, FastGPT', by_quick))}
+    found = interleave(ways, rounds=rounds)
+    print(found)
+    speed = {w: tokens*int(w.split(', ')[-1].split()[0])/found.best(w) for w in ways}
+    one = speed['nanoGPT, 1 at once']
+    for way, s in speed.items():
+        print(f'{way:26} {s:9,.0f} characters a CPU second, {s/one:6.1f} × nanoGPT one at a time')
+
+
+if __name__ == '__main__':
+    what = sys.argv[1] if len(sys.argv) > 1 else 'train'
+    {'train': train, 'peer': peer, 'decode': decode}[what](*map(int, sys.argv[2:4]))
