@@ -22,7 +22,7 @@ from torch import nn
 
 from dlcourse.core.datasets import load
 from dlcourse.evaluation.runs import over_seeds
-from dlcourse.transformers.decoding import generate
+from dlcourse.transformers.decoding import continue_texts
 from dlcourse.transformers.fast_decoding import FastGPT
 from dlcourse.transformers.gpt import GPT, GPTConfig, gpt_size, text_loss, train_gpt
 from dlcourse.transformers.gpt2_weights import gpt2_from
@@ -179,8 +179,8 @@ def decode(rounds=3, tokens=120):
                 for _ in range(tokens//60)] # It cannot go past the context
     def by_nano(b): return nano.generate(ids[:1, :4].repeat(b, 1), tokens)
     quick = FastGPT(ours)
-    def by_us(b): return generate(ours, ids[:1, :4].repeat(b, 1).tolist(), tokens)
-    def by_quick(b): return generate(quick, ids[:1, :4].repeat(b, 1).tolist(), tokens)
+    def by_us(b): return continue_texts(ours, ids[:1, :4].repeat(b, 1).tolist(), tokens)
+    def by_quick(b): return continue_texts(quick, ids[:1, :4].repeat(b, 1).tolist(), tokens)
     by_us(1), by_hf(1)
     ways = {f'{name}, {b} at once': lambda f=f, b=b: f(b) for b in (1, 64) for name, f in
             (('nanoGPT', by_nano), ('transformers', by_hf), ('ours', by_us),

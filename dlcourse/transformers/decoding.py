@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['character_gpt', 'KVCache', 'caches_for', 'left_padded', 'TextReader', 'token_probabilities', 'draw_token',
-           'ends_with', 'written_by', 'generate', 'verified', 'speculate']
+           'ends_with', 'written_by', 'continue_texts', 'verified', 'speculate']
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #53bf1523
 from collections.abc import Callable, Sequence
@@ -184,7 +184,7 @@ def draw_token(
     last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
     return torch.minimum(chosen, last)
 
-# %% ../../nbs/07_transformers/10_decoding.ipynb #b587aa40
+# %% ../../nbs/07_transformers/10_decoding.ipynb #2c4c872d
 def ends_with(
     *ends:Sequence[int], # Such as `b'\n\n'`, or one token in a list
 )->Callable:             # What was written → is it over?
@@ -215,7 +215,7 @@ def written_by(
         yield tokens.tolist()
         logits = reader.step(tokens)
 
-def generate(
+def continue_texts(
     model:GPT,
     prompts:Sequence[Sequence[int]],# Beginnings, as `TextReader` takes them
     tokens:int,                     # At most for each

@@ -13,9 +13,9 @@ from dlcourse.transformers.decoding import (
     TextReader,
     caches_for,
     character_gpt,
+    continue_texts,
     draw_token,
     ends_with,
-    generate,
     left_padded,
     speculate,
     token_probabilities,
@@ -102,9 +102,9 @@ def test_neighbours_change_no_logits(own, fast):
 def test_a_text_does_not_depend_on_its_neighbours(fast):
     model = FastGPT(made()) if fast else made()
     prompts = [[1, 2, 3, 4, 5, 6, 7], [8], [0, 0]]
-    together = generate(model, prompts, 60, seed=4) # Over the context several times
+    together = continue_texts(model, prompts, 60, seed=4) # Over the context several times
     for i, prompt in enumerate(prompts):
-        assert generate(model, [prompt], 60, seed=4 + i)[0] == together[i]
+        assert continue_texts(model, [prompt], 60, seed=4 + i)[0] == together[i]
 
 
 @torch.no_grad()
@@ -127,7 +127,7 @@ def test_left_padded_texts_end_together():
     ([[9]], 'text 0 has 9 to 9'), ([[2, -1]], 'text 0 has -1 to 2'),
 ])
 def test_bad_prompts_are_named(prompts, words):
-    with pytest.raises(InputError, match=words): generate(made(), prompts, 3)
+    with pytest.raises(InputError, match=words): continue_texts(made(), prompts, 3)
 
 
 # Drawing and stopping
@@ -164,13 +164,13 @@ def test_probabilities_by_temperature_and_top_k():
 
 def test_a_text_stops_where_it_is_told():
     model = made(spread=.6)
-    free = generate(model, [[1], [2]], 30)
+    free = continue_texts(model, [[1], [2]], 30)
     end = free[0][4:6]
-    cut = generate(model, [[1], [2]], 30, stop=ends_with(end))
+    cut = continue_texts(model, [[1], [2]], 30, stop=ends_with(end))
     first = next(i for i in range(2, 31) if free[0][i - 2:i] == end)
     assert cut[0] == free[0][:first]
     assert cut[1] in [free[1], *(free[1][:i] for i in range(2, 31) if free[1][i - 2:i] == end)]
-    assert generate(model, [[1]], 0) == [[]]
+    assert continue_texts(model, [[1]], 0) == [[]]
     assert [t[0] for t, _ in zip(written_by(model, [[1]]), range(30), strict=False)] == free[0]
     for bad in ((), ([],)):
         with pytest.raises(InputError, match='`ends` must name'): ends_with(*bad)
@@ -223,7 +223,7 @@ def test_a_perfect_guesser_is_never_refused():
     text, calls = speculate(model, model, [1, 2], 10, ahead=4)
     assert len(text) == 10 and calls == 2
     greedy = speculate(model, made(5, depth=1), [1, 2], 9, ahead=3, temperature=0)[0]
-    assert greedy == generate(model, [[1, 2]], 9, temperature=0)[0]
+    assert greedy == continue_texts(model, [[1, 2]], 9, temperature=0)[0]
 
 
 @pytest.mark.parametrize('own, words', [

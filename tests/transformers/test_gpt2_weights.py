@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
-from dlcourse.transformers.decoding import generate
+from dlcourse.transformers.decoding import continue_texts
 from dlcourse.transformers.gpt import gpt_size
 from dlcourse.transformers.gpt2_weights import from_gpt2, gpt2_config, gpt2_from, load_gpt2
 
@@ -40,7 +40,7 @@ def test_greedy_text_is_that_of_transformers():
     ours = gpt2_from(model.state_dict(), SIZES[0])
     want = model.generate(torch.tensor([[3, 1, 4]]), max_new_tokens=12, min_new_tokens=12,
                           do_sample=False, pad_token_id=0)[0, 3:]
-    assert generate(ours, [[3, 1, 4]], 12, temperature=0)[0] == want.tolist()
+    assert continue_texts(ours, [[3, 1, 4]], 12, temperature=0)[0] == want.tolist()
 
 
 def test_published_names_and_saved_names_are_one():
