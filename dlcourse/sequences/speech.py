@@ -99,7 +99,11 @@ def string_frames(
     center:bool=True, # Take each string's mean away?
 )->tuple[Float[Tensor, "batch frame mel"], Int[Tensor, " batch"]]: # And the real frames of each
     "Log-mel frames of strings, filled up with zeros"
-    found = [log_mel(torch.as_tensor(w), config) for w in waves]
+    waves = [torch.as_tensor(w) for w in waves]
+    if not center: # Who hears forward only needs the frames of a whole place
+        least = config.hop*(SPAN - 1) + config.window
+        waves = [F.pad(w, (0, max(least - len(w), 0))) for w in waves]
+    found = [log_mel(w, config) for w in waves]
     frames = torch.tensor([len(f) for f in found])
     x = nn.utils.rnn.pad_sequence(found, batch_first=True)
     return (centered(x, frames) if center else x), frames

@@ -90,6 +90,11 @@ def test_loudness_does_not_count():
     assert (loud - quiet).abs().mean() < .02
 
 
+def test_a_short_string_is_enough_for_who_hears_forward_only():
+    model = Recognizer(RecognizerConfig(channels=8, hidden=8, both_ways=False)).eval()
+    assert len(say(model, [np.ones(500, 'f4')])[0][0]) == 1
+
+
 @pytest.mark.slow
 def test_a_recognizer_learns_and_repeats_itself():
     world, rows = tone_digits(6), np.arange(360)
