@@ -21,9 +21,8 @@ from ..core.errors import InputError
 def hebbian_weights(
     patterns:Num[Tensor, "pattern neuron"], # Each of +1 and −1; one or more
 )->Float[Tensor, "neuron neuron"]:          # Symmetric; 0 between a neuron and itself
-    "How often each two neurons agree less how often they differ, over the number of neurons"
-    x = patterns.float()
-    return (x.T @ x/x.shape[1]).fill_diagonal_(0)
+    "Agreements less differences of each two neurons, over the neurons; as precise as `patterns`"
+    return (patterns.T @ patterns/patterns.shape[1]).fill_diagonal_(0)
 
 # %% ../../nbs/08_generative/11_energy.ipynb #083e22fa
 def settle(
@@ -33,7 +32,7 @@ def settle(
     rounds:int=20,                          # At most; 0 changes nothing
 )->Float[Tensor, " neuron"]:                # Where it came to rest, or is after the last round
     "Roll downhill: each neuron in turn goes where the others pull it, until a round changes none"
-    state = state.float().clone()
+    state = state.clone() if state.is_floating_point() else state.float()
     for _ in range(rounds):
         before = state.clone()
         for i in order:

@@ -48,6 +48,11 @@ class BlockConfig:
     dropout:float=0.            # Of what each sublayer adds to the stream
 
     def __post_init__(self):
+        if self.heads < 1 or self.dim % self.heads:
+            raise InputError(f"`heads` must divide `dim`, got heads={self.heads}, dim={self.dim}")
+        if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):
+            raise InputError(f"`kv_heads` must divide `heads`, got kv_heads={self.kv_heads}, "
+                             f"heads={self.heads}")
         if self.activation not in BENDS:
             raise InputError(f"`activation` must be one of {', '.join(BENDS)}; got "
                              f"{self.activation!r}")

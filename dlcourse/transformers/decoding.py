@@ -160,7 +160,7 @@ class TextReader:
 # %% ../../nbs/07_transformers/10_decoding.ipynb #cd872c98
 def token_probabilities(
     logits:Float[Tensor, "*batch vocab"], # From a model
-    temperature:float=1.,                 # Below 1: bolder; 0: only the likeliest, ties shared
+    temperature:float=1.,                 # Below 1: more careful; 0: the likeliest, ties shared
     top_k:int|None=None,                  # How many tokens may be drawn; all when not given
 )->Float[Tensor, "*batch vocab"]:
     "What a token is drawn by; raises `InputError` for a temperature or a `top_k` that cannot be"

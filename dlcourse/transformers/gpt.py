@@ -63,6 +63,7 @@ class GPTConfig:
             value = getattr(self, name)
             if type(value) is not int or value < 1:
                 raise InputError(f"`{name}` must be a whole number from 1, got {value!r}")
+        _ = self.block # Refuses heads that do not divide
 
     @property
     def block(self)->BlockConfig: # Of each block
