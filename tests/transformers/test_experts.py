@@ -189,7 +189,8 @@ def test_shapes_alone_are_not_enough_but_devices_follow():
     (lambda: layer_of(capacity_factor=0.),
      "`capacity_factor` must be above zero, or None; got 0.0"),
     (lambda: layer_of(activation='swish'),
-     "`activation` must be one of gelu, relu, silu, squared_relu, gelu_tanh; got 'swish'"),
+     "`activation` must be one of identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, "
+     "squared_relu, gelu_tanh; got 'swish'"),
     (lambda: layer_of()(torch.full((2, 6), math.nan).double()),
      "`x` must hold finite numbers, else the router cannot choose; got 12 that are not"),
     (lambda: auxiliary_loss(torch.nn.Linear(2, 2)),
