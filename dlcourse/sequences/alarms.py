@@ -25,12 +25,14 @@ def checked_spans(
     times,  # Of the series, rising
 )->np.ndarray: # [window, 2], in the order of time
     "Labelled windows; raises `InputError` for one that is no stretch of the series"
-    found = np.sort(np.array(spans, times.dtype).reshape(-1, 2), axis=0)
-    for first, last in np.array(spans, times.dtype).reshape(-1, 2):
+    try: found = np.array(spans, times.dtype).reshape(-1, 2)
+    except (TypeError, ValueError) as e:
+        raise InputError(f"`spans` must be pairs of times, as {times.dtype}; {e}") from None
+    for first, last in found:
         if times[0] <= first <= last <= times[-1]: continue
         raise InputError(f"a window must lie within the series, {times[0]} to {times[-1]}, and "
                          f"end after it begins; got {first} to {last}")
-    return found
+    return found[np.lexsort(found.T[::-1])] # By the first time, then by the last
 
 @reader('labelled_series')
 def read_labelled_series(
@@ -39,10 +41,16 @@ def read_labelled_series(
 )->dict:        # `series`, checked, and `windows`, [window, 2] of times
     "A series and its labelled windows; raises `InputError` where they do not fit"
     path = {f.holds: paths[f.path] for f in card.files}
-    with open(path['series'], encoding='utf-8', newline='') as f: rows = list(csv.reader(f))[1:]
-    series = checked_series([row[1] for row in rows], [row[0] for row in rows])
-    labels = json.loads(path['windows'].read_text(encoding='utf-8'))
     name = path['series'].name
+    with open(path['series'], encoding='utf-8', newline='') as f:
+        rows = [row for row in csv.reader(f) if row][1:]
+    if any(len(row) < 2 for row in rows):
+        raise InputError(f"`{name}` must have a time and a value in each row")
+    series = checked_series([row[1] for row in rows], [row[0] for row in rows])
+    try: labels = json.loads(path['windows'].read_text(encoding='utf-8'))
+    except ValueError: labels = None
+    if not isinstance(labels, dict):
+        raise InputError(f"`{path['windows'].name}` must be JSON, with windows for each series")
     spans = [own for key, own in labels.items() if key.split('/')[-1] == name]
     if not spans: raise InputError(f"`{path['windows'].name}` has no windows for {name}")
     return dict(series=series, windows=checked_spans(spans[0], series.times))
@@ -69,6 +77,9 @@ def judge_days(
 )->AlarmCount:
     "Alarms on the strangest days; raises `InputError` for a score that is no number"
     score = checked_series(score, name='score').values
+    if score.ndim > 1 or inside.shape[1:] != score.shape:
+        raise InputError(f"`score` must be a number for each of {inside.shape[1]} days; got the "
+                         f"shape {score.shape}")
     number_of(alarms, 'alarms', 0, len(score))
     chosen = np.zeros(len(score), bool)
     chosen[np.argsort(-score, kind='stable')[:alarms]] = True
@@ -82,4 +93,4 @@ def hits_by_chance(
     "What alarms without any score would hit"
     days, sizes = inside.shape[1], inside.sum(1).tolist()
     def missed(k): return [comb(days - size, k)/comb(days, k) for size in sizes]
-    return np.array([len(sizes) - sum(missed(k)) for k in alarms])
+    return np.array([len(sizes) - sum(missed(number_of(k, 'alarms', 0, days))) for k in alarms])

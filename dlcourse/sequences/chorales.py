@@ -51,6 +51,7 @@ def padded_rolls(
     rolls:list,       # [step, key] each
 )->tuple[Float[Tensor, "batch time key"], Int[Tensor, " batch"]]: # Zeros after the end; the steps
     "Rolls in one batch"
+    if not len(rolls): raise InputError("`rolls` must hold a roll or more; got none")
     tensors = [torch.as_tensor(roll, dtype=torch.float32) for roll in rolls]
     lengths = torch.tensor([len(t) for t in tensors])
     return nn.utils.rnn.pad_sequence(tensors, batch_first=True), lengths
@@ -60,6 +61,7 @@ def transposed(
     semitones:int,    # Up, or down where negative
 )->np.ndarray:        # A roll of the same shape
     "The same music in another key; as it was where a note would leave the piano"
+    semitones = max(-KEYS, min(KEYS, semitones))
     moved = np.roll(roll, semitones, axis=1)
     lost = moved[:, :semitones] if semitones > 0 else moved[:, KEYS + semitones:]
     return roll if semitones and lost.any() else moved
@@ -72,7 +74,8 @@ def chord_nll(
     "Mean over steps of the sum over keys, as in Boulanger-Lewandowski et al. (2012)"
     each = F.binary_cross_entropy_with_logits(logits[:, :-1], rolls[:, 1:], reduction='none').sum(2)
     counts = torch.arange(1, rolls.shape[1], device=rolls.device) < lengths[:, None]
-    return (each*counts).sum()/counts.sum()
+    if not counts.any(): raise InputError("`lengths` must be 2 or more for one roll at least")
+    return each.masked_fill(~counts, 0).sum()/counts.sum()
 
 # %% ../../nbs/06_sequences/11_chorales.ipynb #af05de75
 class ChordNet(nn.Module):

@@ -63,7 +63,7 @@ def mase(
     if not usual:
         raise InputError(f"`seen` repeats exactly after {period}, so nothing can be divided by "
                          "its naive error; give another period, or measure without scaling")
-    return float(np.abs(np.asarray(errors)).mean()/usual)
+    return float(np.abs(checked_series(np.ravel(errors), name='errors').values).mean()/usual)
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(
@@ -77,6 +77,10 @@ def pinball_loss(
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #1e6837ac
+def _check_quantiles(quantiles):
+    if len(quantiles) and all(0 < q < 1 for q in quantiles): return
+    raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
+
 def wql(
     predicted, # [..., quantile]
     target,    # [...]
@@ -84,6 +88,10 @@ def wql(
 )->float:      # 0 is perfect
     "Weighted quantile loss; raises `InputError` where shapes do not fit or all targets are 0"
     predicted, target = torch.as_tensor(predicted), torch.as_tensor(target)
+    predicted, target = (v if v.is_floating_point() else v.double() for v in (predicted, target))
+    if not (predicted.isfinite().all() and target.isfinite().all()):
+        raise InputError("`predicted` and `target` must be finite numbers")
+    _check_quantiles(quantiles)
     if predicted.shape != (*target.shape, len(quantiles)):
         raise InputError(f"`predicted` must have the shape of `target` and an axis of "
                          f"{len(quantiles)} quantiles; got {tuple(predicted.shape)} for "
@@ -128,6 +136,7 @@ class TCN(nn.Module):
         kernel:int=5,
     ):
         super().__init__()
+        number_of(kernel, 'kernel', 2) # One of 1 would never see more
         blocks, seen, dilation = [], 1, 1
         while seen < length or not blocks:
             blocks.append(TCNBlock(width if blocks else 1, width, kernel, dilation))
@@ -250,6 +259,10 @@ def train_forecaster(
     "Train a network by the pinball loss; raises `InputError` for windows with NaN"
     x, y = (torch.tensor(checked_series(v, name=n).values, dtype=torch.float32)
             for v, n in ((x, 'x'), (y, 'y')))
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
+                         f"the shapes {tuple(x.shape)} and {tuple(y.shape)}")
+    _check_quantiles(quantiles)
     number_of(steps, 'steps', 4)
     scale = (y - x[:, -1:]*relative).std()
     with random_state(seed):

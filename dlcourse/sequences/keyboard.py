@@ -13,13 +13,13 @@ from collections import Counter, defaultdict
 from ..core.errors import InputError, number_of, string_of
 
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #ab064cf1
-_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_A-Z]+)?|\d+") # Letters of any script
 
 def words_of(
     text:str,   # Any
 )->list[str]:   # In small letters; a number is a word
     "The words of a text, in order"
-    return [w.lower() for w in _WORD.findall(string_of(text, 'text'))]
+    return [w.lower() for w in _WORD.findall(string_of(text, 'text').replace('’', "'"))]
 
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #3bd9b436
 class Keyboard:
@@ -70,7 +70,7 @@ class Keyboard:
     )->list[str]:      # The likeliest first
         "The words above the keys"
         scores = self.scores(last.lower(), prefix.lower())
-        return sorted(scores, key=lambda w: (-scores[w], w))[:count]
+        return sorted(scores, key=lambda w: (-scores[w], w))[:number_of(count, 'count', 0)]
 
 def _counted(words):
     "Words, for each the words that followed it, and all words in the order of the alphabet"
@@ -86,7 +86,7 @@ def _mixed(counts, last, prefix, share):
     follows = after.get(last, {})
     followed = sum(follows.values())
     if not followed: share = 0.
-    first, end = bisect_left(ordered, prefix), bisect_left(ordered, prefix + '\uffff')
+    first, end = bisect_left(ordered, prefix), bisect_left(ordered, prefix + '\U0010ffff')
     for word in ordered[first:end]: found[word] = (1 - share)*single[word]/total
     for word, n in follows.items():
         if word.startswith(prefix): found[word] += share*n/followed

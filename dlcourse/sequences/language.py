@@ -10,6 +10,7 @@ __all__ = ['text_parts', 'Letters', 'check_ids', 'bits_per_character', 'discount
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -106,7 +107,10 @@ class KneserNey:
         letters:str,   # All that may come
         order:int=6,   # Letters of the longest n-gram
     ):
-        self.order, self.place = number_of(order, 'order', 1), {w: i for i, w in enumerate(letters)}
+        self.order = number_of(order, 'order', 1, 100)
+        self.place = {w: i for i, w in enumerate(letters)}
+        if len(self.place) < len(letters):
+            raise InputError(f"`letters` must hold each letter once; got {letters!r}")
         if len(string_of(text, 'text')) < order or set(text) - set(letters):
             raise InputError(f"`text` must have {order} letters or more, all of them in `letters`; "
                              f"got {len(text)}")
@@ -128,7 +132,7 @@ class KneserNey:
 
     def probabilities(self,
         context:str='', # What was read; its last `order - 1` letters count
-    )->np.ndarray:      # One for each of the letters
+    )->np.ndarray:      # One for each of the letters, read-only
         "How likely each letter is next"
         context = context[max(0, len(context) - self.order + 1):]
         if context in self.found: return self.found[context]
@@ -138,8 +142,10 @@ class KneserNey:
         if context in self.tables[len(context)]:
             places, numbers = self.tables[len(context)][context]
             counts[places] = numbers
-        self.found[context] = discounted(counts, lower, self.discounts[len(context)])
-        return self.found[context]
+        found = discounted(counts, lower, self.discounts[len(context)])
+        found.flags.writeable = False
+        self.found[context] = found
+        return found
 
     def nats(self,
         text:str,  # Of known letters
@@ -189,10 +195,11 @@ def train_lm(
     lr:float=.02,              # Of Adam, at its highest
 )->list[float]:                # The loss of each piece in nats, before its update
     "Train on a text from its beginning to its end and over again; raises `InputError` if too short"
-    length = len(ids)//batch
-    if length <= piece:
+    length = len(ids)//number_of(batch, 'batch', 1)
+    if length <= number_of(piece, 'piece', 1):
         raise InputError(f"`ids` must be longer than batch·(piece + 1) = {batch*(piece + 1)}; "
                          f"got {len(ids)}")
+    model.train()
     rows, state, at, losses = ids[:batch*length].view(batch, length), None, 0, []
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=True)
     factor = linear(steps, warmup=min(20, steps - 1), floor=.02)
@@ -210,12 +217,21 @@ def train_lm(
         losses.append(loss.item())
     return losses
 
+@contextmanager
+def _reading(model):
+    "Without dropout and gradients; afterwards the model is in the mode it was in"
+    was = model.training
+    try:
+        with torch.no_grad(): yield model.eval()
+    finally: model.train(was)
+
 def nats_of(
     model:nn.Module,          # As for `train_lm`
     ids:Int[Tensor, " time"], # A text, of two tokens or more
 )->Float[Tensor, " next"]:    # One number for each token but the first
     "How surprising each token of a text is"
-    with torch.no_grad(): logits, _ = model.eval()(ids[None, :-1])
+    if len(ids) < 2: raise InputError(f"`ids` must hold two tokens or more; got {len(ids)}")
+    with _reading(model): logits, _ = model(ids[None, :-1])
     return F.cross_entropy(logits[0], ids[1:], reduction='none')
 
 # %% ../../nbs/06_sequences/12_language.ipynb #8804b269
@@ -234,21 +250,21 @@ def nucleus(
 def sample_next(
     logits:Float[Tensor, "batch vocab"], # Of one place in each text
     *,
-    temperature:float=1.,                # From 0, which takes the likeliest
+    temperature:float=1.,                # Below a millionth it takes the likeliest
     top_k:int|None=None,                 # Only so many; all when not given
     top_p:float|None=None,               # Only a nucleus; all when not given
     rng:torch.Generator|None=None,       # torch's own when not given
 )->Int[Tensor, " batch"]:
     "Draw a token for each text; raises `InputError` for settings that leave none"
-    number_of(temperature, 'temperature', 0, whole=False)
-    if temperature == 0: return logits.argmax(-1)
+    number_of(temperature, 'temperature', 0, 10**6, whole=False)
+    if temperature < 1e-6: return logits.argmax(-1)
     logits = logits/temperature
     if top_k is not None:
-        least = logits.topk(min(number_of(top_k, 'top_k', 1), logits.shape[-1])).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+        top = logits.topk(min(number_of(top_k, 'top_k', 1), logits.shape[-1]))
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
     if top_p is not None:
         if not 0 < top_p <= 1: raise InputError(f"`top_p` must be above 0 and up to 1, got {top_p}")
-        logits = nucleus(logits, top_p)
+        if top_p < 1: logits = nucleus(logits, top_p)
     return torch.multinomial(logits.softmax(-1), 1, generator=rng)[:, 0]
 
 def generate(
@@ -262,8 +278,8 @@ def generate(
         raise InputError("`prompt` must hold a token at least for each text, such as a line end; "
                          f"got a shape of {tuple(prompt.shape)}")
     written = []
-    with torch.no_grad():
-        logits, state = model.eval()(prompt)
+    with _reading(model):
+        logits, state = model(prompt)
         for _ in range(number_of(count, 'count', 1)):
             written.append(sample_next(logits[:, -1], **how))
             logits, state = model(written[-1][:, None], state)

@@ -79,9 +79,11 @@ def check_lengths(
     lengths:Int[Tensor, " batch"], # Steps that count
     batch:int,                     # Sequences
     time:int,                      # Steps that there are
-):
+)->Int[Tensor, " batch"]:          # The same
     "Raise `InputError` unless there is one for each sequence, from 1 to `time`"
-    if lengths.shape == (batch,) and 1 <= lengths.min() and lengths.max() <= time: return
+    lengths = torch.as_tensor(lengths)
+    whole = lengths.shape == (batch,) and not lengths.is_floating_point()
+    if whole and ((lengths >= 1) & (lengths <= time)).all(): return lengths
     raise InputError(f"`lengths` must be {batch} whole numbers from 1 to {time}, one for each "
                      f"sequence; got {lengths.tolist()}")
 
@@ -131,7 +133,11 @@ class Recurrent(nn.Module):
         batch, time, width = x.shape
         if width != self.inputs:
             raise InputError(f"`x` must have {self.inputs} numbers at each step; got {width}")
-        if lengths is not None: check_lengths(lengths, batch, time)
+        if not time: raise InputError("`x` must have one step or more; got none")
+        if lengths is not None:
+            lengths = check_lengths(lengths, batch, time).to(x.device)
+            behind = torch.arange(time, device=x.device) >= lengths[:, None]
+            x = x.masked_fill(behind[..., None], 0) # NaN·0 is NaN
         state, outputs = self.first(x) if state is None else state, []
         for t in range(time):
             after = self.step(x[:, t], state)

@@ -26,7 +26,7 @@ class Series:
 
 def _as_times(times):
     "Times that can be compared, dates or numbers"
-    given = np.asarray(times)
+    given = np.array(times)
     try:
         if given.dtype.kind in 'OUT': given = given.astype(str).astype('datetime64')
     except ValueError as e:
@@ -35,9 +35,13 @@ def _as_times(times):
     if given.ndim != 1 or given.dtype.kind not in 'Miuf':
         raise InputError("`times` must be one list of dates or numbers; got "
                          f"{given.dtype} of the shape {given.shape}")
+    if given.dtype.kind in 'iu': given = given.astype(np.int64) # Differences of others wrap around
     unknown = np.isnat(given) if given.dtype.kind == 'M' else ~np.isfinite(given)
     if unknown.any():
         raise InputError(f"`times` must all be known; number {unknown.argmax()} is not")
+    if given.dtype == 'datetime64[Y]' and np.abs(given.astype(int) + 1970 - 5500).max() > 4500:
+        raise InputError("`times` must have years from 1000 to 9999, written as 2014-07-01; got "
+                         f"{given[0]}")
     return given
 
 def _step(times):
@@ -52,7 +56,7 @@ def _step(times):
                          f"{at + 1}; sort the rows, and keep one of each time")
     sizes, counts = np.unique(steps, return_counts=True)
     usual = sizes[counts.argmax()]
-    uneven = steps != usual if times.dtype.kind != 'f' else ~np.isclose(steps, usual)
+    uneven = steps != usual if times.dtype.kind != 'f' else ~np.isclose(steps, usual, atol=0)
     if uneven.any():
         at = uneven.argmax()
         raise InputError(f"`times` must have one step; most are {usual}, but after {times[at]} "
@@ -62,7 +66,9 @@ def _step(times):
 
 def _as_values(values, name):
     "Floats, [time] or [time, channel]"
-    try: found = np.array(values, float)
+    try:
+        if np.ma.is_masked(values) or np.iscomplexobj(values): raise TypeError
+        found = np.array(values, float)
     except (TypeError, ValueError):
         raise InputError(f"`{name}` must be numbers; got {type(values).__name__} with something "
                          "else in it") from None
@@ -91,6 +97,17 @@ def checked_series(
     return Series(found, when, None if when is None else _step(when))
 
 # %% ../../nbs/06_sequences/05_windows.ipynb #31068d1d
+def _places(when, step):
+    "How many steps each time is after the first"
+    try: places = (when - when[0])/step if step > step - step else None
+    except TypeError: places = None
+    if places is None or places.dtype.kind != 'f':
+        raise InputError(f"`step` must be above 0, of the kind of the times; got {step!r}")
+    if places[-1] > 50_000_000:
+        raise InputError(f"`times` must not lie {places[-1]:.0f} steps of {step} apart; one of "
+                         "them may be wrong")
+    return places
+
 def carried_forward(
     values, # [time], with gaps as NaN or as times that are missing
     times,  # Of each value, rising
@@ -104,9 +121,9 @@ def carried_forward(
     sizes, counts = np.unique(np.diff(when), return_counts=True)
     step = sizes[counts.argmax()] if step is None else step
     if sizes[0] <= sizes[0] - sizes[0]: _step(when)
-    places = (when - when[0])/step
+    places = _places(when, step)
     at = np.rint(places).astype(int)
-    if np.abs(places - at).max() > 1e-6:
+    if np.abs(places - at).max() > 1e-6 or np.diff(at).min() < 1:
         raise InputError(f"`times` must lie a whole number of steps of {step} apart")
     whole = np.full(at[-1] + 1, np.nan)
     whole[at] = found
@@ -174,7 +191,7 @@ def rolling_origins(
     if not 1 <= first <= n - horizon:
         raise InputError(f"`first` must be from 1 to {n - horizon}, so that a past is before it "
                          f"and {horizon} values follow; got {first}")
-    return np.arange(first, n - horizon + 1, stride)
+    return np.arange(number_of(first, 'first', 1), n - horizon + 1, stride)
 
 def backtest(
     forecast:Callable, # Past [time], horizon → forecasts [horizon]
@@ -208,7 +225,11 @@ class Ridge:
     def __call__(self,
         past, # [window, length], or longer: the last values count
     )->np.ndarray: # [window, horizon]
-        past = np.asarray(past)[..., -len(self.weight):]
+        past, length = np.asarray(past), len(self.weight)
+        if not past.ndim or past.shape[-1] < length:
+            raise InputError(f"`past` must have {length} values or more in a window; got the "
+                             f"shape {past.shape}")
+        past = past[..., -length:]
         last = past[..., -1:] if self.relative else 0.
         return (past - last) @ self.weight + self.intercept + last
 
@@ -220,8 +241,11 @@ def fit_ridge(
     relative:bool=True, # Take both as differences from the last value of the past?
 )->Ridge:
     "Ridge regression in closed form, the intercept without penalty"
-    number_of(strength, 'strength', 0, whole=False)
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    number_of(strength, 'strength', 0, 1e300, whole=False)
+    x, y = (checked_series(v, name=n).values for v, n in ((x, 'x'), (y, 'y')))
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
+        raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
+                         f"the shapes {x.shape} and {y.shape}")
     if relative: x, y = x - x[:, -1:], y - x[:, -1:]
     mean_x, mean_y = x.mean(0), y.mean(0)
     x, y = x - mean_x, y - mean_y

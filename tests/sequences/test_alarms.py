@@ -62,3 +62,23 @@ def test_the_reader_of_a_labelled_series(tmp_path):
     labels.write_text('{}')
     with pytest.raises(InputError, match="has no windows for nyc_taxi.csv"):
         read_labelled_series(c, {table.name: table, labels.name: labels})
+
+
+def test_windows_within_windows_keep_their_ends():
+    found = checked_spans([(4, 5), (1, 10), (1, 3), (2, 5)], np.arange(20))
+    assert found.tolist() == [[1, 3], [1, 10], [2, 5], [4, 5]]
+
+
+@pytest.mark.parametrize('spans', [[1, 2, 3], [('soon', 'later')]])
+def test_what_is_no_pair_of_times_is_refused(spans):
+    with pytest.raises(InputError, match="`spans` must be pairs of times"):
+        checked_spans(spans, np.arange(20))
+
+
+def test_scores_and_alarms_of_other_days_are_refused():
+    inside = np.ones((2, 3), bool)
+    for score in ([1., 2], np.ones((3, 3))):
+        with pytest.raises(InputError, match="`score` must be a number for each of 3 days"):
+            judge_days(score, inside, 1)
+    with pytest.raises(InputError, match="`alarms` must be a whole number from 0 to 3, got 4"):
+        hits_by_chance(inside, [1, 4])

@@ -106,3 +106,20 @@ def test_the_real_chorales():
     assert [len(part) for part in music.values()] == [229, 76, 77]
     sounding = np.concatenate(music['train']).sum(1)
     assert np.median(sounding) == 4
+
+
+@pytest.mark.parametrize('semitones', [-100, -88, 88, 100])
+def test_music_that_would_leave_the_piano_stays(semitones):
+    roll = np.zeros((2, KEYS), np.uint8)
+    roll[:, 40] = 1
+    assert np.array_equal(transposed(roll, semitones), roll)
+
+
+def test_a_loss_without_numbers_is_refused_and_what_is_behind_the_end_is_not_read():
+    logits, rolled = torch.randn(2, 4, KEYS), torch.zeros(2, 4, KEYS)
+    want = chord_nll(logits, rolled, torch.tensor([4, 2]))
+    logits[1, 2:] = np.nan
+    assert chord_nll(logits, rolled, torch.tensor([4, 2])) == want
+    with pytest.raises(InputError, match="`lengths` must be 2 or more"):
+        chord_nll(logits, rolled, torch.tensor([1, 1]))
+    with pytest.raises(InputError, match="`rolls` must hold a roll or more"): padded_rolls([])

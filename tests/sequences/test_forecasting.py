@@ -112,3 +112,39 @@ def test_networks_that_cannot_be_are_named():
         train_forecaster('TCN', np.full((4, 3), np.nan), np.ones((4, 1)))
     with pytest.raises(InputError, match="`steps` must be a whole number from 4"):
         train_forecaster('TCN', np.ones((4, 3)), np.ones((4, 1)), steps=2)
+
+
+def test_wql_of_whole_numbers_is_that_of_floats():
+    levels = (.1, .5, .9)
+    assert wql([[1, 2, 3]], [2.5], levels) == pytest.approx(wql([[1., 2, 3]], [2.5], levels))
+    assert wql([[1, 2, 3]], [2], levels) == pytest.approx(wql([[1., 2, 3]], [2.], levels))
+
+
+@pytest.mark.parametrize(('predicted', 'target', 'levels', 'says'), [
+    ([[1., 2, 3]], [2.], (10, 50, 90), "`quantiles` must each be between 0 and 1"),
+    ([[1., np.nan, 3]], [2.], (.1, .5, .9), "`predicted` and `target` must be finite numbers"),
+    ([[1., 2, 3]], [np.nan], (.1, .5, .9), "`predicted` and `target` must be finite numbers"),
+])
+def test_wql_refuses_what_it_cannot_measure(predicted, target, levels, says):
+    with pytest.raises(InputError, match=says): wql(predicted, target, levels)
+
+
+@pytest.mark.parametrize('errors', [[np.nan], []])
+def test_mase_refuses_errors_that_are_none(errors):
+    with pytest.raises(InputError, match="`errors` must be"): mase(errors, [1., 2, 4])
+
+
+def test_a_kernel_of_one_is_refused():
+    with pytest.raises(InputError, match="`kernel` must be a whole number from 2 up, got 1"):
+        TCN(24, 1, kernel=1)
+
+
+@pytest.mark.parametrize(('x', 'y', 'quantiles', 'says'), [
+    (np.ones(6), np.ones((6, 1)), (.5,), "`x` and `y` must be .window, steps."),
+    (np.ones((6, 4)), np.ones((5, 1)), (.5,), "`x` and `y` must be .window, steps."),
+    (np.ones((6, 4)), np.ones((6, 1)), (10, 90), "`quantiles` must each be between 0 and 1"),
+    (np.ones((6, 4)), np.ones((6, 1)), (), "`quantiles` must each be between 0 and 1"),
+])
+def test_training_refuses_windows_and_quantiles_that_do_not_fit(x, y, quantiles, says):
+    with pytest.raises(InputError, match=says):
+        train_forecaster('DLinear', x, y, steps=4, quantiles=quantiles)

@@ -61,3 +61,15 @@ def test_a_word_of_the_owner_alone_needs_enough():
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()
     assert str(e.value) == words
+
+
+def test_letters_with_marks_are_letters():
+    assert words_of("Müller's café don’t naïve") == ["müller's", 'café', "don't", 'naïve']
+    assert words_of("b'ABC'") == ['b', 'abc']
+    assert Keyboard('a𐐨b and a𐐨c').offers('', 'a', 5) == ['and', 'a𐐨b', 'a𐐨c']
+
+
+def test_fewer_offers_than_none_are_refused():
+    assert Keyboard(TEXT).offers('the', count=0) == []
+    with pytest.raises(InputError, match="`count` must be a whole number from 0"):
+        Keyboard(TEXT).offers('the', count=-1)

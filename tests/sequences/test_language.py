@@ -184,7 +184,7 @@ def test_generated_text_does_not_depend_on_its_neighbours():
     (lambda: generate(CharLM(3), torch.tensor([[0]]), 0),
      "`count` must be a whole number from 1 up, got 0"),
     (lambda: sample_next(torch.zeros(1, 3), temperature=-1),
-     "`temperature` must be a number from 0 up, got -1"),
+     "`temperature` must be a number from 0 to 1000000, got -1"),
     (lambda: sample_next(torch.zeros(1, 3), top_k=0),
      "`top_k` must be a whole number from 1 up, got 0"),
     (lambda: sample_next(torch.zeros(1, 3), top_p=0.),
@@ -201,3 +201,40 @@ def test_generated_text_does_not_depend_on_its_neighbours():
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()
     assert words in str(e.value)
+
+
+def test_nobody_changes_the_probabilities_of_a_model():
+    model = KneserNey('abababb', 'ab', 2)
+    for context in ('a', 'b', ''):
+        with pytest.raises(ValueError, match='read-only'): model.probabilities(context)[:] = 0
+
+
+@pytest.mark.parametrize(('call', 'says'), [
+    (lambda: KneserNey('abab', 'aab', 2), "`letters` must hold each letter once; got 'aab'"),
+    (lambda: KneserNey('ab'*2000, 'ab', 2000), "`order` must be a whole number from 1 to 100"),
+    (lambda: nats_of(CharLM(3), torch.tensor([1])), "`ids` must hold two tokens or more; got 1"),
+    (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=0), "`batch` must be"),
+    (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=1, piece=0), "`piece` must be"),
+    (lambda: sample_next(torch.ones(1, 3), temperature=math.inf), "`temperature` must be"),
+])
+def test_what_no_model_can_do_is_refused(call, says):
+    with pytest.raises(InputError, match=says): call()
+
+
+@pytest.mark.parametrize('mode', [True, False])
+def test_reading_leaves_the_mode_of_a_model(mode):
+    model = CharLM(3).train(mode)
+    nats_of(model, torch.tensor([0, 1, 2]))
+    generate(model, torch.tensor([[0]]), 2)
+    with pytest.raises(InputError): generate(model, torch.tensor([[0]]), 2, top_p=2.)
+    assert model.training == model.rnn.training == mode
+    train_lm(model, torch.tensor([0, 1, 2, 0]), 1, batch=1, piece=2)
+    assert model.training
+
+
+def test_sampling_at_its_ends():
+    assert sample_next(torch.tensor([[1., 2, 3]]), temperature=1e-40).tolist() == [2]
+    assert len(set(sample_next(torch.zeros(200, 4), top_k=1).tolist())) == 1
+    one, two = (sample_next(torch.linspace(0, 90, 8).repeat(50, 1), top_p=p,
+                            rng=torch.Generator().manual_seed(0)) for p in (None, 1.))
+    assert torch.equal(one, two)

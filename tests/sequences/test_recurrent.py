@@ -254,3 +254,24 @@ def test_training_learns_and_reports_each_batch():
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()
     assert str(e.value) == words
+
+
+@pytest.mark.parametrize('kind', GATES)
+def test_what_stands_behind_the_lengths_is_not_read(kind):
+    model, x, lengths = Recurrent(kind, 3, 5), torch.randn(2, 4, 3), [4, 2]
+    want = model(x, lengths=torch.tensor(lengths))[0]
+    x[1, 2:] = math.nan
+    y, _ = model(x, lengths=lengths)
+    y.sum().backward()
+    assert torch.equal(y, want)
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_lengths_are_whole_numbers_and_there_is_a_step():
+    model = Recurrent('GRU', 2, 3)
+    with pytest.raises(InputError, match="`lengths` must be 2 whole numbers from 1 to 4"):
+        model(torch.zeros(2, 4, 2), lengths=torch.tensor([1.5, 2.]))
+    with pytest.raises(InputError, match="`x` must have one step or more; got none"):
+        model(torch.zeros(2, 0, 2))
+    y, _ = model(torch.zeros(0, 4, 2), lengths=torch.zeros(0, dtype=torch.int64))
+    assert y.shape == (0, 4, 3)

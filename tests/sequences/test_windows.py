@@ -118,3 +118,64 @@ def test_the_town_is_the_sum_of_its_parts():
     assert abs(world.week[:168].mean()) < 1e-9 and world.noise.std() == pytest.approx(1.5, abs=.05)
     assert (world.shift[:world.shift_at] == 0).all() and world.shift[world.shift_at] == 6
     np.testing.assert_allclose(world.day[24:], world.day[:-24], atol=1e-9)
+
+
+@pytest.mark.parametrize('kind', [np.uint8, np.uint64, np.int8])
+def test_times_of_any_whole_type_are_compared_as_numbers(kind):
+    with pytest.raises(InputError, match="`times` go back: after 3 comes 2"):
+        checked_series([1, 2, 3], np.array([3, 2, 1], kind))
+    assert checked_series([1, 2], np.array([-100, 100], np.int8)).step == 200
+
+
+def test_a_checked_series_keeps_its_own_times():
+    times = np.array([0, 1, 2])
+    series = checked_series([1, 2, 3], times)
+    times[0] = 9
+    assert series.times.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(('values', 'times', 'says'), [
+    ([1, 2], ['20140701', '20140702'], "`times` must have years from 1000 to 9999"),
+    ([1, 2, 3], ['1', '2', '3'], "`times` must have years from 1000 to 9999"),
+    ([1, 2, 3], [0, 1e-9, 5e-9], "`times` must have one step"),
+    (np.ma.masked_array([1., -999.], [False, True]), None, "`values` must be numbers"),
+    (np.array([1 + 2j, 3]), None, "`values` must be numbers"),
+])
+def test_what_would_be_misread_is_refused(values, times, says):
+    with pytest.raises(InputError, match=says): checked_series(values, times)
+
+
+@pytest.mark.parametrize(('times', 'step', 'says'), [
+    ([0, 1, 2, 10**12], None, "`times` must not lie 1000000000000 steps of 1 apart"),
+    ([0, 1, 2, 3], 0, "`step` must be above 0, of the kind of the times; got 0"),
+    ([0, 1, 2, 3], -1, "`step` must be above 0"),
+    ([0, 1, 2, 3], np.nan, "`step` must be above 0"),
+    ([0, 1, 2, 3], np.inf, "`step` must be above 0"),
+    ([0, 1, 2, 3], '1D', "`step` must be above 0"),
+    ([0, 1, 2, 3], 1e9, "`times` must lie a whole number of steps of"),
+    (['2020-01-01', '2020-01-02', '2020-01-03', '2020-01-04'], 1, "`step` must be above 0"),
+])
+def test_gaps_are_not_filled_by_an_impossible_step(times, step, says):
+    with pytest.raises(InputError, match=says): carried_forward([1, 2, 3, 4], times, step)
+
+
+@pytest.mark.parametrize(('x', 'y', 'strength', 'says'), [
+    (np.ones((6, 4)), np.arange(6.), 1, "`x` and `y` must be .window, steps."),
+    (np.ones((6, 4)), np.ones((5, 1)), 1, "`x` and `y` must be .window, steps."),
+    (np.full((6, 4), np.nan), np.ones((6, 1)), 1, "`x` must be finite numbers"),
+    (np.ones((6, 4)), np.ones((6, 1)), np.inf, "`strength` must be a number from 0"),
+    (np.ones((0, 4)), np.ones((0, 1)), 1, "`x` must be"),
+])
+def test_ridge_refuses_what_does_not_fit(x, y, strength, says):
+    with pytest.raises(InputError, match=says): fit_ridge(x, y, strength)
+
+
+def test_ridge_refuses_a_past_that_is_too_short():
+    ridge = fit_ridge(np.eye(4), np.ones((4, 2)))
+    with pytest.raises(InputError, match="`past` must have 4 values or more"):
+        ridge(np.ones((2, 3)))
+
+
+def test_origins_are_whole_numbers():
+    with pytest.raises(InputError, match="`first` must be a whole number from 1"):
+        rolling_origins(10, 2, first=2.5)
