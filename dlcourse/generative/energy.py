@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/08_generative/11_energy.ipynb #1332815f
 def hebbian_weights(
@@ -28,7 +28,7 @@ def hebbian_weights(
 def settle(
     weights:Float[Tensor, "neuron neuron"], # Symmetric, 0 on the diagonal
     state:Num[Tensor, " neuron"],           # Of +1 and −1; stays as it is
-    order,                                  # Numbers of neurons, in the order of their turns
+    order,                                  # Numbers of neurons by turns: a list or a range
     rounds:int=20,                          # At most; 0 changes nothing
 )->Float[Tensor, " neuron"]:                # Where it came to rest, or is after the last round
     "Roll downhill: each neuron in turn goes where the others pull it, until a round changes none"
@@ -58,8 +58,8 @@ class RBM(nn.Module):
     "A restricted Boltzmann machine of 0 and 1"
     def __init__(self, visible:int, hidden:int, *, scale:float=.1):
         super().__init__()
-        if visible < 1 or hidden < 1:
-            raise InputError(f"`visible` and `hidden` must be 1 or more; got {visible}, {hidden}")
+        number_of(visible, 'visible', 1)
+        number_of(hidden, 'hidden', 1)
         self.weights = nn.Parameter(scale*torch.randn(visible, hidden))
         self.visible_bias = nn.Parameter(torch.zeros(visible))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
@@ -125,10 +125,10 @@ def contrastive_divergence(
 
 # %% ../../nbs/08_generative/11_energy.ipynb #d6975347
 def bars_and_stripes(
-    side:int=4, # Pixels of a side, 1 or more
+    side:int=4, # Pixels of a side, 1 to 14
 )->Float[Tensor, "picture pixels"]: # Each different picture once, of 0 and 1
     "All pictures of whole columns or of whole rows (MacKay 2003)"
-    if side < 1: raise InputError(f"`side` must be 1 or more, got {side}")
+    number_of(side, 'side', 1, 14)
     codes = (torch.arange(2**side)[:, None] >> torch.arange(side) & 1).float()
     rows = codes[:, :, None].expand(-1, -1, side)
     return torch.cat([rows.flatten(1), rows.mT.flatten(1)]).unique(dim=0)

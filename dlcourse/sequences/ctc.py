@@ -82,6 +82,8 @@ class _CTC(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise InputError("`ctc_loss` has no second gradient; take torch's own loss")
         found, = ctx.saved_tensors
         return -found*grad[:, None], None, None, None, None
 
@@ -89,8 +91,13 @@ class _CTC(torch.autograd.Function):
 def _checked(log_probs, targets, input_lengths, target_lengths, blank):
     time, batch, vocab = log_probs.shape
     number_of(blank, 'blank', 0, vocab - 1)
-    if log_probs.isnan().any():
-        raise InputError("`log_probs` must be log-probabilities; got NaN")
+    if not (log_probs < torch.inf).all():
+        raise InputError("`log_probs` must be log-probabilities; got NaN or infinity")
+    lengths = len(targets), len(input_lengths), len(target_lengths)
+    if targets.ndim != 2 or targets.is_floating_point() or set(lengths) != {batch}:
+        raise InputError(f"`targets` must be whole numbers, [{batch}, most], with lengths for "
+                         f"each row; got {targets.dtype} {tuple(targets.shape)}, and "
+                         f"{lengths[1]} and {lengths[2]} lengths")
     if not ((1 <= input_lengths) & (input_lengths <= time)).all():
         raise InputError(f"`input_lengths` must be from 1 to {time}; got {input_lengths.tolist()}")
     if not ((0 <= target_lengths) & (target_lengths <= targets.shape[1])).all():
@@ -191,6 +198,9 @@ class Recognizer(nn.Module):
     )->tuple: # [place, batch, symbol], real places of each, and the state
         "Log-probabilities; raises `InputError` where there are too few frames"
         if frames is None: frames = torch.full((len(x),), x.shape[1])
+        if frames.shape != x.shape[:1] or (frames > x.shape[1]).any():
+            raise InputError(f"`frames` must be {len(x)} numbers up to {x.shape[1]}; got "
+                             f"{frames.tolist()}")
         places = self.places(frames)
         heard = self.convs(F.pad(x.mT, (self.margin, self.margin))).mT
         packed = pack_padded_sequence(self.drop(heard), places.cpu(), batch_first=True,

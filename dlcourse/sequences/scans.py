@@ -25,8 +25,9 @@ class LinearScan(torch.autograd.Function):
         return h
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise InputError("`scan` has no second gradient; take `state_space.parallel_scan`")
         a, h = ctx.saved_tensors
         e = grad.clone(memory_format=torch.contiguous_format)
         for t in range(e.shape[1] - 2, -1, -1): e[:, t].addcmul_(a[:, t + 1].conj(), e[:, t + 1])

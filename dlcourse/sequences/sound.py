@@ -37,12 +37,15 @@ def _named(source): return 'these bytes' if isinstance(source, bytes) else f'`{s
 
 def _bytes_of(source):
     if isinstance(source, bytes): return source
-    try: size = Path(source).stat().st_size
-    except OSError as e:
-        raise InputError(f"{_named(source)} cannot be read: {e.strerror}") from None
+    try:
+        size = Path(source).stat().st_size
+        data = Path(source).read_bytes() if size <= _LARGEST else b''
+    except (OSError, TypeError, ValueError) as e:
+        raise InputError(f"{_named(source)} cannot be read: "
+                         f"{getattr(e, 'strerror', None) or e}") from None
     if size > _LARGEST:
         raise InputError(f"{_named(source)} has {size:,} bytes, more than {_LARGEST:,}; cut it")
-    return Path(source).read_bytes()
+    return data
 
 def _numbers(raw, width):
     "Whole numbers of 1 to 4 bytes as −1 to 1"
@@ -61,6 +64,7 @@ def read_wav(
     mix:bool=False,        # Take the mean of several channels?
 )->Sound:
     "Samples of whole numbers; raises `InputError` for what is no such WAV, is cut off or empty"
+    if rate is not None: number_of(rate, 'rate', 1)
     name, raw = _named(source), _bytes_of(source)
     try:
         with wave.open(io.BytesIO(raw)) as f:
@@ -91,12 +95,13 @@ def wav_bytes(
     rate:int=8000,# Samples a second
 )->bytes:         # A WAV file of 16 bits a sample
     "Sound as a file; raises `InputError` for what is no finite row of numbers"
+    number_of(rate, 'rate', 1, 2**31 - 1)
     x = np.asarray(samples, float)
     if x.ndim != 1 or not np.isfinite(x).all():
         raise InputError(f"`samples` must be one row of finite numbers; got the shape {x.shape}")
     out = io.BytesIO()
     with wave.open(out, 'wb') as f:
-        f.setparams((1, 2, number_of(rate, 'rate', 1), 0, 'NONE', ''))
+        f.setparams((1, 2, rate, 0, 'NONE', ''))
         f.writeframes(np.round(np.clip(x, -1, 32767/32768)*32768).astype('<i2').tobytes())
     return out.getvalue()
 
@@ -108,7 +113,8 @@ def at_rate(
     from math import gcd
 
     from scipy.signal import resample_poly
-    common = gcd(number_of(rate, 'rate', 1), sound.rate)
+    for value in (rate, sound.rate): number_of(value, 'rate', 1, 1_000_000)
+    common = gcd(rate, sound.rate)
     out = resample_poly(sound.samples, rate//common, sound.rate//common)
     return Sound(out.astype(np.float32), rate)
 
@@ -228,6 +234,7 @@ def digit_strings(
     "Recordings in strings of one speaker each; raises `InputError` without any"
     speakers, rows = np.asarray(speakers), np.asarray(rows)
     if not len(rows): raise InputError("`rows` must name recordings; got none")
+    number_of(most, 'most', 1)
     rng = np.random.default_rng(seed)
     for _ in range(number_of(passes, 'passes', 1)):
         for name in np.unique(speakers[rows]):

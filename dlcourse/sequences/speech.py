@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.schedules import clip_grad_norm_, linear
 from .ctc import EVERY, SPAN, Recognizer, RecognizerConfig, edit_distance
 from .sound import SoundConfig, digit_strings, spliced, stft, tone_digits
@@ -117,6 +117,7 @@ def _hidden_bands(x, widest, generator):
     return x.masked_fill(((band >= first) & (band < first + width))[:, None], 0)
 
 # %% ../../nbs/06_sequences/10_speech.ipynb #4f9addea
+@torch.random.fork_rng(devices=[])
 def train_recognizer(
     recordings:dict, # As `tone_digits` or `load('spoken_digits')` gives it
     rows:np.ndarray, # Which to learn from
@@ -166,6 +167,9 @@ def say(
 )->list[tuple[Tensor, list[int]]]: # [place, symbol]; the digits of the likeliest path
     "What was said in each string, place by place; raises `InputError` without strings or samples"
     if not len(waves): raise InputError("`waves` must hold strings; got none")
+    waves = [np.asarray(w, np.float32) for w in waves]
+    if not all(w.ndim == 1 and np.isfinite(w).all() for w in waves):
+        raise InputError("`waves` must each be one row of finite numbers")
     x, frames = string_frames(waves, SoundConfig(rate=rate), model.config.both_ways)
     with torch.inference_mode(): log_probs, places, _ = model(x, frames)
     heard = [log_probs[:n, i] for i, n in enumerate(places.tolist())]
@@ -218,6 +222,8 @@ def prefix_beam_search(
     if log_probs.ndim != 2 or not len(log_probs) or np.isnan(log_probs).any():
         raise InputError("`log_probs` must be numbers, [place, symbol], and no NaN; got the shape "
                          f"{log_probs.shape}")
+    number_of(width, 'width', 1)
+    number_of(blank, 'blank', 0, log_probs.shape[1] - 1)
     beams = {(): (0., -np.inf)}
     for row in log_probs: beams = extend_prefixes(beams, row, width, blank)
     return [(list(text), float(np.logaddexp(*ends))) for text, ends in beams.items()]
@@ -237,7 +243,8 @@ class Listener:
     )->Float[Tensor, "place symbol"]: # Log-probabilities at the places that are now complete
         "Go on listening; raises `InputError` where a sample is no finite number"
         new = np.asarray(samples, np.float32)
-        if not np.isfinite(new).all(): raise InputError("`samples` must be finite numbers")
+        if new.ndim != 1 or not np.isfinite(new).all():
+            raise InputError("`samples` must be finite numbers in one row")
         self.samples = np.concatenate([self.samples, new])
         hop, window = self.sound.hop, self.sound.window
         needed = hop*(SPAN - 1) + window # Samples of one place
@@ -256,6 +263,7 @@ def spotted(
     threshold:float=.5, # Probability above which it counts
 )->list[int]:           # Places at which it began
     "Where a keyword's probability rises above a threshold"
+    number_of(digit, 'digit', 0, log_probs.shape[1] - 2)
     above = (log_probs[:, digit + 1].exp() > threshold).tolist()
     return [i for i, now in enumerate(above) if now and not (i and above[i - 1])]
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float, Inexact
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .scans import initial_poles, scan
 
 # %% ../../nbs/06_sequences/16_state_space.ipynb #33d36a60
@@ -46,11 +46,12 @@ def parallel_scan(
 )->Inexact[Tensor, "batch seq *state"]:    # The state after each step, as from `recurrence`
     "A linear recurrence by halving: pairs of steps at once, and pairs of pairs (Blelloch 1990)"
     n = b.shape[1]
-    if n == 1: return b
+    kind = torch.result_type(a, b)
+    if n < 2: return b.to(kind)
     firsts, seconds = (a[:, :n - 1:2], b[:, :n - 1:2]), (a[:, 1::2], b[:, 1::2])
     after_pairs = parallel_scan(*combine(firsts, seconds))
     between = a[:, 2::2]*after_pairs[:, :(n - 1)//2] + b[:, 2::2]
-    states = torch.empty_like(b)
+    states = torch.empty_like(b, dtype=kind)
     states[:, 0], states[:, 1::2], states[:, 2::2] = b[:, 0], after_pairs, between
     return states
 
@@ -111,8 +112,8 @@ class StateSpaceConfig:
     steps:tuple[float, float]=(.001, .1) # Shortest and longest step at the beginning
 
     def __post_init__(self):
-        if self.dim < 1: raise InputError(f"`dim` must be 1 or more, got {self.dim}")
-        if self.state < 2 or self.state % 2:
+        number_of(self.dim, 'dim', 1)
+        if number_of(self.state, 'state', 2) % 2:
             raise InputError(f"`state` must be even, for modes come in pairs; got {self.state}")
         if self.hold not in HOLDS:
             raise InputError(f"`hold` must be one of {', '.join(HOLDS)}; got {self.hold!r}")
@@ -257,6 +258,10 @@ class Mamba(nn.Module):
         self.out_proj = nn.Linear(inner, dim, bias=False)
 
     def forward(self, x:Float[Tensor, "batch seq dim"])->Float[Tensor, "batch seq dim"]:
+        dim = self.in_proj.in_features
+        if x.ndim != 3 or x.shape[2] != dim or not x.shape[1]:
+            raise InputError(f"`x` must be [batch, seq, {dim}] with a step at least; got the "
+                             f"shape {tuple(x.shape)}")
         x, gate = self.in_proj(x).chunk(2, -1)
         x = F.silu(self.conv1d(x.mT)[..., :x.shape[1]].mT)
         return self.out_proj(self.select(x)*F.silu(gate))

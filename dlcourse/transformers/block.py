@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.neurons import ACTIVATIONS
 from .attention import MultiHeadAttention, causal_mask
 
@@ -48,9 +48,12 @@ class BlockConfig:
     dropout:float=0.            # Of what each sublayer adds to the stream
 
     def __post_init__(self):
-        if self.heads < 1 or self.dim % self.heads:
+        for name in ('dim', 'heads', 'kv_heads', 'hidden'):
+            if (value := getattr(self, name)) is not None or name in ('dim', 'heads'):
+                number_of(value, name, 1)
+        if self.dim % self.heads:
             raise InputError(f"`heads` must divide `dim`, got heads={self.heads}, dim={self.dim}")
-        if self.kv_heads is not None and (self.kv_heads < 1 or self.heads % self.kv_heads):
+        if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InputError(f"`kv_heads` must divide `heads`, got kv_heads={self.kv_heads}, "
                              f"heads={self.heads}")
         if self.activation not in BENDS:
@@ -58,8 +61,8 @@ class BlockConfig:
                              f"{self.activation!r}")
         if self.norm not in ('layer', 'rms'):
             raise InputError(f"`norm` must be layer or rms; got {self.norm!r}")
-        if self.hidden is not None and self.hidden < 1:
-            raise InputError(f"`hidden` must be 1 or more, got {self.hidden}")
+        if self.rope_base is not None and not 0 < self.rope_base < math.inf:
+            raise InputError(f"`rope_base` must be above 0, or None; got {self.rope_base}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"`dropout` must lie in [0, 1), got {self.dropout}")
         if not self.eps > 0: raise InputError(f"`eps` must be above 0, got {self.eps}")
@@ -157,7 +160,7 @@ class Blocks(nn.Module):
     "Blocks in a row, and a last normalization where each normalizes first"
     def __init__(self, config:BlockConfig, depth:int):
         super().__init__()
-        if depth < 1: raise InputError(f"`depth` must be 1 or more, got {depth}")
+        number_of(depth, 'depth', 1)
         self.blocks = nn.ModuleList([Block(config) for _ in range(depth)])
         self.norm = config.make_norm() if config.norm_first else nn.Identity()
 

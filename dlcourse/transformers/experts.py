@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .block import BENDS
 
 # %% ../../nbs/07_transformers/19_experts.ipynb #dbc2d635
@@ -63,15 +63,16 @@ class ExpertsConfig:
     activation:str='gelu'  # One of `block.BENDS`
 
     def __post_init__(self):
-        if not 1 <= self.k <= self.experts:
+        for name in ('dim', 'hidden', 'experts', 'k'): number_of(getattr(self, name), name, 1)
+        if self.k > self.experts:
             raise InputError(f"`k` must be from 1 to the number of experts, {self.experts}; got "
                              f"{self.k}")
         if self.k == 1 and self.renormalize and self.experts > 1:
             raise InputError("`renormalize` of a single choice makes its weight 1 whatever the "
                              "router says, and the router learns nothing from it; take "
                              "renormalize=False, or k=2")
-        if self.capacity_factor is not None and not self.capacity_factor > 0:
-            raise InputError("`capacity_factor` must be above zero, or None; got "
+        if self.capacity_factor is not None and not 0 < self.capacity_factor < math.inf:
+            raise InputError("`capacity_factor` must be finite and above zero, or None; got "
                              f"{self.capacity_factor}")
         if self.activation not in BENDS:
             raise InputError(f"`activation` must be one of {', '.join(BENDS)}; got "
@@ -120,7 +121,10 @@ class Experts(nn.Module):
     )->Float[Tensor, "tokens dim"]:
         "What one expert says"
         h = torch.addmm(self.up_bias[i], x, self.up[i])
-        return torch.addmm(self.down_bias[i], BENDS[self.config.activation](h), self.down[i])
+        y = torch.addmm(self.down_bias[i], BENDS[self.config.activation](h), self.down[i])
+        return y.to(x.dtype) # Under autocast they differ
+
+    def __getstate__(self): return self.__dict__ | dict(routing=None) # Else none could be copied
 
     def forward(self, x:Float[Tensor, "*batch dim"])->Float[Tensor, "*batch dim"]:
         "Ask k experts about each token; raises `InputError` for what is not finite"
@@ -136,7 +140,7 @@ class Experts(nn.Module):
             kept = within_capacity(index, config.experts, room)
         self.routing = Routing(logits, index, kept)
         ask = [partial(self.expert, i) for i in range(config.experts)]
-        return dispatch(tokens, weights, index, kept, ask).reshape(x.shape)
+        return dispatch(tokens, weights.to(x.dtype), index, kept, ask).reshape(x.shape)
 
 # %% ../../nbs/07_transformers/19_experts.ipynb #3b1fb332
 def balance_loss(
@@ -166,7 +170,8 @@ def auxiliary_loss(
     routings = [part.routing for part in model.modules() if isinstance(part, Experts)]
     if not routings or None in routings:
         raise InputError("`model` must have `Experts` that have seen a batch; call it first")
-    return sum(balance*balance_loss(r.logits, r.index) + z*z_loss(r.logits) for r in routings)
+    return sum(balance*balance_loss(r.logits, r.index) + z*z_loss(r.logits)
+               if len(r.logits) else r.logits.sum() for r in routings)
 
 # %% ../../nbs/07_transformers/19_experts.ipynb #2b70b700
 def expert_capacity(
@@ -176,7 +181,7 @@ def expert_capacity(
     factor:float, # Room, in multiples of an equal share
 )->int:           # One or more
     "How many tokens an expert takes (Lepikhin et al. 2020)"
-    return max(1, math.ceil(factor*k*tokens/experts))
+    return max(1, math.ceil(factor*k*tokens/experts - 1e-9)) # But for rounding
 
 # %% ../../nbs/07_transformers/19_experts.ipynb #11dd14cc
 def within_capacity(

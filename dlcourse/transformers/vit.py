@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .block import BlockConfig, Blocks
 
 # %% ../../nbs/07_transformers/17_vit.ipynb #bdb8b7a7
@@ -50,7 +50,8 @@ class ViTConfig:
     block:BlockConfig=BlockConfig(dim=32, heads=4, hidden=64)
 
     def __post_init__(self):
-        if self.patch < 1 or self.side % self.patch:
+        for name in ('channels', 'classes', 'depth'): number_of(getattr(self, name), name, 1)
+        if number_of(self.side, 'side', 1) % number_of(self.patch, 'patch', 1):
             raise InputError(f"`patch` must divide `side`, got patch={self.patch}, "
                              f"side={self.side}")
         if self.block.cross: raise InputError("`block` must have cross=False: there is one picture")
@@ -72,6 +73,9 @@ class ViT(nn.Module):
         x:Float[Tensor, "batch channels height width"], # Sides are multiples of `patch`
     )->Float[Tensor, "batch places dim"]:
         "The class token and the patches, each at its place; raises `InputError` for other shapes"
+        if x.ndim != 4:
+            raise InputError("`x` must be [batch, channels, height, width]; got the shape "
+                             f"{tuple(x.shape)}")
         patch, (channels, high, wide) = self.config.patch, x.shape[1:]
         if channels != self.config.channels or high % patch or wide % patch or not high*wide:
             raise InputError(f"`x` must have {self.config.channels} channels and sides that are "
@@ -95,7 +99,8 @@ class ViT(nn.Module):
         "Who looked at whom in each block: rows look, and sum to 1"
         h, weights = self.embed(x), []
         for block in self.blocks.blocks:
-            weights.append(block.attention.weights(block.norm_attention(h)))
+            read = block.norm_attention(h) if block.config.norm_first else h
+            weights.append(block.attention.weights(read))
             h = block(h)
         return torch.stack(weights)
 

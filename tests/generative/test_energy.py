@@ -125,6 +125,7 @@ def test_langevin_has_the_variance_of_its_closed_form(step):
 @pytest.mark.parametrize(('named', 'call'), [
     ('beta', lambda: retrieve(torch.zeros(2, 2), torch.zeros(1, 2), 0.)),
     ('visible', lambda: RBM(0, 3)), ('hidden', lambda: RBM(3, 0)),
+    ('visible', lambda: RBM(2.5, 3)), ('side', lambda: bars_and_stripes(40)),
     ('model', lambda: log_partition(RBM(30, 30))), ('side', lambda: bars_and_stripes(0)),
     ('step', lambda: langevin(lambda v: -v, torch.zeros(2), 0., 1)),
 ])

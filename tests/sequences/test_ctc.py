@@ -100,6 +100,22 @@ def test_forward_only_needs_a_whole_place():
         model(torch.zeros(1, SPAN - 1, 5))
 
 
+@pytest.mark.parametrize('frames', [[20], [21, 20]])
+def test_frames_are_those_of_the_batch(frames):
+    model = Recognizer(RecognizerConfig(mels=5)).eval()
+    with pytest.raises(InputError, match='`frames` must be 2 numbers up to 20'):
+        model(torch.zeros(2, 20, 5), torch.tensor(frames))
+
+
+def test_a_second_gradient_is_refused():
+    p = torch.zeros(4, 1, 3, requires_grad=True)
+    def loss(p): return ctc_loss(p.log_softmax(-1), torch.ones(1, 1, dtype=torch.long),
+                                 torch.tensor([4]), torch.tensor([1])).sum()
+    with pytest.raises(InputError, match='no second gradient'):
+        torch.autograd.grad(loss(p), p, create_graph=True)
+    assert torch.autograd.grad(loss(p), p)[0].abs().sum() > 0
+
+
 def test_bad_input_is_named():
     p = torch.zeros(4, 1, 3).log_softmax(-1)
     def loss(targets=((1,),), inputs=4, lengths=1, p=p, blank=0):
@@ -111,6 +127,10 @@ def test_bad_input_is_named():
                          (dict(inputs=5), '`input_lengths` must be from 1 to 4'),
                          (dict(inputs=0), '`input_lengths`'),
                          (dict(lengths=2), '`target_lengths` must be from 0 to 1'),
+                         (dict(targets=[1]), '`targets` must be whole numbers, .1, most.'),
+                         (dict(targets=[[1.]]), '`targets` must be whole numbers'),
+                         (dict(targets=[[1], [1]]), '`targets` must be whole numbers'),
+                         (dict(p=p + np.inf), 'NaN or infinity'),
                          (dict(p=p*np.nan), 'got NaN'), (dict(blank=3), '`blank`')):
         with pytest.raises(InputError, match=text): loss(**change)
     for change in (dict(symbols=1), dict(dropout=2.), dict(hidden=0)):

@@ -84,6 +84,16 @@ def test_what_is_odd_is_named(tmp_path):
     for bad in ([np.nan], [[0.]]):
         with pytest.raises(InputError, match='`samples` must be one row of finite numbers'):
             wav_bytes(bad)
+    for source in (tmp_path, None, bytearray(good), 'a\0b'):
+        with pytest.raises(InputError, match='cannot be read'): read_wav(source)
+
+
+@pytest.mark.parametrize('make, name', [
+    (lambda: read_wav(wav_bytes([0.]), '8000'), 'rate'), (lambda: wav_bytes([0.], 2**31), 'rate'),
+    (lambda: at_rate(Sound(np.zeros(9, 'f4'), 4294967291), 8000), 'rate'),
+    (lambda: next(digit_strings(['ann'], [0], most=0)), 'most')])
+def test_numbers_out_of_range_are_named(make, name):
+    with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
 
 
 @settings(max_examples=60)

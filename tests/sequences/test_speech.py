@@ -84,6 +84,31 @@ def test_bad_tables_are_named():
             prefix_beam_search(bad)
 
 
+@pytest.mark.parametrize('make, name', [
+    (lambda: prefix_beam_search(np.zeros((2, 3)), 0), 'width'),
+    (lambda: prefix_beam_search(np.zeros((2, 3)), 2.5), 'width'),
+    (lambda: prefix_beam_search(np.zeros((2, 3)), blank=9), 'blank'),
+    (lambda: spotted(torch.zeros(1, 11), -1), 'digit'),
+    (lambda: spotted(torch.zeros(1, 11), 10), 'digit')])
+def test_numbers_out_of_range_are_named(make, name):
+    with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
+
+
+def test_any_row_of_numbers_is_heard_and_nothing_else():
+    model, x = Recognizer(TINY).eval(), np.random.default_rng(0).normal(size=4000)
+    assert torch.equal(say(model, [x])[0][0], say(model, [x.astype('f4')])[0][0])
+    for bad in (np.full(4000, np.nan), np.zeros((4000, 2)), 0.):
+        with pytest.raises(InputError, match='`waves` must each be one row'): say(model, [bad])
+
+
+def test_learning_leaves_the_readers_chance_alone():
+    torch.manual_seed(3)
+    want = torch.rand(1)
+    torch.manual_seed(3)
+    train_recognizer(tone_digits(1), np.arange(60), TINY, steps=1, batch=2)
+    assert torch.equal(torch.rand(1), want)
+
+
 def test_loudness_does_not_count():
     wave = tone_digits(1)['samples'][0]
     loud, quiet = (string_frames([wave*v], SoundConfig())[0] for v in (1., .5))
@@ -126,7 +151,8 @@ def test_a_listener_refuses_what_it_cannot_hear():
     with pytest.raises(InputError, match='`model` must hear forward only'):
         Listener(Recognizer(TINY))
     listener = Listener(Recognizer(RecognizerConfig(channels=8, hidden=8, both_ways=False)))
-    with pytest.raises(InputError, match='`samples` must be finite'): listener.feed([np.inf])
+    for bad in ([np.inf], np.zeros((9, 2)), 0.):
+        with pytest.raises(InputError, match='`samples` must be finite'): listener.feed(bad)
 
 
 def test_a_keyword_counts_where_it_begins():

@@ -215,10 +215,31 @@ def test_shapes_alone_are_enough():
     assert layer(x).shape == x.shape
 
 
+@pytest.mark.parametrize('n', [1, 2, 5])
+def test_halving_keeps_complex_numbers(n):
+    a, b = torch.full((1, n), .5 + .5j), torch.ones(1, n)
+    torch.testing.assert_close(parallel_scan(a, b), recurrence(a, b))
+    assert parallel_scan(a[:, :0], b[:, :0]).shape == (1, 0)
+
+
+def test_a_second_gradient_is_refused_and_halving_has_one():
+    a, b = torch.full((1, 4), .5, requires_grad=True), torch.ones(1, 4)
+    with pytest.raises(InputError, match='`scan` has no second gradient; take `state_space.par'):
+        torch.autograd.functional.hessian(lambda a: scan(a, b).sum(), a)
+    want = torch.autograd.functional.hessian(lambda a: parallel_scan(a, b).sum(), a)
+    assert want.abs().sum() > 1
+
+
 # Errors a caller can mend
 
 @pytest.mark.parametrize('make, words', [
-    (lambda: StateSpaceConfig(dim=0), "`dim` must be 1 or more, got 0"),
+    (lambda: StateSpaceConfig(dim=0), "`dim` must be a whole number from 1 up, got 0"),
+    (lambda: StateSpaceConfig(dim=2, state=0),
+     "`state` must be a whole number from 2 up, got 0"),
+    (lambda: Mamba(4)(torch.zeros(1, 0, 4)),
+     "`x` must be [batch, seq, 4] with a step at least; got the shape (1, 0, 4)"),
+    (lambda: Mamba(4)(torch.zeros(1, 2, 3)),
+     "`x` must be [batch, seq, 4] with a step at least; got the shape (1, 2, 3)"),
     (lambda: StateSpaceConfig(dim=2, state=3),
      "`state` must be even, for modes come in pairs; got 3"),
     (lambda: StateSpaceConfig(dim=2, hold='euler'),

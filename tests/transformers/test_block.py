@@ -122,7 +122,9 @@ def test_scaled_residuals_keep_the_stream_small():
     (dict(dropout=1.), 'dropout'),
     (dict(dropout=-.1), 'dropout'), (dict(hidden=0), 'hidden'), (dict(heads=3), 'heads'),
     (dict(eps=0.), 'eps'), (dict(kv_heads=3), 'kv_heads'),
-    (dict(rope_base=10., heads=8), 'rope_base')])
+    (dict(rope_base=10., heads=8), 'rope_base'), (dict(rope_base=0.), 'rope_base'),
+    (dict(dim=0), 'dim'), (dict(dim=8.), 'dim'), (dict(heads=2.), 'heads'),
+    (dict(hidden=9.5), 'hidden'), (dict(kv_heads=1.), 'kv_heads')])
 def test_a_block_that_cannot_be_is_refused(options, named):
     with pytest.raises(InputError, match=f'`{named}`'):
         Block(BlockConfig(**dict(dim=8, heads=2) | options))

@@ -1,4 +1,5 @@
 "Mixtures of experts against plain loops: routing, dispatch, balance, capacity, a block, errors"
+import copy
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import install_import_hook
 
 from dlcourse.core.errors import InputError
-from dlcourse.transformers.block import Block, BlockConfig, FeedForward
+from dlcourse.transformers.block import BENDS, Block, BlockConfig, FeedForward
 
 with install_import_hook('dlcourse.transformers.experts', 'beartype.beartype'):
     from dlcourse.transformers.experts import (
@@ -157,7 +158,8 @@ def test_full_experts_give_nothing_and_say_so():
 
 
 @pytest.mark.parametrize('args, want', [((64, 8, 1, 1.), 8), ((64, 8, 2, 1.25), 20),
-                                        ((3, 8, 1, 1.), 1), ((10, 4, 1, 1.), 3)])
+                                        ((3, 8, 1, 1.), 1), ((10, 4, 1, 1.), 3),
+                                        ((100, 10, 1, 1.1), 11)])
 def test_capacity_is_rounded_up(args, want): assert expert_capacity(*args) == want
 
 
@@ -178,19 +180,43 @@ def test_shapes_alone_are_not_enough_but_devices_follow():
     assert layer(torch.zeros(1, 2, 6)).dtype == torch.float32
 
 
+@pytest.mark.parametrize('options', [dict(k=1), dict(k=2, renormalize=True)])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_half_precision_is_a_little_less_exact(options, dtype):
+    layer, x = layer_of(**options).float(), drawn(0, 9, 6).to(dtype)
+    with torch.autocast('cpu', torch.bfloat16): y = layer(x)
+    assert y.dtype == dtype and y.isfinite().all()
+
+
+def test_a_layer_that_has_seen_a_batch_can_be_copied():
+    layer, x = layer_of(), drawn(0, 9, 6)
+    layer(x)
+    again = copy.deepcopy(layer)
+    assert again.routing is None and layer.routing is not None
+    torch.testing.assert_close(again(x), layer(x))
+
+
+def test_a_batch_without_tokens_costs_nothing():
+    layer = layer_of()
+    layer(drawn(0, 0, 6))
+    assert auxiliary_loss(layer, z=1.).item() == 0
+
+
 # Errors a caller can mend
 
 @pytest.mark.parametrize('make, words', [
     (lambda: layer_of(k=6), "`k` must be from 1 to the number of experts, 5; got 6"),
-    (lambda: layer_of(k=0), "`k` must be from 1 to the number of experts, 5; got 0"),
+    (lambda: layer_of(k=0), "`k` must be a whole number from 1 up, got 0"),
+    (lambda: layer_of(hidden=0), "`hidden` must be a whole number from 1 up, got 0"),
+    (lambda: layer_of(capacity_factor=math.inf),
+     "`capacity_factor` must be finite and above zero, or None; got inf"),
     (lambda: layer_of(renormalize=True),
      "`renormalize` of a single choice makes its weight 1 whatever the router says, and the router "
      "learns nothing from it; take renormalize=False, or k=2"),
     (lambda: layer_of(capacity_factor=0.),
-     "`capacity_factor` must be above zero, or None; got 0.0"),
+     "`capacity_factor` must be finite and above zero, or None; got 0.0"),
     (lambda: layer_of(activation='swish'),
-     "`activation` must be one of identity, relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, "
-     "squared_relu, gelu_tanh; got 'swish'"),
+     f"`activation` must be one of {', '.join(BENDS)}; got 'swish'"),
     (lambda: layer_of()(torch.full((2, 6), math.nan).double()),
      "`x` must hold finite numbers, else the router cannot choose; got 12 that are not"),
     (lambda: auxiliary_loss(torch.nn.Linear(2, 2)),

@@ -80,6 +80,13 @@ def test_looks_are_those_of_the_blocks():
     torch.testing.assert_close(rollout(one), want)
 
 
+def test_looks_of_blocks_that_normalize_last():
+    model = model_of(depth=1, block=BlockConfig(dim=32, heads=4, norm_first=False))
+    block, x = model.blocks.blocks[0], torch.randn(1, 1, 8, 8)
+    torch.nn.init.normal_(block.norm_attention.weight)
+    torch.testing.assert_close(model.looks(x)[0], block.attention.weights(model.embed(x)))
+
+
 def test_erased_patches_are_white():
     x, which = torch.randn(3, 2, 8, 8), torch.rand(3, 16) < .5
     left = patchify(erase_patches(x, which, 2), 2)
@@ -88,7 +95,9 @@ def test_erased_patches_are_white():
 
 @pytest.mark.parametrize('make, words', [
     (lambda: ViTConfig(side=9), '`patch` must divide `side`, got patch=2, side=9'),
-    (lambda: ViTConfig(patch=0), '`patch` must divide `side`, got patch=0'),
+    (lambda: ViTConfig(patch=0), '`patch` must be a whole number from 1 up, got 0'),
+    (lambda: ViTConfig(side=0), '`side` must be a whole number from 1 up, got 0'),
+    (lambda: ViTConfig(side=-8), '`side` must be a whole number from 1 up, got -8'),
     (lambda: ViTConfig(block=BlockConfig(dim=8, heads=2, cross=True)), '`block` must have cross'),
     (lambda: model_of()(torch.zeros(1, 3, 8, 8)), '`x` must have 1 channels'),
     (lambda: model_of()(torch.zeros(1, 1, 8, 9)), 'multiples of 2; got .1, 8, 9.'),
