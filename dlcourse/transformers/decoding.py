@@ -9,6 +9,7 @@ __all__ = ['character_gpt', 'KVCache', 'caches_for', 'left_padded', 'TextReader'
 # %% ../../nbs/07_transformers/10_decoding.ipynb #53bf1523
 from collections.abc import Callable, Sequence
 from itertools import islice
+from operator import index
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from ..core.cards import Card
 from ..core.datasets import load
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..training.artefacts import trained_once
 from .gpt import GPT, GPTConfig, byte_ids, train_gpt
 
@@ -81,7 +82,8 @@ def caches_for(
 )->list[KVCache]:
     "An empty cache for each block"
     c = model.config
-    return [KVCache(batch, c.kv_heads or c.heads, size or c.context, c.dim//c.heads,
+    size = c.context if size is None else number_of(size, 'size', 1)
+    return [KVCache(batch, c.kv_heads or c.heads, size, c.dim//c.heads,
                     model.embed.weight) for _ in range(c.depth)]
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #f117c696
@@ -121,7 +123,12 @@ class TextReader:
     ):
         self.model, self.context = model, model.config.context
         self.device = model.embed.weight.device
-        self.texts = [[int(t) for t in text] for text in texts]
+        if model.embed.training and model.config.dropout:
+            raise InputError("`model` must be in evaluation mode; call model.eval()")
+        try: self.texts = [[index(t) for t in text] for text in texts]
+        except TypeError:
+            raise InputError("`texts` must be a list of texts, each a list of whole "
+                             "numbers") from None
         if not self.texts: raise InputError("`texts` must hold one text or more, got none")
         for i, text in enumerate(self.texts):
             if not 0 < len(text) <= self.context:
@@ -164,13 +171,14 @@ def token_probabilities(
     top_k:int|None=None,                  # How many tokens may be drawn; all when not given
 )->Float[Tensor, "*batch vocab"]:
     "What a token is drawn by; raises `InputError` for a temperature or a `top_k` that cannot be"
-    if not temperature >= 0 or (top_k is not None and top_k < 1):
-        raise InputError("`temperature` must be 0 or more and `top_k` 1 or more; got "
-                         f"{temperature} and {top_k}")
-    if top_k is not None and top_k < logits.shape[-1]:
-        least = logits.topk(top_k).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if temperature: return (logits/temperature).softmax(-1)
+    number_of(temperature, 'temperature', 0, 1_000_000, whole=False)
+    if not logits.amax(-1).isfinite().all():
+        raise InputError("`logits` must be numbers, not NaN and one of them above −∞")
+    if top_k is not None and number_of(top_k, 'top_k', 1) < logits.shape[-1]:
+        top = logits.topk(top_k)
+        logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
+    # Below that a division would overflow, and only the likeliest is drawn anyway
+    if temperature > 1e-20: return (logits/temperature).softmax(-1)
     top = logits == logits.amax(-1, keepdim=True)
     return top/top.sum(-1, keepdim=True)
 
@@ -189,6 +197,8 @@ def ends_with(
     *ends:Sequence[int], # Such as `b'\n\n'`, or one token in a list
 )->Callable:             # What was written → is it over?
     "Stop where a text ends with one of these; an empty one is an `InputError`"
+    if any(isinstance(end, (str, int)) for end in ends):
+        raise InputError("`ends` must be bytes or lists of tokens, such as b'\\n'")
     ends = [list(end) for end in ends]
     if not ends or not all(ends): raise InputError("`ends` must name one token or more each")
     return lambda written: any(written[-len(end):] == end for end in ends)
@@ -224,8 +234,9 @@ def continue_texts(
     **how,                          # `temperature`, `top_k`, `seed`, as in `written_by`
 )->list[list[int]]:                 # What was written after each prompt, with its end
     "Continue many texts at once; raises `InputError` for a prompt that cannot be read"
-    written = [[] for _ in prompts]
-    over = [False]*len(written)
+    number_of(tokens, 'tokens', 0)
+    prompts = list(prompts)
+    written, over = [[] for _ in prompts], [False]*len(prompts)
     for new in islice(written_by(model, prompts, **how), tokens):
         for i, token in enumerate(new):
             if over[i]: continue

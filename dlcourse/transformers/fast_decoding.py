@@ -52,7 +52,7 @@ class FastGPT:
     )->Float[Tensor, "batch n vocab"]:
         "The logits; raises what the model raises"
         full = caches is not None and len(caches[0]) >= self.config.context
-        if ids.shape[1] != 1 or not caches or full:
+        if ids.shape[1:] != (1,) or not caches or full:
             return self.model(ids, caches=caches, mask=mask, places=places, last=last)
         start = len(caches[0])
         x = self.model.embedded(ids, start, places)[:, 0]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn, optim
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.schedules import linear
 from .block import BlockConfig, Blocks
 
@@ -25,14 +25,16 @@ def byte_ids(
     text:str, # Any
 )->Int[Tensor, " n"]: # From 0 to 255; a plain English letter is one of them
     "A text as its bytes"
-    return torch.tensor(list(text.encode()), dtype=torch.long)
+    try: return torch.tensor(list(text.encode()), dtype=torch.long)
+    except UnicodeEncodeError:
+        raise InputError("`text` holds half a character, which has no bytes") from None
 
 def text_of_bytes(
     ids:Sequence[int]|Int[Tensor, " n"], # From 0 to 255
 )->str: # Bytes that are no text become the sign for that
     "Bytes as a text; raises `InputError` for a number that is no byte"
-    try: return bytes(map(int, ids)).decode(errors='replace')
-    except ValueError:
+    try: return bytes([*ids]).decode(errors='replace')
+    except (TypeError, ValueError):
         raise InputError("`ids` must be bytes, from 0 to 255; this model may write other tokens "
                          "than bytes, then decode with its tokenizer") from None
 
@@ -60,9 +62,7 @@ class GPTConfig:
 
     def __post_init__(self):
         for name in ('vocab_size', 'context', 'dim', 'heads', 'depth'):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                raise InputError(f"`{name}` must be a whole number from 1, got {value!r}")
+            number_of(getattr(self, name), name, 1)
         _ = self.block # Refuses heads that do not divide
 
     @property
@@ -113,6 +113,9 @@ class GPT(nn.Module):
 
     def embedded(self, ids, start=0, places=None)->Float[Tensor, "batch n dim"]:
         "The vectors of tokens, with those of their positions where these are learned"
+        if ids.ndim != 2 or ids.dtype not in (torch.long, torch.int):
+            raise InputError("`ids` must be a table of whole numbers, a text a row; got "
+                             f"{ids.dtype} {tuple(ids.shape)}")
         n, most = ids.shape[1], self.config.context
         if not 0 < n <= most - start:
             raise InputError(f"`ids` must hold from 1 to {most} tokens a text, those in the cache "
@@ -221,6 +224,7 @@ def train_gpt(
     watch:Callable|None=None,   # Called with the step, from 0, after each
 )->list[float]:                 # The loss at each step
     "Train on windows of a text; raises `InputError` where it is too short for one"
+    number_of(batch_size, 'batch_size', 1)
     size = model.config.context + 1
     if len(ids) < size:
         raise InputError(f"`ids` must hold a window of {size} tokens or more, got {len(ids)}")
@@ -254,14 +258,16 @@ def text_losses(
     ids:Int[Tensor, " n"],   # A text, on the device of the model
     stride:int|None=None,    # How far windows are apart; `context` when not given
 )->Float[Tensor, " n-1"]:    # In nats, for each token but the first
-    "How surprised a model is by each token of a text; raises `InputError` for fewer than two"
+    "How surprised a model is by each token, dropout off; raises `InputError` for fewer than two"
     context = model.config.context
     stride = context if stride is None else stride
     if len(ids) < 2 or not 0 < stride <= context:
         raise InputError("`ids` must hold two tokens or more, and `stride` lie from 1 to the "
                          f"context, {context}; got {len(ids)} and {stride}")
     def read(windows):
-        logits = model(windows[:, :-1]).float()
+        training = model.training
+        logits = model.eval()(windows[:, :-1]).float()
+        model.train(training)
         return F.cross_entropy(logits.mT, windows[:, 1:], reduction='none')
     if len(ids) <= context + 1: return read(ids[None])[0]
     windows = ids.unfold(0, context + 1, stride)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from ..core.pretrained import fit_weights, load_weights
-from .gpt import GPT, GPTConfig
+from .gpt import GPT, GPTConfig, gpt_size
 
 # %% ../../nbs/07_transformers/11_gpt2_weights.ipynb #8ac46ec7
 _SIZES = dict(vocab_size='vocab_size', context='n_positions', dim='n_embd', heads='n_head',
@@ -28,6 +28,8 @@ def gpt2_config(
     settings:Mapping, # What stands in GPT-2's `config.json`
 )->GPTConfig:
     "Our configuration for GPT-2's; raises `InputError` for what our blocks do not have"
+    if not isinstance(settings, Mapping):
+        raise InputError(f"`settings` must be a dict, got {type(settings).__name__}")
     missing = [name for name in _SIZES.values() if type(settings.get(name)) is not int]
     if missing:
         raise InputError(f"`settings` must be those of a GPT-2, with whole numbers for "
@@ -64,6 +66,9 @@ def from_gpt2(
         path = _RENAMED[part] if not block else f'blocks.blocks.{block}.{_RENAMED[part]}'
         if value.ndim == 2 and block: value = value.T
         if not path.endswith('to_qkv'): ours[f'{path}.{kind}'] = value
+        elif not value.ndim or not len(value) or len(value) % 3:
+            raise InputError(f"`weights` must hold queries, keys and values in {name}, as many of "
+                             f"each; got {tuple(value.shape)}")
         else:
             for letter, third in zip('qkv', value.chunk(3), strict=True):
                 ours[f'{path[:-3]}{letter}.{kind}'] = third
@@ -75,7 +80,7 @@ def load_gpt2(
     "GPT-2 in our own code; raises `InputError` for files that are not there or not GPT-2's"
     folder = Path(folder)
     try: settings = json.loads((folder/'config.json').read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise InputError(f"`folder` must hold GPT-2's config.json and model.safetensors; "
                          f"{folder.name}/config.json: {type(e).__name__}") from None
     return gpt2_from(load_weights(folder/'model.safetensors'), settings)
@@ -85,6 +90,11 @@ def gpt2_from(
     settings:Mapping,             # As `gpt2_config` takes them
 )->GPT:                           # In evaluation mode
     "GPT-2 from what its two files hold; raises `InputError` where they do not fit"
-    model = GPT(gpt2_config(settings))
-    fit_weights(model, from_gpt2(weights))
+    config, ours = gpt2_config(settings), from_gpt2(weights)
+    asked, held = gpt_size(config), sum(value.numel() for value in ours.values())
+    if asked > 2*held: # Else it would be built, however large it is, only to be refused
+        raise InputError(f"`settings` ask for {asked:,} numbers, and `weights` hold {held:,}; do "
+                         "the two files belong together?")
+    model = GPT(config)
+    fit_weights(model, ours)
     return model.eval()

@@ -8,7 +8,7 @@ __all__ = ['TranslatorConfig', 'Translator', 'decoder_inputs', 'smooth_targets',
 
 # %% ../../nbs/07_transformers/06_translation.ipynb #884d75ec
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,7 +77,8 @@ class Translator(nn.Module):
     )->tuple[Float[Tensor, "batch key dim"], Bool[Tensor, "batch 1 1 key"]]:
         "What was read, and where there is something; raises `InputError` for an empty text"
         mask = (source != PAD)[:, None, None]
-        if not mask.any(-1).all(): raise InputError("`source` has a row without a symbol")
+        if not len(source) or not mask.any(-1).all():
+            raise InputError("`source` has a row without a symbol, or no row")
         return self.encoder(self.embed(source), mask=mask), mask
 
     def decode(self,
@@ -127,13 +128,15 @@ def translation_loss(
     smoothing:float=.1,               # As in `smooth_targets`
 )->Float[Tensor, ""]:                 # In nats a symbol
     "Cross-entropy of the answers, symbol by symbol, at places that are not padding"
-    h = model.decode(decoder_inputs(target), *model.encode(source))
+    number_of(smoothing, 'smoothing', 0, 1, whole=False)
     asked = target != PAD
+    if not asked.any(): raise InputError("`target` must hold a symbol; got padding alone")
+    h = model.decode(decoder_inputs(target), *model.encode(source))
     return F.cross_entropy(model.scores(h[asked]), target[asked], label_smoothing=smoothing)
 
 def train_translator(
     model:Translator,    # Trained in place
-    batches:Iterator,    # Gives sources and targets, on the model's device
+    batches:Iterable,    # Gives sources and targets, on the model's device
     steps:int,           # Batches
     *,
     lr:float=.02,        # Of the matrices, at its highest; a fifth of it for all else
@@ -147,10 +150,13 @@ def train_translator(
     chosen = MuonAdamW(matrices, others, lr=lr, adamw_lr=lr/5)
     rates, factor, losses = [g['lr'] for g in chosen.param_groups], linear(steps, steps//10), []
     model.train()
+    batches = iter(batches)
     for step in range(steps):
         for group, rate in zip(chosen.param_groups, rates, strict=True):
             group['lr'] = rate*factor(step)
-        value = loss(model, *next(batches), smoothing)
+        pair = next(batches, None)
+        if pair is None: raise InputError(f"`batches` must give {steps} of them; got {step}")
+        value = loss(model, *pair, smoothing)
         chosen.zero_grad()
         value.backward()
         clip_grad_norm_(model.parameters(), 1.)
@@ -182,6 +188,7 @@ def greedy(
     max_len:int,                     # Symbols at most, without the end
 )->Int[Tensor, "batch written"]:     # `EOS` behind each that ended, then `PAD`
     "The most probable symbol, again and again"
+    number_of(max_len, 'max_len', 0)
     advance, rows = writer(model, source), torch.arange(len(source), device=source.device)
     last, out = torch.full_like(rows, BOS), []
     ended = torch.zeros_like(rows, dtype=torch.bool)
@@ -223,7 +230,7 @@ def beam_search(
     "Answers, with `EOS` and then `PAD`, and their log-probabilities over the length penalty"
     number_of(beams, 'beams', 1)
     number_of(max_len, 'max_len', 0)
-    if not alpha >= 0: raise InputError(f"`alpha` must be 0 or more, got {alpha}")
+    number_of(alpha, 'alpha', 0, 10, whole=False)
     first = beams*torch.arange(batch, device=device)[:, None]
     scores = torch.full((batch, beams), -torch.inf, device=device)
     scores[:, 0] = 0. # One beginning, not the same one several times

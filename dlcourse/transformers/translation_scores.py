@@ -168,7 +168,7 @@ def bleu_words(
     text:str,
 )->list[str]:
     "Words as BLEU counts them (mteval-v13a, by which published scores are comparable)"
-    text = text.replace('<skipped>', '').replace('-\n', '').replace('\n', ' ')
+    text = text.rstrip().replace('<skipped>', '').replace('-\n', '').replace('\n', ' ')
     for name, sign in (('quot', '"'), ('amp', '&'), ('lt', '<'), ('gt', '>')):
         text = text.replace(f'&{name};', sign)
     text = f' {text} '

@@ -125,6 +125,8 @@ def test_left_padded_texts_end_together():
 @pytest.mark.parametrize('prompts, words', [
     ([], 'one text or more, got none'), ([[1], []], 'text 1 has 0'), ([[1]*17], 'text 0 has 17'),
     ([[9]], 'text 0 has 9 to 9'), ([[2, -1]], 'text 0 has -1 to 2'),
+    ('ab', 'list of whole numbers'), ([1, 2], 'list of whole numbers'),
+    ([[1.7]], 'list of whole numbers'), (['1'], 'list of whole numbers'),
 ])
 def test_bad_prompts_are_named(prompts, words):
     with pytest.raises(InputError, match=words): continue_texts(made(), prompts, 3)
@@ -157,9 +159,34 @@ def test_probabilities_by_temperature_and_top_k():
     close(token_probabilities(torch.zeros(2), 0.), torch.tensor([.5, .5]))
     assert token_probabilities(logits, top_k=1).tolist() == [[1, 0, 0, 0]]
     close(token_probabilities(logits, top_k=9), logits.softmax(-1))
-    for bad in (dict(temperature=-1), dict(top_k=0), dict(temperature=float('nan'))):
-        with pytest.raises(InputError, match='`temperature` must be 0 or more'):
-            token_probabilities(logits, **bad)
+    for name, value in (('temperature', -1), ('temperature', float('nan')), ('top_k', 0),
+                        ('temperature', float('inf')), ('temperature', 'x'), ('top_k', 2.5)):
+        with pytest.raises(InputError, match=f'`{name}` must be a'):
+            token_probabilities(logits, **{name: value})
+    for bad in ([float('nan'), 1.], [float('inf'), 1.], [-float('inf')]*2):
+        with pytest.raises(InputError, match='`logits` must be numbers'):
+            token_probabilities(torch.tensor(bad))
+
+
+@pytest.mark.parametrize('temperature', [1e-10, 1e-40, 1e-300])
+@pytest.mark.parametrize('top_k', [None, 2])
+def test_hardly_any_temperature_is_none(temperature, top_k):
+    got = token_probabilities(torch.tensor([[1., 3., 2., -torch.inf]]), temperature, top_k)
+    assert got.tolist() == [[0, 1, 0, 0]]
+
+
+def test_no_more_than_top_k_are_drawn_though_all_are_equal():
+    for k in (1, 2, 3): assert (token_probabilities(torch.zeros(2, 4), top_k=k) > 0).sum() == 2*k
+
+
+@pytest.mark.parametrize('tokens', [None, -1, 2.5])
+def test_nothing_is_written_without_end(tokens):
+    with pytest.raises(InputError, match='`tokens` must be a whole number from 0'):
+        continue_texts(made(), [[1]], tokens)
+
+
+def test_prompts_may_be_used_up():
+    assert continue_texts(made(), iter([[1], [2]]), 3) == continue_texts(made(), [[1], [2]], 3)
 
 
 def test_a_text_stops_where_it_is_told():
@@ -174,6 +201,9 @@ def test_a_text_stops_where_it_is_told():
     assert [t[0] for t, _ in zip(written_by(model, [[1]]), range(30), strict=False)] == free[0]
     for bad in ((), ([],)):
         with pytest.raises(InputError, match='`ends` must name'): ends_with(*bad)
+    for bad in ('.', 7):
+        with pytest.raises(InputError, match='`ends` must be bytes or lists'): ends_with(bad)
+    assert ends_with(b'.')([5, 46]) and not ends_with(b'.')([46, 5])
 
 
 # Guesses
@@ -246,3 +276,14 @@ def test_the_kept_model_is_made_once(tmp_path):
 
 def test_dropout_is_not_left_out_in_silence():
     with pytest.raises(InputError, match='model.eval'): FastGPT(made(dropout=.1).train())
+    with pytest.raises(InputError, match='model.eval'):
+        continue_texts(made(dropout=.1).train(), [[1]], 3)
+
+
+def test_tokens_that_are_no_table_are_refused():
+    model = made()
+    for ids in (torch.tensor([1]), torch.tensor([[1.]])):
+        with pytest.raises(InputError, match='table of whole numbers'):
+            FastGPT(model)(ids, caches=caches_for(model, 1))
+    with pytest.raises(InputError, match='`size` must be a whole number from 1'):
+        caches_for(model, 1, size=0)

@@ -79,6 +79,9 @@ def test_one_table_learns_from_both_ends():
     (torch.zeros(1, 13, dtype=torch.long), 'got 13 after 0'),
     (torch.tensor([[3, 20]]), 'must be below 20, got 3 to 20'),
     (torch.tensor([[-1, 2]]), 'must be below 20, got -1 to 2'),
+    (torch.tensor([1, 2]), r'table of whole numbers.*\(2,\)'),
+    (torch.tensor([[1., 2.]]), 'table of whole numbers.*float32'),
+    (torch.tensor([[True]]), 'table of whole numbers.*bool'),
 ])
 def test_bad_tokens_are_named(ids, words):
     with pytest.raises(InputError, match=words): made()(ids)
@@ -154,6 +157,19 @@ def test_nothing_is_compiled_on_a_cpu(monkeypatch):
     train_gpt(made(), torch.zeros(40, dtype=torch.long), steps=1)
 
 
+def test_dropout_judges_no_text():
+    model, ids = made(dropout=.5).train(), torch.arange(20)
+    loss = text_loss(model, ids)
+    assert model.training and model.blocks.training and loss == text_loss(model.eval(), ids)
+    assert not model.training
+
+
+@pytest.mark.parametrize('size', [0, -1, 2.5])
+def test_a_batch_of_nothing_is_refused(size):
+    with pytest.raises(InputError, match='`batch_size` must be a whole number from 1'):
+        train_gpt(made(), torch.zeros(40, dtype=torch.long), steps=1, batch_size=size)
+
+
 def test_a_short_text_is_refused():
     with pytest.raises(InputError, match='window of 13 tokens or more, got 12'):
         train_gpt(made(), torch.zeros(12, dtype=torch.long), steps=1)
@@ -198,5 +214,7 @@ def test_bytes_go_and_come_back(text):
 
 
 def test_no_byte_is_refused():
-    with pytest.raises(InputError, match='from 0 to 255'): text_of_bytes([256])
+    for bad in ([256], [-1], [65.7], '12', None, torch.tensor([65.])):
+        with pytest.raises(InputError, match='from 0 to 255'): text_of_bytes(bad)
+    with pytest.raises(InputError, match='half a character'): byte_ids('a\ud800')
     assert text_of_bytes([0xff]) == '\ufffd' and np.array_equal(byte_ids('é'), [0xc3, 0xa9])

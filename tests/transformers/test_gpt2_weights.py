@@ -81,3 +81,26 @@ def test_other_weights_are_refused(tmp_path):
     del state['transformer.h.1.mlp.c_fc.bias']
     with pytest.raises(InputError, match='to_hidden.bias'): gpt2_from(state, SIZES[0])
     with pytest.raises(InputError, match='config.json'): load_gpt2(tmp_path)
+
+
+@pytest.mark.parametrize('large', [dict(n_layer=10**6), dict(vocab_size=10**12),
+                                   dict(n_positions=10**12), dict(n_embd=3*10**9)])
+def test_what_the_weights_cannot_fill_is_not_built(large):
+    state = theirs(SIZES[0]).state_dict()
+    for weights in (state, {}):
+        with pytest.raises(InputError, match='`settings` ask for'):
+            gpt2_from(weights, SIZES[0] | large)
+
+
+@pytest.mark.parametrize('text', ['[1]', '7', 'null', '['*100_000])
+def test_settings_that_are_none_are_refused(tmp_path, text):
+    from safetensors.torch import save_file
+    save_file({'wte.weight': torch.zeros(1, 1)}, tmp_path/'model.safetensors')
+    (tmp_path/'config.json').write_text(text)
+    with pytest.raises(InputError, match='must be a dict|config.json'): load_gpt2(tmp_path)
+
+
+@pytest.mark.parametrize('shape', [(), (0,), (2,), (4, 4)])
+def test_queries_keys_and_values_are_as_many(shape):
+    with pytest.raises(InputError, match='queries, keys and values in h.0.attn.c_attn.weight'):
+        from_gpt2({'h.0.attn.c_attn.weight': torch.zeros(shape)})

@@ -182,7 +182,8 @@ def test_what_does_not_end_is_cut():
 
 def made_up(seed):
     rng = random.Random(seed)
-    words = ['a', 'man', 'dog.', 'the', 'runs', ',', '3.5', 'U.S.', "it's", '&amp;', 'x-y', '']
+    words = ['a', 'man', 'dog.', 'the', 'runs', ',', '3.5', 'U.S.', "it's", '&amp;', 'x-y', '',
+             '-']
     def text(n): return ' '.join(rng.choice(words) for _ in range(n))
     n = rng.randint(1, 6)
     return ([text(rng.randint(0, 12)) for _ in range(n)] for _ in range(2))
@@ -192,6 +193,7 @@ def made_up(seed):
 def test_bleu_is_sacrebleus():
     for seed in range(200):
         ours, theirs = made_up(seed)
+        if seed % 2: ours = [text + ' -\n' for text in ours] # A dash at the end is a word
         assert bleu(ours, theirs) == pytest.approx(corpus_bleu(ours, [theirs]).score, abs=1e-9)
     assert bleu(theirs, theirs) in (0., pytest.approx(100.))
 
@@ -215,7 +217,15 @@ def test_a_short_answer_pays():
      '`source` has a row without a symbol'),
     (lambda: translate(model_of(), rows(3), 3, beams=0), '`beams` must be a whole number from 1'),
     (lambda: translate(model_of(), rows(3), -1), '`max_len` must be a whole number from 0'),
-    (lambda: translate(model_of(), rows(3), 3, alpha=-1.), '`alpha` must be 0 or more'),
+    *((lambda a=a: translate(model_of(), rows(3), 3, alpha=a), '`alpha` must be a number from 0')
+      for a in (-1., math.inf, math.nan, 500.)),
+    (lambda: greedy(model_of(), rows(3), -1), '`max_len` must be a whole number from 0'),
+    (lambda: greedy(model_of(), rows(3)[:0], 3), '`source` has .* no row'),
+    (lambda: translate(model_of(), rows(3)[:0], 3), '`source` has .* no row'),
+    (lambda: translation_loss(model_of(), rows(3), torch.full((1, 2), PAD)),
+     '`target` must hold a symbol'),
+    (lambda: translation_loss(model_of(), rows(3), rows(3), 2.), '`smoothing` must be a number'),
+    (lambda: train_translator(model_of(), [(rows(3), rows(3))], 2), 'must give 2 of them; got 1'),
     (lambda: bleu(['a'], ['a', 'b']), 'must be as many, and one at least; got 1 and 2'),
     (lambda: bleu([], []), 'one at least; got 0 and 0'),
     (lambda: bleu('a', ['a']), 'must be lists of sentences'),
