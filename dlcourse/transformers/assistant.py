@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ class Assistant:
         words:int=100,                # Of a passage, at most
         home:str|Path|None=None,      # The data home, where vectors are kept
     ):
-        if not -1 <= threshold <= 1:
+        if not isinstance(threshold, Real) or not -1 <= threshold <= 1:
             raise InputError(f"`threshold` must be a cosine, from −1 to 1; got {threshold}")
         self.threshold, self.home, self.words = float(threshold), home, words
         self.documents = dict(checked_documents(documents))

@@ -141,10 +141,12 @@ def add_lora(
     alpha:float=16.,
 )->list[nn.Parameter]:   # What is to be trained
     "Put adapters over queries and values of every block"
-    encoder.requires_grad_(False)
-    for block in encoder.blocks.blocks:
-        for name in ADAPTED:
-            setattr(block.attention, name, LoRA(getattr(block.attention, name), rank, alpha))
+    layers = [(block.attention, name) for block in encoder.blocks.blocks for name in ADAPTED]
+    if any(isinstance(getattr(*layer), LoRA) for layer in layers):
+        raise InputError("`encoder` must not have adapters yet; merge them with `merge_lora`")
+    adapters = [LoRA(getattr(*layer), rank, alpha) for layer in layers]
+    encoder.requires_grad_(False) # Not before every adapter could be made
+    for layer, adapter in zip(layers, adapters, strict=True): setattr(*layer, adapter)
     return [p for p in encoder.parameters() if p.requires_grad]
 
 def merge_lora(encoder:Encoder):

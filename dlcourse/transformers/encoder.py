@@ -7,7 +7,7 @@ __all__ = ['BERT_NAMES', 'EncoderConfig', 'Encoder', 'padded', 'by_length', 'Sen
            'embed_sentences']
 
 # %% ../../nbs/07_transformers/13_encoder.ipynb #32ebe583
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ..core.downloads import fetch
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..core.pretrained import fit_weights, load_weights
 from .block import BlockConfig, Blocks
 from .wordpiece import WordPieces, load_word_pieces
@@ -39,9 +39,8 @@ class EncoderConfig:
     dropout:float = 0.     # Of the embeddings, and of what each sublayer adds
 
     def __post_init__(self):
-        for name in ('vocabulary', 'length', 'types'):
-            if getattr(self, name) < 1:
-                raise InputError(f"`{name}` must be 1 or more, got {getattr(self, name)}")
+        for name in ('vocabulary', 'length', 'types', 'dim', 'heads', 'hidden', 'depth'):
+            number_of(getattr(self, name), name, 1)
 
     @property
     def block(self)->BlockConfig: # Normalized after each sublayer, with BERT's tiny `eps`
@@ -62,7 +61,7 @@ class Encoder(nn.Module):
 
     def check(self, ids, mask=None, kinds=None):
         "Raise `InputError` for what cannot be read"
-        if ids.ndim != 2 or ids.is_floating_point() or not ids.numel():
+        if ids.ndim != 2 or ids.dtype not in (torch.int32, torch.int64) or not ids.numel():
             raise InputError("`ids` must be whole numbers, [text, place], at least one; got "
                              f"{ids.dtype} of the shape {tuple(ids.shape)}")
         if ids.shape[1] > self.config.length:
@@ -71,6 +70,9 @@ class Encoder(nn.Module):
         tables = dict(ids=(ids, self.config.vocabulary), kinds=(kinds, self.config.types))
         for name, (given, n) in tables.items():
             if given is None: continue
+            if given.shape != ids.shape or given.dtype not in (torch.int32, torch.int64):
+                raise InputError(f"`{name}` must be whole numbers of the shape of `ids`, "
+                                 f"{tuple(ids.shape)}; got {given.dtype}, {tuple(given.shape)}")
             low, high = given.min().item(), given.max().item()
             if low < 0 or high >= n:
                 raise InputError(f"`{name}` must lie from 0 to {n - 1}, got {low} to {high}; is "
@@ -114,7 +116,7 @@ def by_length(
     batch:int,                    # Texts at a time
 )->list[list[int]]:               # Which texts go together, short ones first
     "Batches of texts that are about as long; raises `InputError` for a `batch` below 1"
-    if batch < 1: raise InputError(f"`batch` must be 1 or more, got {batch}")
+    number_of(batch, 'batch', 1)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     return [order[at:at + batch] for at in range(0, len(order), batch)]
 
@@ -136,9 +138,11 @@ class SentenceEncoder(nn.Module):
         most:int=256,        # Pieces of a text at most
     )->list[list[int]]:
         "The numbers of each text; raises `InputError` for one text that is not in a list"
-        if isinstance(texts, str) or not all(isinstance(t, str) for t in texts):
+        listed = not isinstance(texts, str) and isinstance(texts, Iterable)
+        if listed: texts = list(texts) # What can be walked once is walked once
+        if not listed or not all(isinstance(t, str) for t in texts):
             raise InputError("`texts` must be a list of texts; put a single one into brackets")
-        most = min(most, self.encoder.config.length)
+        most = min(number_of(most, 'most', 2), self.encoder.config.length)
         return [self.pieces.encode(text, most) for text in texts]
 
     def forward(self,

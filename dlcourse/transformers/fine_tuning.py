@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..core.cards import Card
 from ..core.datasets import load
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..training.artefacts import trained_once
 from .bert import add_lora, mean_pool, merge_lora
 from dlcourse.transformers.encoder import (
@@ -69,6 +69,13 @@ def start_head(
     "Put a logistic regression into the head; raises `InputError` for labels that are no classes"
     from sklearn.linear_model import LogisticRegression
     found = check_classes(labels, len(features))
+    classes = len(model.head.weight)
+    if found.max() + 1 != classes:
+        raise InputError(f"`labels` must hold the {classes} classes of `model`; got "
+                         f"{found.max() + 1}")
+    number_of(C, 'C', 1e-9, whole=False)
+    if not np.isfinite(np.asarray(features)).all():
+        raise InputError("`features` must be finite numbers")
     fitted = LogisticRegression(C=C, max_iter=2000).fit(features, found.numpy())
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1: weight, bias = np.r_[-weight/2, weight/2], np.r_[-bias/2, bias/2]
@@ -94,7 +101,9 @@ class TuneConfig:
     def __post_init__(self):
         if self.way not in TUNED_PARTS:
             raise InputError(f"`way` must be one of {', '.join(TUNED_PARTS)}; got {self.way!r}")
-        if self.epochs < 0: raise InputError(f"`epochs` must be 0 or more, got {self.epochs}")
+        for name, least in (('epochs', 0), ('batch', 1), ('rank', 1)):
+            number_of(getattr(self, name), name, least)
+        number_of(self.warm, 'warm', 0, 1, whole=False)
 
 def free(
     model:SentenceClassifier,
@@ -140,10 +149,12 @@ def fine_tune(
 
 def _train(model, inner, texts, target, config, rng):
     rows, device = model.sentence.rows(texts), next(model.parameters()).device
-    lr, steps = config.lr or TUNED_PARTS[config.way], config.epochs*-(-len(rows)//config.batch)
+    lr = TUNED_PARTS[config.way] if config.lr is None else config.lr
+    steps = config.epochs*-(-len(rows)//config.batch)
+    if not steps: return
     groups = [dict(params=inner, lr=lr), dict(params=[*model.head.parameters()], lr=config.head_lr)]
     optimizer = torch.optim.AdamW(groups, weight_decay=.01, fused=True)
-    def rate(step): return min((step + 1)/(config.warm*steps), 1 - step/steps)
+    def rate(step): return min((step + 1)/max(config.warm*steps, 1), 1 - step/steps)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     model.train()
     for batch in _steps(model, rows, target, config, rng):
@@ -172,7 +183,8 @@ def labelled_lines(
     texts, labels = [], []
     for number, line in enumerate(lines, 1):
         text, tab, label = line.rpartition('\t')
-        if not tab or not label.strip().isdecimal():
+        label = label.strip()
+        if not tab or not label.isdecimal() or len(label) > 18:
             raise InputError(f"`lines` must be a text, a tab and a whole number; line {number} is "
                              f"{line[:60]!r}")
         texts.append(text)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..core.datasets import load
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.optimizers import Optimizer, hidden_matrices, muon_update
 from .attention import sinusoid
 from .bert import MaskedLM, SpanReader, best_span, mask_pieces
@@ -103,12 +103,10 @@ def optimize(
 
 def _batches(lengths, steps, batch, rng):
     "Rows of about one length, in a new order each time around"
-    groups, done = by_length(lengths, batch), 0
-    while True:
-        for at in rng.permutation(len(groups)):
-            if done == steps: return
-            done += 1
-            yield groups[at]
+    groups = by_length(lengths, batch)
+    if not groups: raise InputError("`rows` must hold the numbers of one text or more")
+    order = [at for _ in range(-(-steps//len(groups))) for at in rng.permutation(len(groups))]
+    for at in order[:steps]: yield groups[at]
 
 def train_masked(
     rows:Sequence[Sequence[int]], # Numbers of texts
@@ -132,7 +130,7 @@ def train_masked(
             other = torch.randint(len(pieces), ids.shape, generator=draws)
             read, chosen = mask_pieces(ids, mask & ~torch.isin(ids, ends), draw, other,
                                        pieces.special['[MASK]'], share)
-            yield F.cross_entropy(model(read, mask, chosen), ids[chosen])
+            if chosen.any(): yield F.cross_entropy(model(read, mask, chosen), ids[chosen])
     optimize(model, losses(), steps)
     return model.eval()
 
@@ -145,7 +143,7 @@ def holes(
     "Places to be asked for"
     rng = np.random.default_rng(seed)
     return [(i, int(at)) for i, row in enumerate(rows)
-            for at in 1 + rng.permutation(len(row) - 2)[:each]]
+            for at in 1 + rng.permutation(len(row) - 2)[:number_of(each, 'each', 0)]]
 
 @torch.inference_mode()
 def guesses(
@@ -156,8 +154,10 @@ def guesses(
     best:int=1,                      # How many guesses
 )->np.ndarray:                       # [hole, best]: numbers of pieces, the likeliest first
     "What the model says of each hole, the rest of its text being seen"
+    if not all(0 <= i < len(rows) and 0 <= at < len(rows[i]) for i, at in asked):
+        raise InputError("`asked` must be a row of `rows` and a place in it, for each hole")
     hidden = [[*rows[i][:at], pieces.special['[MASK]'], *rows[i][at + 1:]] for i, at in asked]
-    out = np.zeros((len(asked), best), int)
+    out = np.zeros((len(asked), number_of(best, 'best', 1, len(model.bias))), int)
     for group in by_length(hidden, 64):
         ids, mask = padded([hidden[i] for i in group], pieces.special['[PAD]'])
         chosen = torch.zeros_like(mask)
@@ -218,7 +218,7 @@ def term_questions(
             kinds = [q for q, look in ASKED.items() if re.fullmatch(look, found[1])]
             if not kinds: continue
             before, after = text[:found.start(1)].split(' '), text[found.end(1):].split(' ')
-            left = int(rng.integers(longest))
+            left = int(rng.integers(number_of(longest, 'longest', 1)))
             before, after = ' '.join(before[-left - 1:]), ' '.join(after[:longest - left])
             terms = _QUOTED.findall(f'{before}{found[1]}{after}')
             same = [t for t in terms if re.fullmatch(ASKED[kinds[0]], t)]

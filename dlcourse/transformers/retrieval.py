@@ -69,7 +69,9 @@ class BM25:
         b:float=.75,
     ):
         from scipy.sparse import csc_array
-        if not k1 > 0 or not 0 <= b <= 1:
+        if isinstance(texts, str):
+            raise InputError("`texts` must be a list of texts; put a single one into brackets")
+        if not 0 < k1 < float('inf') or not 0 <= b <= 1:
             raise InputError(f"`k1` must be above 0 and `b` from 0 to 1; got {k1} and {b}")
         self.words, self.vocabulary, rows = words, {}, []
         for text in texts:
@@ -124,5 +126,8 @@ def rerank(
 )->Float[np.ndarray, "question passage"]:         # Those first, the others in their old order
     "Put the first passages in the order of a closer look; raises `InputError` for `among`"
     number_of(among, 'among', 1)
+    if np.shape(first) != np.shape(closer):
+        raise InputError("`first` and `closer` must be of one shape; got "
+                         f"{np.shape(first)} and {np.shape(closer)}")
     ranks, new = ranks_of(first), ranks_of(closer)
     return np.where(ranks <= among, -1.*new, -1.*(ranks + first.shape[1]))

@@ -42,9 +42,11 @@ def ranks_of(
     return ranks
 
 def _vectors(x, name, dim=None):
-    x = np.asarray(x, np.float32)
+    wanted = 'dim' if dim is None else dim
+    try: x = np.asarray(x, np.float32)
+    except (TypeError, ValueError):
+        raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]") from None
     if x.ndim != 2 or (dim is not None and x.shape[1] != dim) or not np.isfinite(x).all():
-        wanted = 'dim' if dim is None else dim
         raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]; got {x.shape}")
     return x
 
@@ -62,7 +64,8 @@ def nearest_texts(
 
 # %% ../../nbs/07_transformers/22_search.ipynb #f1428b31
 class LatentMeaning:
-    "Texts to directions by latent semantic analysis of the texts given"
+    """Texts to directions by latent semantic analysis of the texts given; raises `InputError`
+    unless these hold two words, besides stop words"""
     name = 'latent semantic analysis'
     def __init__(self,
         texts:Sequence[str], # To learn from
@@ -71,13 +74,21 @@ class LatentMeaning:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
         self.counts = TfidfVectorizer(analyzer=key_words, sublinear_tf=True)
-        x = self.counts.fit_transform(texts)
-        self.svd = TruncatedSVD(min(dim, min(x.shape) - 1), random_state=0).fit(x)
+        try: x = self.counts.fit_transform(texts)
+        except ValueError: # No word at all
+            raise InputError("`texts` must hold words to learn from; got none") from None
+        if x.shape[1] < 2: raise InputError("`texts` must hold two different words or more; got 1")
+        dim = max(1, min(number_of(dim, 'dim', 1), min(x.shape) - 1))
+        with np.errstate(invalid='ignore'): # Equal texts have no variance to be shared out
+            self.svd = TruncatedSVD(dim, random_state=0).fit(x)
 
     def embed(self,
         texts:Sequence[str],
     )->Float[np.ndarray, "text dim"]:
         "A direction of length 1 for each; all zeros for a text without a known word"
+        if isinstance(texts, str):
+            raise InputError("`texts` must be a list of texts; put a single one into brackets")
+        if not len(texts): return np.zeros((0, self.svd.n_components), np.float32)
         x = self.svd.transform(self.counts.transform(texts))
         length = np.linalg.norm(x, axis=1, keepdims=True)
         return (x/np.where(length > 1e-9, length, np.inf)).astype(np.float32)
@@ -89,7 +100,7 @@ class SentenceMeaning:
         texts:Sequence[str],
     )->Float[np.ndarray, "text dim"]:
         "A direction of length 1 for each; what is behind 256 pieces is not read"
-        return embed_sentences(list(texts))
+        return embed_sentences(texts)
 
 def meaning_of(
     texts:Sequence[str], # What is to be searched

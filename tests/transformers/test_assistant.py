@@ -81,7 +81,7 @@ def test_the_manuals_assistant_is_ready(tmp_path):
 
 
 def test_bad_input_is_named(helper):
-    for threshold in (2, float('nan')):
+    for threshold in (2, float('nan'), 'x', None):
         with pytest.raises(InputError, match='`threshold` must be a cosine, from −1 to 1'):
             Assistant(DOCUMENTS, threshold, pretrained=False)
     with pytest.raises(InputError, match='`documents` hold no text'):
@@ -95,3 +95,12 @@ def test_bad_input_is_named(helper):
         helper.with_documents({'lists': 'x'})
     made_up = CitedAnswer('q', .5, [Passage('a', 0, 2, '\x1b[')], [Passage('a', 0, 1, '\x1b')])
     assert r'\u001b' in str(made_up)
+
+
+def test_one_passage_is_enough_and_questions_come_in_a_list(helper):
+    one = Assistant({'a': 'The cat sat on the mat.'}, .2, pretrained=False)
+    assert one.ask('Where is the cat?').quotes[0].source == 'a'
+    with pytest.raises(InputError, match='`texts` must hold words'):
+        Assistant({'a': 'it is.', 'b': 'the one.'}, .2, pretrained=False)
+    with pytest.raises(InputError, match='`texts` must be a list'): helper.nearness('How?')
+    assert helper.nearness([]).shape == (0,)

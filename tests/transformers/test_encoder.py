@@ -105,6 +105,7 @@ def test_a_long_text_is_cut_to_what_the_table_of_places_holds():
     (torch.tensor([[30]]), 'from 0 to 29, got 30 to 30'), (torch.tensor([[-1, 3]]), 'got -1 to 3'),
     (torch.zeros(1, 13, dtype=torch.long), '12 places at most, got 13'),
     (torch.zeros(3, dtype=torch.long), r'the shape \(3,\)'), (torch.zeros(1, 3), 'float32'),
+    (torch.ones(1, 3, dtype=torch.bool), 'torch.bool'),
     (torch.zeros(1, 0, dtype=torch.long), r'\(1, 0\)'),
 ])
 def test_numbers_that_cannot_be_read(ids, said):
@@ -117,14 +118,24 @@ def test_other_things_that_cannot_be():
     with pytest.raises(InputError, match='of the shape of `ids`'):
         net(ids, torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(InputError, match='`kinds` must lie'): net(ids, kinds=torch.tensor([[0, 2]]))
-    with pytest.raises(InputError, match='`vocabulary` must be 1'): EncoderConfig(vocabulary=0)
+    for kinds in (torch.tensor([[0, 1, 1]]), torch.tensor([[0., 1.]])):
+        with pytest.raises(InputError, match='`kinds` must be whole numbers of the shape'):
+            net(ids, kinds=kinds)
+    for name, bad in dict(vocabulary=0, dim=24., heads=0, hidden=0, depth=1.5).items():
+        with pytest.raises(InputError, match=f'`{name}` must be a whole number from 1'):
+            EncoderConfig(**{name: bad})
     with pytest.raises(InputError, match='30 tokens|was made for'):
         SentenceEncoder(Encoder(EncoderConfig(**{**SMALL.__dict__, 'vocabulary': 5})), WORDS)
     with pytest.raises(InputError, match='`texts` must be a list'):
         embed_sentences('The cat', a_model())
-    with pytest.raises(InputError, match='`texts` must be a list'):
-        embed_sentences(['a', None], a_model())
-    with pytest.raises(InputError, match='`batch`'): by_length([[1]], 0)
+    for bad in (['a', None], None, 3):
+        with pytest.raises(InputError, match='`texts` must be a list'):
+            embed_sentences(bad, a_model())
+    for most in (1, 2.5):
+        with pytest.raises(InputError, match='`most` must be a whole number from 2'):
+            embed_sentences(['a'], a_model(), most=most)
+    for batch in (0, 1.5):
+        with pytest.raises(InputError, match='`batch`'): by_length([[1]], batch)
     with pytest.raises(InputError, match='`rows`'): padded([])
 
 
@@ -133,3 +144,9 @@ def test_weights_of_another_encoder_are_refused():
     del weights['norm.bias']
     with pytest.raises(InputError, match='missing: norm.bias'):
         fit_weights(Encoder(SMALL), weights)
+
+
+def test_texts_that_can_be_walked_once_are_embedded():
+    model = a_model()
+    np.testing.assert_array_equal(embed_sentences(iter(TEXTS), model),
+                                  embed_sentences(TEXTS, model))

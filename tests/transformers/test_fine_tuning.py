@@ -77,13 +77,37 @@ def test_labels_that_are_no_classes(labels):
 def test_settings_that_cannot_be():
     with pytest.raises(InputError, match='`way` must be one of frozen, last, lora, full'):
         TuneConfig(way='half')
-    with pytest.raises(InputError, match='`epochs` must be 0 or more'): TuneConfig(epochs=-1)
+    for bad in (dict(epochs=-1), dict(epochs=1.5), dict(batch=0), dict(rank=0), dict(warm=2)):
+        with pytest.raises(InputError, match=f'`{min(bad)}` must be a'): TuneConfig(**bad)
+
+
+@pytest.mark.parametrize('config', [dict(lr=0.), dict(epochs=0), dict(epochs=0, way='lora')])
+def test_at_a_rate_of_zero_or_in_no_epochs_the_encoder_stays(config):
+    model, as_it_was = SentenceClassifier(sentence()), sentence().state_dict()
+    fine_tune(model, TEXTS, Y, TuneConfig(**config))
+    for name, p in model.sentence.state_dict().items():
+        torch.testing.assert_close(p, as_it_was[name], rtol=0, atol=0)
+
+
+def test_without_a_warm_start_it_trains():
+    model = fine_tune(SentenceClassifier(sentence()), TEXTS, Y, TuneConfig(warm=0., epochs=20))
+    assert (classify(model, TEXTS).argmax(1) == Y).all()
+
+
+def test_a_head_for_other_labels_is_refused():
+    features = embed_sentences(TEXTS, sentence())
+    for classes, y in ((2, np.arange(12) % 3), (3, Y)):
+        with pytest.raises(InputError, match=f'hold the {classes} classes of `model`; got'):
+            start_head(SentenceClassifier(sentence(), classes), features, y)
+    model = SentenceClassifier(sentence())
+    with pytest.raises(InputError, match='`features`'): start_head(model, features*np.nan, Y)
+    with pytest.raises(InputError, match='`C`'): start_head(model, features, Y, C=0)
 
 
 def test_a_line_is_cut_at_its_last_tab():
     texts, y = labelled_lines(['a\tb\t1', 'c \t0'])
     assert texts == ['a\tb', 'c '] and y.tolist() == [1, 0]
-    for bad in ('no label', 'a\tb', 'a\t', 'a\t-1'):
+    for bad in ('no label', 'a\tb', 'a\t', 'a\t-1', 'a\t' + '9'*5000):
         with pytest.raises(InputError, match=r'a whole number; line 2 is'):
             labelled_lines(['a\t1', bad])
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
+from dlcourse.transformers.bert import MaskedLM
 from dlcourse.transformers.manual import (
     NeighbourTable,
     common_pieces,
@@ -85,3 +86,21 @@ def test_a_head_learns_and_its_encoder_stays():
     said, right = point(reader, questions, pieces)
     assert right.mean() > .8 and len(said) == len(questions)
     assert all(torch.equal(a, b) for a, b in zip(before, encoder.parameters(), strict=True))
+
+
+def test_texts_without_pieces_to_ask_for():
+    pieces = common_pieces([TEXT])
+    with pytest.raises(InputError, match='`rows` must hold'): train_masked([], pieces, steps=2)
+    rows = [pieces.encode(''), pieces.encode('it')]
+    model = train_masked(rows, pieces, steps=6, batch=1, dim=32)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize('asked', [(0, -1), (0, 99), (1, 1), (-1, 1)])
+def test_a_hole_outside_of_the_texts(asked):
+    pieces = common_pieces([TEXT])
+    model, rows = MaskedLM(small_encoder(pieces, dim=32)), [pieces.encode('it raises')]
+    with pytest.raises(InputError, match='`asked`'): guesses(model, pieces, rows, [asked])
+    with pytest.raises(InputError, match='`best`'): guesses(model, pieces, rows, [(0, 1)], 10**6)
+    with pytest.raises(InputError, match='`each`'): holes(rows, -1)
+    with pytest.raises(InputError, match='`longest`'): term_questions([TEXT], longest=0)

@@ -1,4 +1,6 @@
 "Sentences and passages stand where they say; the questions' phrases are in this Python's manual"
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -76,3 +78,9 @@ def test_bad_input_is_named():
         passages_of({'a': 'b'}, 0)
     with pytest.raises(InputError, match='`purpose` must be report or choose'):
         manual_questions('test')
+
+
+@pytest.mark.parametrize('text', ['x\n' + ' '*200_000, ' '*200_000 + 'x', '\n'*200_000])
+def test_blanks_take_no_time(text):
+    begun = time.perf_counter()
+    assert len(sentence_spans(text)) == text.count('x') and time.perf_counter() - begun < 5

@@ -101,3 +101,10 @@ def test_bad_input_is_named():
         BM25(['list']).scores('list')
     with pytest.raises(InputError, match='`among` must be a whole number from 1'):
         rerank(np.ones((1, 2)), np.ones((1, 2)), 0)
+
+
+def test_what_cannot_be_searched():
+    with pytest.raises(InputError, match='`texts` must be a list of texts'): BM25('hello world')
+    with pytest.raises(InputError, match='`k1` must be above 0'): BM25(['hello'], k1=math.inf)
+    with pytest.raises(InputError, match='`first` and `closer` must be of one shape'):
+        rerank(np.zeros((2, 3)), np.zeros((1, 3)))

@@ -89,3 +89,23 @@ def test_bad_input_is_named():
         Cells(x, 11)
     with pytest.raises(InputError, match='`probes` must be a whole number from 1 to 3'):
         Cells(x, 3).search(x, 1, 4)
+
+
+@pytest.mark.parametrize('texts', [['The cat sat on the mat.'], ['cat dog', 'cat dog']])
+def test_few_texts_still_have_a_direction(texts):
+    meaning = LatentMeaning(texts)
+    assert np.allclose(np.linalg.norm(meaning.embed(texts), axis=1), 1, atol=1e-6)
+    assert meaning.embed([]).shape == (0, 1)
+    with pytest.raises(InputError, match='`texts` must be a list'): meaning.embed('cat')
+
+
+@pytest.mark.parametrize('texts', [['it is.', 'the one.'], [], ['cat', 'cat']])
+def test_texts_without_words_to_learn_from(texts):
+    with pytest.raises(InputError, match='`texts` must hold'): LatentMeaning(texts)
+
+
+def test_one_text_without_a_list_and_vectors_that_are_none():
+    model = SentenceMeaning()
+    with pytest.raises(InputError, match='`texts` must be a list'): model.embed('How?')
+    with pytest.raises(InputError, match='`dim`'): LatentMeaning(['cat dog'], 0)
+    with pytest.raises(InputError, match='`vectors` must be finite'): Cells(['a', 'b'], 1)
