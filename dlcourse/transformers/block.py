@@ -196,10 +196,10 @@ def scale_residuals(
     """Divide the weights of each sublayer's last projection by √(number of sublayers in all
     blocks); biases stay. Raises `InputError` for a feed-forward network without `to_out`"""
     layers = []
-    for block in blocks.blocks:
-        if not hasattr(block.feed_forward, 'to_out'):
+    for part in blocks.blocks:
+        if not hasattr(part.feed_forward, 'to_out'):
             raise InputError("`blocks` must have feed-forward networks with a `to_out`; got "
-                             f"{type(block.feed_forward).__name__}: scale its weights yourself")
-        layers += [block.attention.to_out, block.feed_forward.to_out]
-        if block.config.cross: layers.append(block.cross.to_out)
+                             f"{type(part.feed_forward).__name__}: scale its weights yourself")
+        layers += [part.attention.to_out, part.feed_forward.to_out]
+        if part.config.cross: layers.append(part.cross.to_out)
     for layer in layers: layer.weight /= math.sqrt(len(layers))
