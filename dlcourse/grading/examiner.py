@@ -94,6 +94,12 @@ def plain_work(
     cell = job.get('cell')
     return work(job | dict(cell=plain_python(cell)) if isinstance(cell, str) else job)
 
+def _loaded_by(node):
+    "The modules that an import statement may load, by name"
+    names = [alias.name for alias in node.names]
+    if isinstance(node, ast.Import): return names
+    return [node.module, *(f'{node.module}.{name}' for name in names)]
+
 @cache
 def _imports(lesson):
     "All that a lesson's module and checks import, but for the module itself, in lines"
@@ -103,9 +109,8 @@ def _imports(lesson):
     every = [node for s in dict.fromkeys(sources) for node in ast.walk(ast.parse(s))]
     nodes = [node for node in every if isinstance(node, (ast.Import, ast.ImportFrom))]
     nodes += [node for e in lesson.exercises for node in used_imports(e)]
-    lines = ['import numpy', f'import dlcourse.{lesson.part}', *map(ast.unparse, nodes)]
-    lines = dict.fromkeys(lines)
-    others = [line for line in lines if lesson.module not in line]
+    kept = [ast.unparse(node) for node in nodes if lesson.module not in _loaded_by(node)]
+    others = [*dict.fromkeys(['import numpy', f'import dlcourse.{lesson.part}', *kept])]
     return others + [WARM_TORCH]*any('torch' in line for line in others)
 
 def _source(lines):

@@ -189,7 +189,7 @@ def within_capacity(
     experts:int,
     capacity:int,                  # How many tokens an expert takes
 )->Bool[Tensor, "tokens k"]:       # `True` where there is room
-    "First come, first served: all first choices in the order of tokens, then all second ones, …"
+    "First come, first served: all first choices in the order of tokens, then all second ones"
     queue = F.one_hot(index.T.flatten(), experts)
     place = (queue.cumsum(0)*queue).sum(-1)
     return (place <= capacity).unflatten(0, index.T.shape).T

@@ -22,15 +22,8 @@ from ..foundations.constructors import MuonAdamW
 from ..foundations.schedules import clip_grad_norm_, linear
 from .attention import sinusoid
 from .block import BlockConfig, Blocks
-from dlcourse.transformers.translation_scores import (
-    BOS,
-    EOS,
-    PAD,
-    Past,
-    bleu_words,
-    check_translations,
-    gram_counts,
-)
+from .translation_scores import BOS, EOS, PAD, Past, bleu_words
+from .translation_scores import check_translations, gram_counts
 
 # %% ../../nbs/07_transformers/06_translation.ipynb #f4dffad8
 @dataclass(frozen=True, kw_only=True)
