@@ -69,6 +69,6 @@ def initial_poles(
     if kind == 'legs':
         root = (2*torch.arange(2*pairs, dtype=torch.float64) + 1).sqrt()
         # HiPPO plus a matrix of rank one is skew but for its diagonal, −½
-        half = root[:, None]*root/2
+        half = torch.outer(root, root)/2
         turns = torch.linalg.eigvals(half.triu(1) - half.tril(-1)).imag.sort().values[pairs:]
     return torch.complex(torch.full_like(n, -.5), turns).to(torch.complex64)
