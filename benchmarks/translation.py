@@ -114,6 +114,7 @@ def audit(out, references, train):
 def main(seed, rounds, device):
     torch.set_num_threads(1)
     data, began, before = load('multi30k'), time.process_time(), machine_load()
+    symbols = 4000 if device == 'cuda' else 2000
     tokenizer = Tokenizer.train([*data['train.de'], *data['train.en']], 4000,
                                 special=['<pad>', '<s>', '</s>'])
     ids = [[tokenizer.encode(text) for text in data[f'train.{k}']] for k in ('de', 'en')]
@@ -122,12 +123,14 @@ def main(seed, rounds, device):
     block = BlockConfig(dim=dim, heads=4, rope_base=10_000., dropout=.1)
     model = Translator(TranslatorConfig(vocab_size=len(tokenizer), block=block, encoder_depth=depth,
                                         decoder_depth=depth)).to(device)
-    batches = bucketed(*ids, 2000, random.Random(seed), device)
-    steps = rounds*sum(len(t) + 1 for t in ids[1])//2000
+    batches = bucketed(*ids, symbols, random.Random(seed), device)
+    steps = rounds*sum(len(t) + 1 for t in ids[1])//symbols
+    wall = time.perf_counter()
     losses = train_translator(model, batches, steps)
+    wall = time.perf_counter() - wall
     print(f'seed {seed}, {rounds} rounds, {steps} steps, {count_parameters(model):,} parameters, '
-          f'{time.process_time() - began:.0f} CPU s with the tokenizer; loss '
-          f'{np.mean(losses[-50:]):.3f}')
+          f'{time.process_time() - began:.0f} CPU s with the tokenizer, {wall:.0f} s to train; '
+          f'loss {np.mean(losses[-50:]):.3f}')
     if len(sys.argv) > 4: torch.save(model.state_dict(), sys.argv[4])
     told(model, tokenizer, data, device)
     print(f'load {before:.1f} before, {machine_load():.1f} after; {machine()}')
