@@ -91,6 +91,14 @@ def moved(x:Tensor, most:int=2)->Tensor:
     return out
 
 
+def holed(x:Tensor, size:int)->Tensor:
+    "Each picture with a square of zeros, the mean colour, somewhere (DeVries & Taylor 2017)"
+    n, place = x.shape[-1], torch.arange(x.shape[-1], device=x.device)
+    corner = torch.randint(n - size + 1, (len(x), 2, 1), device=x.device)
+    inside = (place >= corner) & (place < corner + size)
+    return x.masked_fill((inside[:, 0, :, None] & inside[:, 1, None, :])[:, None], 0)
+
+
 # Network
 
 
@@ -170,9 +178,10 @@ def in_precision(model:Net, device)->Net:
     return model
 
 
-def train(model:Net, turn, x:Tensor, y:Tensor, *, batch_size:int, epochs:int, whitened:int):
+def train(model:Net, turn, x:Tensor, y:Tensor, *, batch_size:int, epochs:int, whitened:int,
+          shift:int=2, hole:int=0):
     "All epochs, in place"
-    whiten_(model.whiten, x[:5000])
+    whiten_(model.whiten, x[::10]) # Not the first ones: files come class by class
     each = len(x)//batch_size
     steps, step = epochs*each, 0
     sgd = torch.optim.SGD(groups_of(model, batch_size), momentum=.85, nesterov=True, fused=True)
@@ -180,7 +189,8 @@ def train(model:Net, turn, x:Tensor, y:Tensor, *, batch_size:int, epochs:int, wh
     x = torch.where((torch.rand(len(x), 1, 1, 1, device=x.device) < .5), x.flip(-1), x)
     model.train()
     for epoch in range(epochs):
-        seen = moved(x)
+        seen = moved(x, shift)
+        if hole: seen = holed(seen, hole)
         if epoch % 2: seen = seen.flip(-1)
         model.whiten.bias.requires_grad_(epoch < whitened)
         for rows in torch.randperm(len(x), device=x.device).split(batch_size)[:each]:
@@ -209,11 +219,12 @@ def scores_of(model:Net, x:Tensor)->Tensor:
 class Trials:
     "Trainings on arrays on a device; what is compiled is compiled once"
     def __init__(self, data, device, *, widths=WIDTHS, batch_size:int=BATCH, epochs:int=EPOCHS,
-                 whitened:int=WHITENED, mode:str=''):
+                 whitened:int=WHITENED, shift:int=2, hole:int=0, mode:str=''):
         self.dtype = torch.float16 if device.type == 'cuda' else torch.float32
         self.data = {part: tuple(t.to(device) for t in pair) for part, pair in data.items()}
         self.device, self.widths = device, widths
-        self.how = dict(batch_size=batch_size, epochs=epochs, whitened=whitened)
+        self.how = dict(batch_size=batch_size, epochs=epochs, whitened=whitened, shift=shift,
+                        hole=hole)
         self.model, self.turn = in_precision(Net(widths), device), orthogonalize
         if mode:
             self.model.compile(mode=mode)
@@ -283,16 +294,21 @@ def main(argv:list[str]|None=None)->None:
     parser.add_argument('--data', type=Path, help="archive or folder of JPEGs")
     parser.add_argument('--peer', type=Path, help="your copy of airbench94_muon.py")
     parser.add_argument('--seeds', type=int, default=5)
+    parser.add_argument('--epochs', type=int, default=EPOCHS)
+    parser.add_argument('--widths', type=int, nargs=3, default=WIDTHS)
+    parser.add_argument('--shift', type=int, default=2, help="pixels a picture is moved at most")
+    parser.add_argument('--hole', type=int, default=0, help="side of a square that is blotted out")
     parser.add_argument('--mode', default='max-autotune', help="of torch.compile; '' for none")
     args = parser.parse_args(argv)
     if not torch.cuda.is_available(): raise SystemExit("torch sees no GPU here; this needs one")
     torch.backends.cudnn.benchmark = True
     data, device = read_cifar(args.data or settings().data_home/ARCHIVE), torch.device('cuda')
     print(torch.cuda.get_device_name(0), torch.__version__, flush=True)
-    trials = Trials(data, device, mode=args.mode)
+    how = dict(widths=tuple(args.widths), epochs=args.epochs, shift=args.shift, hole=args.hole)
+    trials = Trials(data, device, mode=args.mode, **how)
     trials.run(0) # Warm-up
     ours = [trials.run(seed) for seed in range(args.seeds)]
-    print(told('ours', ours), flush=True)
+    print(told('ours', ours), how, flush=True)
     if not args.peer: print("--peer airbench94_muon.py runs the peer beside it"); return
     theirs = peer(args.peer, data, args.seeds)
     print(told('airbench94', theirs))
