@@ -190,7 +190,7 @@ def average_precision(
     found, said = np.bincount(at, weights=pos), np.bincount(at)
     return float((found*found.cumsum()/said.cumsum()).sum()/pos.sum())
 
-# %% ../../nbs/02_evaluation/02_metrics.ipynb #62c5e8f0
+# %% ../../nbs/02_evaluation/02_metrics.ipynb #67a12d50
 def _probabilities(y_true, p):
     "As rows × classes, with the place of each row's class"
     same_rows(y_true=y_true, p=p)
@@ -226,6 +226,7 @@ def brier(
     squares = ((p - np.eye(p.shape[1])[y_true])**2).sum(1)
     return float(squares.mean()/(2 if p.shape[1] == 2 else 1))
 
+# %% ../../nbs/02_evaluation/02_metrics.ipynb #f90f77fa
 def calibration_error(
     y_true,       # 1 or True for a positive row; for several classes whether the answer was right
     p,            # Probability of it; for several classes that of the answer
@@ -237,7 +238,7 @@ def calibration_error(
     _probabilities(y_true, p)
     number_of(bins, 'bins', 1)
     at = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
-    return float(np.abs(np.bincount(at, weights=p - y_true, minlength=bins)).sum()/len(p))
+    return float(np.abs(np.bincount(at, weights=p - y_true)).sum()/len(p))
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #41998fc8
 def mean_absolute_error(

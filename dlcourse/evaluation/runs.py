@@ -126,7 +126,7 @@ def of(cls:Runs,
     return cls({(way, measure): _stacked(way, measure, measures[measure], len(seeds))
                 for way, measures in table.items() for measure in first}, seeds, kept)
 
-# %% ../../nbs/02_evaluation/05_runs.ipynb #9341dc40
+# %% ../../nbs/02_evaluation/05_runs.ipynb #ee2da48b
 def _gathered(way, results):
     "Measure → what each run gave"
     if not any(isinstance(result, Mapping) for result in results): return {'value': results}
@@ -135,6 +135,7 @@ def _gathered(way, results):
     if not odd: return {measure: [result[measure] for result in results] for measure in names[0]}
     raise InputError(f"runs of {way!r} must give the same measures; got {names[0]} and {odd[0]}")
 
+# %% ../../nbs/02_evaluation/05_runs.ipynb #9f8216d3
 def over_seeds(
     f:Callable|Mapping,        # Seed → number, curve, or dict of them; or way → such a function
     seeds:int|Iterable[int]=3, # How many, from 0 on; or which, each once
@@ -158,7 +159,7 @@ def over_seeds(
         table[way] = _gathered(way, results)
     return Runs.of(table, seeds, kept)
 
-# %% ../../nbs/02_evaluation/05_runs.ipynb #de3ff825
+# %% ../../nbs/02_evaluation/05_runs.ipynb #831d6523
 def _label(way): return ', '.join(map(str, way)) if isinstance(way, tuple) else str(way)
 
 def _rows(runs):
@@ -169,8 +170,7 @@ def _rows(runs):
 
 @patch(as_prop=True)
 def frame(self:Runs)->'polars.DataFrame': # noqa: F821
-    """A row for each way, or for each measure of an only way: mean, limits of its 95 % interval,
-    least and most of every measure"""
+    "A row for each way, or each measure of an only way: mean, 95 % limits, least and most"
     from polars import DataFrame
     (kind, numbers), rows = _rows(self), []
     for way in numbers.ways:

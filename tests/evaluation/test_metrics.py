@@ -199,3 +199,15 @@ def test_sparse_columns_and_no_rows_are_told():
     for ask in (log_loss, brier, roc_auc):
         with pytest.raises(InputError, match=r'must be dense.* give `.toarray'): ask([0, 1], p)
         with pytest.raises(InputError, match='There is no row'): ask([], [])
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_calibration_error_is_its_definition_bin_by_bin(n, bins, seed):
+    rng = np.random.default_rng(seed)
+    p = rng.integers(0, 65, n)/64
+    y = rng.integers(0, 2, n)
+    at = np.maximum(np.ceil(np.round(p*bins, 9)), 1) # Upper edges belong to their bin
+    gaps = [(at == k).sum()*abs(p[at == k].mean() - y[at == k].mean()) for k in np.unique(at)]
+    assert ours.calibration_error(y, p, bins) == pytest.approx(sum(gaps)/n, abs=1e-9)
+    assert 0 <= ours.calibration_error(y, p, bins) <= 1

@@ -196,3 +196,10 @@ def test_results_that_are_none_are_refused(result, said):
 @pytest.mark.parametrize('values', [['a', 'b'], [1 + 2j, 3], 'ab', [[1, 2], [3]]])
 def test_what_is_told_must_be_numbers(values):
     with pytest.raises(InputError, match='`values` must'): told(values)
+
+
+def test_a_run_hangs_on_its_seed_alone_whatever_ran_before():
+    def drawn(seed): return np.random.random()
+    every = over_seeds({'a': drawn, 'b': drawn}, 4)
+    assert every['a'].tolist() == every['b'].tolist()
+    assert over_seeds(drawn, [3])[None].tolist() == [every['a'][3]]
