@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['checked_edges', 'unique_edges', 'undirected', 'without_self_loops', 'with_self_loops', 'scatter_sum', 'degrees',
-           'scatter_mean', 'scatter_max', 'scatter_softmax', 'sparse_rows', 'adjacency', 'transposed_rows',
-           'SparseMatrix']
+           'scatter_mean', 'scatter_max', 'scatter_softmax', 'sparse_rows', 'adjacency', 'SparseMatrix']
 
-# %% ../../nbs/09_graphs/01_edges.ipynb #2b8a9f66
+# %% ../../nbs/09_graphs/01_edges.ipynb #1e801d67
 import warnings
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -172,14 +172,21 @@ def adjacency(
                          f"got {weights.dtype} of shape {tuple(weights.shape)}")
     return sparse_rows(edges[1], edges[0], _scaled(edges, n, weights, norm), (n, n))
 
-# %% ../../nbs/09_graphs/01_edges.ipynb #45ec8526
-def transposed_rows(
-    matrix:Tensor, # Sparse, CSR
-)->Tensor:         # The transpose, CSR as well
-    "Turn a sparse matrix over"
+# %% ../../nbs/09_graphs/01_edges.ipynb #5f73f900
+def _csr(starts, columns, values, shape):
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*(Sparse CSR|invariant checks).*')
-        return matrix.to_sparse_coo().t().coalesce().to_sparse_csr()
+        return torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
+
+def _turned(matrix):
+    "The transpose as CSR, and which of the numbers stands where in it"
+    rows, columns = matrix.shape
+    starts = matrix.crow_indices()
+    row = torch.repeat_interleave(torch.arange(rows, device=starts.device), starts.diff())
+    order = matrix.col_indices().argsort(stable=True)
+    counts = torch.bincount(matrix.col_indices(), minlength=columns)
+    turned_starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return _csr(turned_starts, row[order], matrix.values()[order], (columns, rows)), order
 
 class _Product(torch.autograd.Function):
     "matrix @ x, with a gradient for x alone"
@@ -194,11 +201,11 @@ class _Product(torch.autograd.Function):
 class SparseMatrix:
     "A constant sparse matrix that is multiplied with `@`, kept with its transpose"
     def __init__(self,
-        matrix:Tensor,             # Sparse, CSR
-        turned:Tensor|None=None,   # Its transpose, where it is at hand
+        matrix:Tensor,      # Sparse, CSR, as from `adjacency`
+        turned:tuple|None=None, # Its transpose, CSR, and the place of each number in it
     ):
         self.matrix = matrix
-        self.turned = transposed_rows(matrix) if turned is None else turned
+        self.turned, self.order = _turned(matrix) if turned is None else turned
 
     @property
     def shape(self)->tuple[int, int]:
@@ -208,15 +215,33 @@ class SparseMatrix:
     @property
     def T(self)->'SparseMatrix':
         "The transpose"
-        return SparseMatrix(self.turned, self.matrix)
+        return SparseMatrix(self.turned, (self.matrix, self.order.argsort()))
+
+    def __len__(self): return self.matrix.shape[0]
 
     def __matmul__(self,
         x:Float[Tensor, "column dim"], # Dense
     )->Float[Tensor, "row dim"]:
         return _Product.apply(self.matrix, self.turned, x)
 
+    def with_values(self,
+        values:Float[Tensor, " entry"], # In the order of `.matrix.values()`
+    )->'SparseMatrix':
+        "Other numbers in the same places"
+        a, b = self.matrix, self.turned
+        return SparseMatrix(_csr(a.crow_indices(), a.col_indices(), values, a.shape),
+                            (_csr(b.crow_indices(), b.col_indices(), values[self.order], b.shape),
+                             self.order))
+
+    def dropout(self,
+        p:float, # Chance of each number to become 0; the rest is divided by 1 − p
+    )->'SparseMatrix':
+        "Dropout on what is not zero anyway: a dense matrix would draw a number for each zero too"
+        return self.with_values(F.dropout(self.matrix.values(), p))
+
     def to(self,
         *args, # As for `Tensor.to`: a device, a dtype
     )->'SparseMatrix':
         "The same elsewhere"
-        return SparseMatrix(self.matrix.to(*args), self.turned.to(*args))
+        order = self.order.to(self.matrix.to(*args).device)
+        return SparseMatrix(self.matrix.to(*args), (self.turned.to(*args), order))

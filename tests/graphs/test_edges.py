@@ -131,3 +131,15 @@ def test_other_wrong_arguments_are_refused_by_name():
 def test_a_sparse_matrix_moves_to_another_precision():
     a = SparseMatrix(adjacency([[0, 1], [1, 0]], 2)).to(torch.float64)
     assert a.shape == (2, 2) and (a @ torch.ones(2, 1, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_dropout_keeps_both_ways_in_step_and_the_mean():
+    torch.manual_seed(0)
+    a = SparseMatrix(adjacency(random_edges(1, 9, 40), 9))
+    dropped = a.dropout(.5)
+    torch.testing.assert_close(dropped.matrix.to_dense().T, dropped.turned.to_dense())
+    assert set(dropped.matrix.values().div(a.matrix.values()).unique().tolist()) == {0., 2.}
+    mean = sum(a.dropout(.3).matrix.to_dense() for _ in range(2000))/2000
+    torch.testing.assert_close(mean, a.matrix.to_dense(), rtol=.15, atol=.1)
+    torch.testing.assert_close(a.T.T.dropout(0.).matrix.to_dense(), a.matrix.to_dense())
+    assert len(a) == 9
