@@ -226,7 +226,7 @@ def brier(
     squares = ((p - np.eye(p.shape[1])[y_true])**2).sum(1)
     return float(squares.mean()/(2 if p.shape[1] == 2 else 1))
 
-# %% ../../nbs/02_evaluation/02_metrics.ipynb #f90f77fa
+# %% ../../nbs/02_evaluation/02_metrics.ipynb #1cd602c1
 def calibration_error(
     y_true,       # 1 or True for a positive row; for several classes whether the answer was right
     p,            # Probability of it; for several classes that of the answer
@@ -234,11 +234,11 @@ def calibration_error(
 )->float:         # From 0 to 1
     """How far the probabilities are from the shares, on average over bins weighted by their rows
     (expected calibration error, Naeini et al. 2015)"""
-    y_true, p = scored_rows(y_true, p)
-    _probabilities(y_true, p)
+    true, p = scored_rows(y_true, p)
+    _probabilities(true, p)
     number_of(bins, 'bins', 1)
     at = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
-    return float(np.abs(np.bincount(at, weights=p - y_true)).sum()/len(p))
+    return float(np.abs(np.bincount(at, weights=p - true)).sum()/len(p))
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #41998fc8
 def mean_absolute_error(

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
-from dlcourse.training.callbacks import AtEpochs, EarlyStopping, FitConfig, History, patience_needed
+from dlcourse.training.callbacks import (
+    AtEpochs,
+    EarlyStopping,
+    FitConfig,
+    History,
+    forgone,
+    patience_needed,
+)
 
 
 @pytest.mark.parametrize('how, says', [
@@ -125,3 +132,22 @@ def test_a_way_that_is_none_is_refused():
     for mode in ('maximum', 'Min', None):
         with pytest.raises(InputError, match='`mode` must be min or max'):
             patience_needed([1., 2.], mode)
+
+
+@pytest.mark.parametrize('mode', ['min', 'max'])
+def test_what_is_forgone_is_the_distance_to_the_own_best(mode):
+    columns = torch.randn(5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    history = History([dict(zip('abcde', row, strict=True)) for row in columns.T.tolist()])
+    sign = 1 if mode == 'min' else -1
+    at = int((sign*columns[0]).argmin())
+    want = sign*columns[:, at] - (sign*columns).min(1).values
+    found = forgone(history, 'a', 'abcde', mode)
+    torch.testing.assert_close(torch.tensor([*found.values()], dtype=torch.float64), want)
+    assert found['a'] == 0
+
+
+def test_a_column_without_a_number_forgoes_nothing_that_could_be_said():
+    history = History([{'a': 1., 'b': math.nan}, {'a': 2., 'b': math.nan}])
+    with pytest.raises(InputError, match='none but nan'): forgone(history, 'a', ['b'])
+    with pytest.raises(InputError, match='`mode` must be min or max'):
+        forgone(history, 'a', ['a'], 'most')
