@@ -46,7 +46,7 @@ from dlcourse.foundations.schedules import cosine, warmup
 from dlcourse.training.batches import Batches, evaluate, top1_accuracy
 from dlcourse.training.callbacks import Callback, EarlyStopping
 from dlcourse.training.checkpoints import load_state
-from dlcourse.training.loop import fit, train_step
+from dlcourse.training.loop import first_difference, fit, train_step
 from dlcourse.training.many import fit_many
 
 # A run that is killed, and goes on
@@ -656,3 +656,11 @@ def test_a_schedule_gives_finite_numbers_from_0(factor):
     config = replace(QUIET, schedule=lambda step: factor)
     with pytest.raises(InputError, match='`schedule` must give a finite number from 0'):
         fit(line(), Batches(A, B), F.mse_loss, config)
+
+
+def test_runs_of_one_seed_differ_nowhere_and_of_two_at_once():
+    one, other, again = (fit(small(), batches(seed=seed), cross_entropy, QUIET).losses
+                         for seed in (0, 1, 0))
+    assert first_difference(one, again) is None
+    assert first_difference(one, other) == 1
+    assert first_difference(one, [*one, 0.]) == len(one) + 1
