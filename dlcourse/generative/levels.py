@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['LEVEL_COUNT', 'PIXELS', 'checked_levels', 'LevelPart', 'LevelDigits', 'signed', 'digit_levels', 'bits_per_dimension',
-           'histogram_log_probs', 'level_nats', 'histogram_nats', 'dequantize', 'requantize']
+           'histogram_log_probs', 'level_nats', 'histogram_nats', 'fit_levels', 'dequantize', 'requantize']
 
-# %% ../../nbs/08_generative/01_levels.ipynb #ce53e577
+# %% ../../nbs/08_generative/01_levels.ipynb #612b47bb
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
@@ -78,7 +79,7 @@ def digit_levels(
     chosen = [torch.isin(sheet, some) for some in order.split([9, 2, 3])]
     return LevelDigits(*(LevelPart(levels[rows], labels[rows]) for rows in chosen))
 
-# %% ../../nbs/08_generative/01_levels.ipynb #1637f8d0
+# %% ../../nbs/08_generative/01_levels.ipynb #5bc535c7
 def bits_per_dimension(
     nats,          # Of a picture: a number, an array or a tensor
     dims:int=PIXELS, # Numbers in a picture
@@ -95,7 +96,7 @@ def histogram_log_probs(
         raise InputError(f"`count` must be above 0, else a level never seen is impossible; got "
                          f"{count}")
     levels = checked_levels(levels)
-    counts = torch.nn.functional.one_hot(levels, LEVEL_COUNT).double().sum(0) + count
+    counts = nn.functional.one_hot(levels, LEVEL_COUNT).double().sum(0) + count
     return (counts/counts.sum(1, keepdim=True)).log().float()
 
 def level_nats(
@@ -115,6 +116,43 @@ def histogram_nats(
     "What a histogram for each pixel by itself needs: the baseline of every model here"
     log_probs = histogram_log_probs(train, count)
     return float(level_nats(log_probs, checked_levels(test, 'test')).mean())
+
+# %% ../../nbs/08_generative/01_levels.ipynb #2f4411ef
+def fit_levels(
+    make:Callable,   # Without arguments → a new model
+    loss:Callable,   # Model, batch of levels, generator → what to lower
+    judge:Callable,  # Model, levels → mean nats, to choose the step by
+    train,           # Levels to learn from
+    val=None,        # Levels to choose the step with; else the last weights are kept
+    *,
+    seed:int=0,      # Of weights, order, and what else is left to chance
+    steps:int=500,
+    lr:float=2e-3,   # At the start; falls to zero in a straight line
+    batch:int=128,
+    every:int=50,    # Steps from one look at `val` to the next
+)->tuple[nn.Module, list[dict]]: # The best, ready to be asked; `step`, `train`, `val` of each look
+    "Train, and keep the best weights; raises `InputError` for what is no level"
+    train, seen, best = checked_levels(train, 'train'), [], (math.inf, None)
+    g = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = make().to(train.device)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=.01)
+        for step in range(1, steps + 1):
+            optimizer.param_groups[0]['lr'] = lr*(1 - (step - 1)/steps)
+            rows = torch.randint(len(train), (batch,), generator=g).to(train.device)
+            optimizer.zero_grad()
+            loss(model, train[rows], g).backward()
+            optimizer.step()
+            if val is None or step % every and step < steps: continue
+            model.eval()
+            nats = judge(model, val)
+            seen.append(dict(step=step, train=judge(model, train[:len(val)]), val=nats))
+            if nats < best[0]:
+                best = nats, {k: v.clone() for k, v in model.state_dict().items()}
+            model.train()
+    if best[1] is not None: model.load_state_dict(best[1])
+    return model.eval(), seen
 
 # %% ../../nbs/08_generative/01_levels.ipynb #d3d3b5dd
 def dequantize(

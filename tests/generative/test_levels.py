@@ -14,6 +14,7 @@ from dlcourse.generative.levels import (
     checked_levels,
     dequantize,
     digit_levels,
+    fit_levels,
     histogram_log_probs,
     histogram_nats,
     level_nats,
@@ -100,3 +101,27 @@ def test_signed():
     part = digit_levels().val
     assert part.signed.shape == (len(part), 64)
     assert float(part.signed.min()) == -1
+
+
+def test_the_best_look_is_kept_and_chance_comes_from_the_seed():
+    parts = digit_levels()
+
+    class Table(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = torch.nn.Parameter(torch.randn(64, 17)/10)
+
+    def nats(model, levels): return level_nats(model.logits.log_softmax(-1), levels).mean()
+    def judge(model, levels): return float(nats(model, levels).detach())
+    def train(seed, **more):
+        return fit_levels(Table, lambda m, x, g: nats(m, x), judge, parts.train.levels,
+                          parts.val.levels, seed=seed, steps=120, lr=.1, every=40, **more)
+    state = torch.random.get_rng_state()
+    (a, seen), (b, _), (c, _) = train(0), train(0), train(1)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert torch.equal(a.logits, b.logits) and not torch.equal(a.logits, c.logits)
+    assert [row['step'] for row in seen] == [40, 80, 120]
+    assert judge(a, parts.val.levels) == pytest.approx(min(row['val'] for row in seen))
+    assert not a.training
+    with pytest.raises(InputError, match='`train` must be whole numbers'):
+        fit_levels(Table, None, None, parts.train.levels + .5)
