@@ -70,7 +70,7 @@ def mixup(
     share = low + (1 - low)*torch.rand(len(images), generator=rng)
     return mix(images, labels, other, share)
 
-# %% ../../nbs/04_data/06_augmentation.ipynb #e794ada6
+# %% ../../nbs/04_data/06_augmentation.ipynb #e932b19a
 def rand_augment(
     images:Tensor,           # Batch × channels × height × width
     rng:torch.Generator,
@@ -83,8 +83,8 @@ def rand_augment(
         raise InputError("`ways` must be one or more, `n` 0 or more, `strength` from 0 to 1; "
                          f"got {len(ways)}, {n}, {strength}")
     for _ in range(n):
-        which, before = torch.randint(len(ways), (len(images),), generator=rng), images
+        which = torch.randint(len(ways), (len(images),), generator=rng)
         for k, way in enumerate(ways):
             mine = which == k
-            if mine.any(): images = images.index_put((mine,), way(before[mine], rng, strength))
+            if mine.any(): images = images.index_put((mine,), way(images[mine], rng, strength))
     return images

@@ -45,7 +45,7 @@ def pay_gap(
     f, m = middle(women), middle(men)
     return None if f is None or not m else 1 - f/m
 
-# %% ../../nbs/16_fairness/45_pay.ipynb #a5324d16
+# %% ../../nbs/16_fairness/45_pay.ipynb #f8a8f1be
 def quartile_bands(
     pay:np.ndarray,   # [worker] pay
     woman:np.ndarray, # [worker] `True` for a woman
@@ -163,7 +163,7 @@ def pay_gaps(
         receiving=tuple(float(some[side].mean()) for side in sides),
         bands=quartile_bands(pay.astype(float), woman), line=float(line))
 
-# %% ../../nbs/16_fairness/45_pay.ipynb #03f8b5a7
+# %% ../../nbs/16_fairness/45_pay.ipynb #6403be40
 def stand_ins(
     found:Iterable[Proxy], # What `proxies` found
     least:float=.6,        # AUC that the lower limit must pass; a choice, no law has a number

@@ -61,3 +61,14 @@ def test_survival_refuses_a_judge_that_knows_nothing():
         survival(lambda x: torch.eye(2)[[0, 0]], X[:2], torch.tensor([1, 1]), X[:2])
     with pytest.raises(InputError, match='0 right'):
         survival(lambda x: torch.zeros(0, 2), X[:0], torch.zeros(0), X[:0])
+
+
+def test_rand_augment_hands_each_image_to_its_own_ways_only():
+    sizes = [[], [], []]
+    def way(k):
+        def f(x, g, s):
+            sizes[k].append(len(x))
+            return x
+        return f
+    rand_augment(X.repeat(50, 1, 1, 1), rng(), [way(k) for k in range(3)], n=4)
+    assert sum(map(sum, sizes)) == 4*300 and [len(s) for s in sizes] == [4, 4, 4]

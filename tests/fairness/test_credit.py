@@ -7,6 +7,7 @@ from dlcourse.fairness.credit import (
     adverse_reasons,
     changed_by_people,
     less_discriminatory,
+    letter_faults,
     price_gap,
 )
 from dlcourse.fairness.profiles import profile
@@ -98,3 +99,15 @@ def test_changes_by_hand():
     (lambda: changed_by_people([1, 0], [1]), '`decided`')])
 def test_what_is_refused_is_named(call, named):
     with pytest.raises(InputError, match=named): call()
+
+
+def test_a_letter_made_by_the_rule_has_no_fault_and_one_that_hides_the_first_reason_has():
+    rng, names = np.random.default_rng(0), list('abcdefg')
+    points, reference = rng.normal(0, 1, (200, 7)), np.full(7, .3)
+    letters = adverse_reasons(points, names, reference)
+    assert not any(letter_faults(letter, own, names, reference)
+                   for letter, own in zip(letters, points, strict=True))
+    hidden = [letter_faults(letter[1:], own, names, reference)
+              for letter, own in zip(letters, points, strict=True) if letter]
+    assert len(hidden) > 150 and all(faults == {'left out'} for faults in hidden)
+    assert letter_faults(['z', *names], points[0], names, reference) >= {'not scored', 'too many'}

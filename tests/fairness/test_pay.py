@@ -99,3 +99,12 @@ def test_each_new_law_says_what_it_is_and_is_not():
     assert 'effects test' in reg_b.id and reg_b.repealed.isoformat() == '2026-07-21'
     assert any('no four-fifths rule' in n for n in profile('uk').notes)
     assert any('intent' in n for n in profile('texas-traiga').notes)
+
+
+def test_bands_hold_every_woman_once():
+    rng = np.random.default_rng(0)
+    for n in (1, 3, 10, 101):
+        pay, woman = rng.integers(10, 16, n), rng.integers(0, 2, n)
+        bands = quartile_bands(pay, woman)
+        assert np.mean(bands) == pytest.approx(woman.mean())
+        assert all(0 <= b <= 1 for b in bands)
