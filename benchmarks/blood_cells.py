@@ -2,6 +2,10 @@
 
 Trains on the official training part and is judged on its test part (72 photographs). On a CPU the
 photographs are reduced to 160 × 120 pixels, with CUDA to 320 × 240, and the network is wider.
+27 November 2026, one NVIDIA H200, seed 0 alone, 2,000 batches: mAP .772 (.722 to .818); platelets
+.803, red cells .752, white .760. A CPU at half the size gets .76 to .79, white cells .94 to .98 and
+platelets .51 to .64: with more pixels small cells are found better, and large ones reach beyond
+what the network sees at once.
 Run: OMP_NUM_THREADS=1 python benchmarks/blood_cells.py [seeds] [steps]
 """
 import os

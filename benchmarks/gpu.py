@@ -28,7 +28,8 @@ GLIBC = (34, 31, 28, 27, 24, 17) # What wheels for another Python may ask of tha
 LESSONS = ('training.loop', 'training.ensembles', 'foundations.schedules', 'foundations.depth',
            'transformers.attention', 'training.regularization', 'training.scaling',
            'foundations.neurons', 'foundations.losses', 'foundations.tensors',
-           'foundations.precision')
+           'foundations.precision', 'transformers.experts', 'sequences.language',
+           'sequences.state_space', 'vision.video')
 NEEDS = ('numpy', 'scipy', 'scikit-learn', 'narwhals', 'polars', 'rich', 'platformdirs',
          'filelock', 'joblib', 'fastcore', 'matplotlib', 'ipython', 'jaxtyping', 'einops',
          'safetensors', 'optuna', 'pytest', 'statsmodels', 'pandas')
