@@ -8,7 +8,9 @@ sacrebleu (`pip install sacrebleu`).
 27 November 2026, seed 0 alone: BLEU 38.07 greedy and 39.28 with four beams after 513 CPU seconds,
 by a first version that let the rate rise for a sixth of the steps, where this takes a tenth.
 Run: OMP_NUM_THREADS=1 python benchmarks/translation.py [seed] [rounds] [cpu|cuda]
-On `cuda` the network is larger (width 256, three and three blocks); nobody has measured that here.
+On `cuda` the network is larger (width 256, three and three blocks) and the batches twice as large.
+27 November 2026, one NVIDIA H200: 8 rounds, 65 s to train, seed 0: BLEU 40.70 greedy and 42.09 with
+four beams; 6 rounds, 56 s, seed 1: 40.34 and 41.60.
 """
 import os
 import random
