@@ -3,7 +3,7 @@
 Parity first: with copied weights and without dropout both give the same logits. Then epochs in
 turn (forward, backward, step, with dropout), and accuracy on the public split over seeds, with the
 epoch chosen by validation accuracy on both sides. torch-geometric's GCN is cached: it normalizes
-the graph once. `--recipe paper` trains as the papers do (16 hidden, dropout .5; GAT 8 x 8, .6).
+the graph once. The recipes: the page's, and for GCN that of the paper (16 hidden, dropout .5).
 Run: OMP_NUM_THREADS=1 python benchmarks/graph_convolution.py [--seeds N] [--gat-seeds N]
      [--peer-seeds N] [--rounds N]
 """
@@ -119,8 +119,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--seeds', type=int, default=10)
     parser.add_argument('--gat-seeds', type=int, default=10)
-    parser.add_argument('--peer-seeds', type=int, default=3)
-    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--peer-seeds', type=int, default=2)
+    parser.add_argument('--rounds', type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
     task = load('cora')
@@ -140,13 +140,15 @@ def main():
           args.rounds)
     other = Dense(task, dense)
     paper = dict(hidden=16, dropout=.5)
-    slow = dict(lr=.005, weight_decay=5e-4, decay_all=True, epochs=300)
+    # Chosen by validation accuracy among seven; the paper's 8 hidden, dropout .6 had less
+    wide = dict(hidden=16, heads=8, dropout=.75)
+    slow = dict(lr=.01, weight_decay=5e-4, decay_all=True, epochs=250, every=2)
     accuracy('GCN, page', lambda: GCN(**shape), task, a, args.seeds)
     accuracy('GCN, paper', lambda: GCN(**shape, **paper), task, a, args.seeds, weight_decay=5e-4)
     accuracy('torch-geometric GCN, paper', lambda: TheirGCN(**shape, **paper), other, edges,
              args.peer_seeds, weight_decay=5e-4)
-    accuracy('GAT', lambda: GAT(**shape), task, loops, args.gat_seeds, **slow)
-    accuracy('torch-geometric GAT', lambda: TheirGAT(**shape, **gat), other, edges,
+    accuracy('GAT', lambda: GAT(**shape, **wide), task, loops, args.gat_seeds, **slow)
+    accuracy('torch-geometric GAT', lambda: TheirGAT(**shape, **wide), other, edges,
              min(args.peer_seeds, 1), **slow)
 
 
