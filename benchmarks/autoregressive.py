@@ -27,7 +27,7 @@ def main():
     for size, config in SIZES.items():
         torch.manual_seed(0)
         model = PixelTransformer(config).eval()
-        for n in (1, 32):
+        for n in (1, 64):
             uniform = torch.rand(n, 64)
             ways = {'whole picture each time': lambda u=uniform, m=model: sample_pixels(m, u),
                     'cached': lambda u=uniform, m=model: sample_cached(m, u)}
