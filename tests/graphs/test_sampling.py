@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.graphs.sampling import (
+    latest_neighbours,
     neighbours_of,
     sample_hops,
     sample_neighbours,
@@ -123,3 +124,15 @@ def test_scattered_degrees_differ():
     alike, skewed = (torch.bincount(scattered_graph(1000, 20_000, skew=s)[1], minlength=1000)
                      for s in (0, .7))
     assert skewed.max() > 5*alike.max() and alike.float().std() < 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 9999), n=st.integers(1, 6), e=st.integers(0, 60), k=st.integers(1, 4))
+def test_the_latest_are_the_last_before_the_time(seed, n, e, k):
+    rng = np.random.default_rng(seed)
+    edges, time = some_graph(seed, n, e), rng.permutation(e)
+    table = neighbours_of(edges, n, time)
+    nodes, before = rng.integers(0, n, 15), rng.integers(0, 66, 15)
+    for node, t, row in zip(nodes, before, latest_neighbours(table, nodes, k, before), strict=True):
+        want = sorted(time[(edges[1].numpy() == node) & (time < t)])[::-1][:k]
+        assert table.time[row[row >= 0]].tolist() == want and (row >= 0).sum() == len(want)
