@@ -11,7 +11,8 @@ from math import sqrt
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.columns import grid_of
+from ..core.errors import InputError, number_of
 from ..evaluation.intervals import student
 from ..evaluation.metrics import Undefined
 
@@ -24,9 +25,15 @@ def coded(
     table = np.asarray(table, dtype=object)
     if table.ndim != 2:
         raise InputError(f"`table` must be [item, annotator], got {table.ndim} axes")
-    def is_missing(label): return label is None or label != label # NaN differs from itself
-    given = {label for label in table.ravel().tolist() if not is_missing(label)}
-    names = list(names) if names is not None else sorted(given)
+    def is_missing(label): # NaN differs from itself
+        return label is None or type(label).__name__ == 'NAType' or label != label
+    try:
+        given = {label for label in table.ravel().tolist() if not is_missing(label)}
+        names = list(names) if names is not None else sorted(given)
+    except TypeError:
+        raise InputError("`table` must hold labels of one kind, all words or all numbers; for a "
+                         "mixture give `names` in their order") from None
+    if len(set(names)) < len(names): raise InputError(f"`names` must be different; got {names}")
     odd = sorted(map(repr, given - set(names)))
     if odd:
         raise InputError(f"`table` has the label {odd[0]}, which is not among `names`, {names}. "
@@ -40,7 +47,7 @@ def label_counts(
     classes:int,      # How many answers there are
 )->np.ndarray:        # [item, answer]
     "How many annotators gave each answer; raises `InputError` for a code that is none"
-    codes = np.asarray(codes)
+    codes, _ = np.asarray(codes), number_of(classes, 'classes', 1)
     if codes.ndim != 2 or codes.dtype.kind not in 'iu':
         raise InputError(f"`codes` must be whole numbers, [item, annotator]; got {codes.dtype} "
                          f"with {codes.ndim} axes. `coded` makes them of labels")
@@ -54,11 +61,10 @@ def label_counts(
 LEVELS = 'nominal', 'ordinal', 'interval'
 
 def _checked(counts):
-    counts = np.asarray(counts)
-    if counts.ndim != 2 or counts.dtype.kind not in 'iuf' or (counts < 0).any():
-        raise InputError("`counts` must be [item, answer], how often each was given; got shape "
-                         f"{counts.shape} of {counts.dtype}. `label_counts` makes them of codes")
-    return counts.astype(float)
+    counts = grid_of(counts, 'counts', 2).astype(float)
+    if not (counts < 0).any(): return counts
+    raise InputError("`counts` must be [item, answer], how often each was given; got "
+                     f"{counts.min()}. `label_counts` makes them of codes")
 
 def coincidences(
     counts:np.ndarray, # [item, answer]
@@ -81,7 +87,7 @@ def krippendorff_alpha(
     if level not in LEVELS: raise InputError(f"`level` must be one of {LEVELS}, got {level!r}")
     pairs = coincidences(counts)
     given, k = pairs.sum(1), len(pairs)
-    values = np.arange(k) if values is None else np.asarray(values, dtype=float)
+    values = np.arange(k) if values is None else grid_of(values, 'values', 1)
     if values.shape != (k,):
         raise InputError(f"`values` must be {k} numbers, one for each answer; got "
                          f"{values.tolist()}")
@@ -116,7 +122,7 @@ def agreement_interval(
     level:float=.95,    # How often the interval shall hold the agreement on all items
 )->tuple[float, float]: # Limits, at most 1; `Undefined` where leaving one out changes nothing
     "Student's interval by the jackknife over items"
-    rows = np.asarray(rows)
+    rows = np.atleast_1d(rows)
     _, first, times = np.unique(rows, axis=0, return_index=True, return_counts=True)
     n = len(rows)
     if n < 2: raise InputError(f"`rows` must be two items or more, got {n}")

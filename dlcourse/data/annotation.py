@@ -12,7 +12,9 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import entr, softmax
 
-from ..core.errors import InputError
+from ..core.columns import array_of, grid_of
+from ..core.errors import InputError, number_of
+from .agreement import label_counts
 from ..evaluation.metrics import Undefined
 
 # %% ../../nbs/04_data/16_annotation.ipynb #e3cd16b8
@@ -48,6 +50,11 @@ def confusions(
     answers:int,      # How many answers there are
 )->np.ndarray:        # [annotator, class, answer]; each row adds up to 1
     "Whose answers were how frequent in each class: the M-step of Dawid & Skene (1979)"
+    label_counts(codes, answers) # Which raises for a code that is none
+    p, codes = grid_of(p, 'p', 2), np.asarray(codes)
+    if len(p) != len(codes) or p.min(initial=0) < 0:
+        raise InputError("`p` must be probabilities, a row for each of the "
+                         f"{len(codes)} items; got the shape {p.shape}")
     said = codes[:, :, None] == np.arange(answers)
     table = np.einsum('nk,nja->jka', p, said.astype(float)) + 1e-10
     return table/table.sum(2, keepdims=True)
@@ -60,11 +67,11 @@ def apply_rules(
     "What each rule says of each row; raises `InputError`, with its name, where it says no code"
     said = {}
     for name, rule in rules.items():
-        codes = np.asarray(rule(table))
+        codes = array_of(rule(table), name)
         if codes.shape != (len(table),) or codes.dtype.kind not in 'iu' or (codes < -1).any():
             raise InputError(f"rule {name!r} must give a whole number from 0, or -1, for each of "
                              f"{len(table)} rows; got {codes.dtype} of shape {codes.shape}, "
-                             f"smallest {codes.min() if codes.size else 'none'}")
+                             f"the first {codes.ravel()[:1].tolist()}")
         said[name] = codes
     if not said: raise InputError("`rules` must hold a rule or more, got none")
     return np.stack([*said.values()], axis=1)
@@ -74,7 +81,10 @@ def most_entropy(
     p:np.ndarray, # Probabilities, [row, class]
     n:int,        # How many rows to ask for
 )->np.ndarray:    # Their numbers, the most uncertain first
-    "Rows whose probabilities are spread widest"
+    "Rows whose probabilities are spread widest; raises `InputError` for more than there are"
+    p = grid_of(p, 'p', 2)
+    if p.min(initial=0) < 0: raise InputError(f"`p` must be probabilities, got {p.min()}")
+    number_of(n, 'n', 0, len(p))
     return np.argsort(-entr(p).sum(1), kind='stable')[:n]
 
 # %% ../../nbs/04_data/16_annotation.ipynb #3faf3852

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
+from .transforms import check_shares
 
 # %% ../../nbs/04_data/06_augmentation.ipynb #ef265b1b
 def affine_warp(
@@ -66,8 +67,10 @@ def mixup(
     low:float=.5,         # A mixture is this share of an image or more, the rest is another
 )->tuple[Tensor, Tensor]:
     "Each image mixed with another of the batch, and the labels in the same shares"
+    check_shares(images, labels)
+    number_of(low, 'low', 0, 1, whole=False)
     other = torch.randperm(len(images), generator=rng)
-    share = low + (1 - low)*torch.rand(len(images), generator=rng)
+    share = low + (1 - low)*torch.rand(len(images), generator=rng).to(images.device)
     return mix(images, labels, other, share)
 
 # %% ../../nbs/04_data/06_augmentation.ipynb #e932b19a

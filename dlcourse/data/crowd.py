@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from ..core.errors import InputError
+from ..core.columns import grid_of
+from ..core.errors import InputError, number_of
 from .agreement import label_counts
 
 # %% ../../nbs/04_data/14_crowd.ipynb #18690a62
@@ -21,7 +22,8 @@ def confuser(
     accuracy:float, # How often the truth is said; the rest is shared by the other classes
 )->np.ndarray:      # [class, answer]
     "How somebody confuses classes who errs alike everywhere"
-    if not 0 <= accuracy <= 1: raise InputError(f"`accuracy` must be from 0 to 1, got {accuracy}")
+    number_of(classes, 'classes', 2)
+    number_of(accuracy, 'accuracy', 0, 1, whole=False)
     wrong = (1 - accuracy)/(classes - 1)
     return np.full((classes, classes), wrong) + np.eye(classes)*(accuracy - wrong)
 
@@ -33,12 +35,16 @@ def planted_crowd(
     seed:int=0,            # Of items, askers and answers
 )->tuple[np.ndarray, np.ndarray]: # Truth; codes [item, annotator], -1 where not asked
     "Labels by annotators whose confusion is known; raises `InputError` for more than there are"
-    confusion, rng = np.asarray(confusion, dtype=float), np.random.default_rng(seed)
-    people = len(confusion)
-    if not 1 <= per_item <= people:
-        raise InputError(f"`per_item` must be from 1 to {people} annotators, got {per_item}")
-    if not np.allclose(confusion.sum(2), 1) or not np.isclose(sum(prior), 1):
-        raise InputError("`prior` and each row of `confusion` must add up to 1")
+    confusion, prior = grid_of(confusion, 'confusion', 3), grid_of(prior, 'prior', 1)
+    people, rng = len(confusion), np.random.default_rng(number_of(seed, 'seed', 0))
+    number_of(n, 'n', 0)
+    number_of(per_item, 'per_item', 1, people)
+    chances = confusion.min(initial=0) >= 0 and prior.min(initial=0) >= 0
+    if not (chances and np.allclose(confusion.sum(2), 1) and np.isclose(prior.sum(), 1)):
+        raise InputError("`prior` and each row of `confusion` must be chances that add up to 1")
+    if confusion.shape[1] != len(prior):
+        raise InputError(f"`confusion` must have a row for each of the {len(prior)} classes of "
+                         f"`prior`; got the shape {confusion.shape}")
     truth = rng.choice(len(prior), n, p=prior)
     ends = confusion[:, truth].cumsum(2)[:, :, :-1]
     said = (rng.random((people, n, 1)) >= ends).sum(2).T
@@ -94,7 +100,11 @@ def dawid_skene(
 )->Crowd:                    # `posterior`, `confusion`, `prior`, `labels`
     """Truth and annotators at once, by EM from the shares of votes (Dawid & Skene 1979); raises
     `InputError` without labels"""
-    answers = answers or classes
+    answers = classes if answers is None else answers
+    for name, value in dict(classes=classes, answers=answers, steps=steps).items():
+        number_of(value, name, 1)
+    number_of(smoothing, 'smoothing', 0, 1e300, whole=False)
+    number_of(tol, 'tol', -np.inf, whole=False)
     if answers < classes or (tied and answers > classes):
         raise InputError(f"`answers` must be {'exactly ' if tied else ''}the {classes} classes"
                          f"{'' if tied else ' or more'}, got {answers}")

@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+from ..core.columns import grid_of
 from ..core.errors import InputError, number_of
 from .pipelines import Transformer, fit_scale
 
@@ -23,7 +24,7 @@ class Words(Transformer):
 
     def learn(self, x, y):
         found = {}
-        for text in x:
+        for text in _texts(x):
             for word in set(_words(text)): found[word] = found.get(word, 0) + 1
         kept = sorted(word for word, texts in found.items() if texts >= self.least)
         if not kept:
@@ -33,27 +34,36 @@ class Words(Transformer):
 
     def apply(self, x):
         counts = np.zeros((len(x), len(self.vocabulary)))
-        for i, text in enumerate(x):
+        for i, text in enumerate(_texts(x)):
             for word in _words(text):
                 if word in self.vocabulary: counts[i, self.vocabulary[word]] += 1
         weights = counts*self.rarity
         return weights/np.maximum(np.linalg.norm(weights, axis=1, keepdims=True), 1e-12)
+
+def _texts(x):
+    "Texts, one in each row; raises `InputError` for a single one, and for what is none"
+    odd = [k for k, text in enumerate(x) if not isinstance(text, str)]
+    if not odd and not isinstance(x, str): return x
+    came = f"{x[odd[0]]!r} in row {odd[0]}; write '' for none" if odd else "one text"
+    raise InputError(f"`x` must have a text in each row, in a list or an array; got {came}")
 
 def _words(text): return re.findall(r'\b\w\w+\b', text.lower())
 
 class Images(Transformer):
     "Images, [row, channel, height, width], each channel of mean 0 and deviation 1, flattened"
     def learn(self, x, y):
-        if x.ndim != 4:
+        if np.ndim(x) != 4 or not np.size(x):
             raise InputError("`x` must be images of shape (rows, channels, height, width); got "
-                             f"{x.shape}")
+                             f"{np.shape(x)}")
+        x = grid_of(x, 'x', 4)
         pixels = np.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
         self.mean, self.deviation = fit_scale(pixels, np.arange(len(pixels)))
 
     def apply(self, x):
-        if x.ndim != 4 or x.shape[1] != len(self.mean):
+        if np.ndim(x) != 4 or np.shape(x)[1] != len(self.mean):
             raise InputError(f"`x` must be images of {len(self.mean)} channels, as those it was "
-                             f"fitted to; got shape {x.shape}")
+                             f"fitted to; got shape {np.shape(x)}")
+        x = grid_of(x, 'x', 4)
         return ((x - self.mean[:, None, None])/self.deviation[:, None, None]).reshape(len(x), -1)
 
 def log_spectrum(
@@ -61,6 +71,8 @@ def log_spectrum(
     frame:int=64,   # Samples of a frame; the next begins half a frame later
 )->np.ndarray:      # Row × frame × band
     "How loud each band of frequencies is in each frame, as the logarithm of its power"
+    x = grid_of(x, 'x', 2)
+    number_of(frame, 'frame', 2, x.shape[1])
     frames = np.lib.stride_tricks.sliding_window_view(x, frame, axis=-1)[:, ::frame//2]
     return np.log(np.abs(np.fft.rfft(frames*np.hanning(frame)))**2 + 1e-6)
 
@@ -72,18 +84,24 @@ class Sounds(Transformer):
         self.frame = number_of(frame, 'frame', 4)
 
     def learn(self, x, y):
-        bands = log_spectrum(x, self.frame)
+        bands, self.samples = log_spectrum(x, self.frame), np.shape(x)[1]
+        if not len(bands): raise InputError("`x` must hold a sound to learn from, and has none")
         self.mean, self.deviation = bands.mean((0, 1)), bands.std((0, 1)) + 1e-12
 
     def apply(self, x):
-        return ((log_spectrum(x, self.frame) - self.mean)/self.deviation).reshape(len(x), -1)
+        bands = log_spectrum(x, self.frame)
+        if np.shape(x)[1] != self.samples:
+            raise InputError(f"`x` must be sounds of {self.samples} samples, as those it was "
+                             f"fitted to; got {np.shape(x)[1]}")
+        return ((bands - self.mean)/self.deviation).reshape(len(x), -1)
 
 def tone(
     n:int,         # How many
     seed:int=0,    # Which
 )->tuple[np.ndarray, np.ndarray]: # Sounds of 512 samples; 1 where the pitch rises, 0 where it falls
     "Invented sounds: a pitch that rises or falls, in noise as loud as itself"
-    rng = np.random.default_rng(seed)
+    number_of(n, 'n', 0)
+    rng = np.random.default_rng(number_of(seed, 'seed', 0))
     rising, t = rng.integers(0, 2, n), np.linspace(0, 1, 512)
     low, high = rng.uniform(20, 60, n), rng.uniform(80, 120, n)
     begin, end = np.where(rising, low, high), np.where(rising, high, low)

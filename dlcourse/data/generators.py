@@ -12,32 +12,51 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr
 
-from ..core.errors import InputError
+from ..core.columns import array_of, grid_of, lacks_values
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/04_data/19_generators.ipynb #65a7ea92
 def check_complete(
     table,  # Column → array with a value for each row
 ):
     "Raise `InputError` for what has no rows, columns of several lengths, or a missing value"
-    lengths = {name: len(column) for name, column in table.items()}
-    if len(set(lengths.values())) != 1 or not max(lengths.values()):
+    shapes = {name: np.shape(column) for name, column in table.items()}
+    lengths = {name: shape[0] if len(shape) == 1 else shape for name, shape in shapes.items()}
+    if len(set(lengths.values())) != 1 or next(iter(lengths.values())) == 0 \
+            or any(len(shape) != 1 for shape in shapes.values()):
         raise InputError(f"`table` must have columns of one length, with a row at least; got "
                          f"{lengths}")
     for name, column in table.items():
-        column = np.asarray(column)
-        missing = np.array([v is None or v != v for v in column.tolist()])
-        if missing.any():
-            raise InputError(f"`{name}` must have a value in every row, and has none in row "
-                             f"{int(missing.argmax())}; drop such rows, or name what is missing")
+        column = array_of(column, name)
+        if column.dtype.kind == 'f' and np.isinf(column).any():
+            raise InputError(f"`{name}` must hold finite numbers, and has an infinity in row "
+                             f"{int(np.isinf(column).argmax())}")
+        if not lacks_values(column): continue
+        row = next(k for k in range(len(column)) if lacks_values(column[k:k + 1]))
+        raise InputError(f"`{name}` must have a value in every row, and has none in row {row}; "
+                         "drop such rows, or name what is missing")
 
 def arrays_of(
     frame,  # A data frame of polars or pandas, or a dict of arrays
 )->dict[str, np.ndarray]:
     "A table as arrays by the names of their columns, checked"
+    if not isinstance(frame, dict) and not hasattr(frame, 'columns'):
+        raise InputError("`frame` must be a frame of polars or pandas, or a dict of arrays; got a "
+                         f"{type(frame).__name__}")
     names = list(frame) if isinstance(frame, dict) else list(frame.columns)
-    table = {str(name): np.asarray(frame[name]) for name in names}
+    if len({str(name) for name in names}) < len(names):
+        raise InputError(f"`frame` must have columns of different names; got {names}")
+    table = {str(name): array_of(frame[name], str(name)) for name in names}
     check_complete(table)
-    return table
+    return {name: _one_kind(column, name) for name, column in table.items()}
+
+def _one_kind(column, name):
+    "A column of Python objects as numbers, where all are; raises `InputError` for a mixture"
+    if column.dtype.kind != 'O': return column
+    words = {isinstance(value, str) for value in column.tolist()}
+    if len(words) > 1:
+        raise InputError(f"`{name}` must hold numbers or words, and holds both; write all as words")
+    return column if words == {True} else np.array(column.tolist())
 
 def codes(
     column:np.ndarray, # Values of any kind
@@ -52,9 +71,15 @@ def coordinates(
     like:dict[str, np.ndarray],  # Whose deviations and words are the scale
 )->np.ndarray:                   # A point for each row
     "Rows as points, so that their distances mean something"
-    axes = []
+    axes, like, table = [], arrays_of(like), arrays_of(table)
+    if not like.keys() <= table.keys():
+        raise InputError(f"`table` must have the columns of `like`, {', '.join(like)}; got "
+                         f"{', '.join(table)}")
     for name, column in like.items():
+        if (column.dtype.kind in 'biuf') != (table[name].dtype.kind in 'biuf'):
+            raise InputError(f"`{name}` must hold numbers in `table` and `like`, or words in both")
         if column.dtype.kind in 'biuf':
+            if column.dtype == np.float16: column = column.astype(float)
             axes.append((table[name] - column.mean())/(column.std() or 1.))
         else: axes.extend((table[name] == v)*(1.5/2**.5) for v in np.unique(column))
     return np.stack(axes, 1).astype(float)
@@ -65,23 +90,31 @@ def nearest_distance(
 )->np.ndarray:         # One for each of `rows`
     "How far each row is from the nearest of the others"
     from scipy.spatial import cKDTree
+    rows, others = grid_of(rows, 'rows', 2), grid_of(others, 'others', 2)
+    if not len(others) or rows.shape[1] != others.shape[1]:
+        raise InputError("`others` must hold a point or more, with as many axes as `rows`; got the "
+                         f"shapes {others.shape} and {rows.shape}")
     return cKDTree(others).query(rows)[0]
 
 # %% ../../nbs/04_data/19_generators.ipynb #cc5fea41
+def _draws(n, seed):
+    "Where random numbers come from; raises `InputError` for what is no number of rows, or no seed"
+    number_of(n, 'n', 0)
+    return np.random.default_rng(number_of(seed, 'seed', 0))
+
 class Independent:
     "Each column drawn from its own values, whatever the others are"
     def __init__(self,
         table:dict[str, np.ndarray], # Column → values
     ):
-        check_complete(table)
-        self.table = table
+        self.table = {name: column.copy() for name, column in arrays_of(table).items()}
 
     def sample(self,
         n:int,      # How many rows
         seed:int=0, # Which ones
     )->dict[str, np.ndarray]:
         "New rows"
-        rng = np.random.default_rng(seed)
+        rng = _draws(n, seed)
         return {name: rng.choice(column, n) for name, column in self.table.items()}
 
 # %% ../../nbs/04_data/19_generators.ipynb #44aa3278
@@ -91,7 +124,7 @@ class GaussianCopula:
         table:dict[str, np.ndarray], # Column → values; words are taken in their order
         scores:Callable,             # Column of numbers → its normal scores
     ):
-        check_complete(table)
+        table = arrays_of(table)
         self.sorted = {name: np.sort(column) for name, column in table.items()}
         z = np.stack([scores(codes(column)[1].astype(float)) for column in table.values()], 1)
         z -= z.mean(0)
@@ -104,7 +137,7 @@ class GaussianCopula:
         seed:int=0, # Which ones
     )->dict[str, np.ndarray]:
         "New rows"
-        rng = np.random.default_rng(seed)
+        rng = _draws(n, seed)
         values, vectors = np.linalg.eigh(self.correlation)
         z = rng.normal(size=(n, len(values)))*np.sqrt(values.clip(0)) @ vectors.T
         places = {name: ndtr(z[:, k]) for k, name in enumerate(self.sorted)}
@@ -127,15 +160,16 @@ class Conditional:
         leaf:int=20,                 # Rows that a leaf must hold
     ):
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-        check_complete(table)
-        if leaf < 1: raise InputError(f"`leaf` must be 1 row or more, got {leaf}")
+        table = {name: column.copy() for name, column in arrays_of(table).items()}
+        number_of(leaf, 'leaf', 1)
         self.table, self.steps, names = table, [], list(table)
         for k, name in enumerate(names[1:], 1):
             column = table[name]
             few = column.dtype.kind not in 'biuf' or len(np.unique(column)) <= 2
             kind = DecisionTreeClassifier if few else DecisionTreeRegressor
             x = _numbers(table, names[:k], table)
-            tree = kind(min_samples_leaf=leaf, random_state=0).fit(x, column)
+            tree = kind(min_samples_leaf=leaf, random_state=0)
+            tree = tree.fit(x, codes(column)[1] if few else column)
             order = np.argsort(tree.apply(x), kind='stable')
             self.steps.append((name, names[:k], tree, tree.apply(x)[order], column[order]))
 
@@ -144,7 +178,8 @@ class Conditional:
         seed:int=0, # Which ones
     )->dict[str, np.ndarray]:
         "New rows"
-        rng, first = np.random.default_rng(seed), next(iter(self.table))
+        rng, first = _draws(n, seed), next(iter(self.table))
+        if not n: return {name: column[:0] for name, column in self.table.items()}
         made = {first: rng.choice(self.table[first], n)}
         for name, before, tree, leaves, values in self.steps:
             at = tree.apply(_numbers(made, before, self.table))

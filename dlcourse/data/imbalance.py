@@ -12,7 +12,8 @@ from math import log, sqrt
 import numpy as np
 from scipy.special import expit, logit
 
-from ..core.errors import InputError
+from ..core.columns import columns_of, grid_of
+from ..core.errors import InputError, number_of
 from ..evaluation.intervals import normal_reach
 from ..evaluation.metrics import average_precision, scored_rows
 
@@ -24,8 +25,10 @@ def screening(
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # Features [row, 6], class, true probability
     """An invented screening: normal features, those of positives shifted in two, so that the
     probability of each row is known; raises `InputError` for a share that is not inside 0 and 1"""
-    if not 0 < share < 1: raise InputError(f"`share` must be above 0 and below 1, got {share}")
-    rng, shift = np.random.default_rng(seed), np.array([1.6, 1.2, 0, 0, 0, 0])
+    number_of(n, 'n', 0)
+    if not 0 < number_of(share, 'share', 0, 1, whole=False) < 1:
+        raise InputError(f"`share` must be above 0 and below 1, got {share}")
+    rng, shift = np.random.default_rng(number_of(seed, 'seed', 0)), np.array([1.6, 1.2, 0, 0, 0, 0])
     y = (rng.random(n) < share).astype(int)
     x = rng.normal(size=(n, 6)) + y[:, None]*shift
     return x, y, expit(x @ shift - shift @ shift/2 + logit(share))
@@ -49,10 +52,13 @@ def resampled(
     seed:int=0,     # Of the draw
 )->np.ndarray:      # Row numbers, as many of each class
     "Rows so drawn that both classes are equal; raises `InputError` where one has no row"
+    y = np.asarray(y)
+    if y.ndim != 1 or y.dtype.kind not in 'biu' or y.min(initial=0) < 0:
+        raise InputError(f"`y` must be 0 or 1 in each row; got {y.dtype} of shape {y.shape}")
     class_weights(y)
     if how not in ('over', 'under'):
         raise InputError(f"`how` must be 'over' or 'under', got {how!r}")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(number_of(seed, 'seed', 0))
     rare, often = sorted((np.flatnonzero(y == c) for c in (0, 1)), key=len)
     if how == 'under': return np.sort(np.r_[rare, rng.choice(often, len(rare), replace=False)])
     return np.r_[np.arange(len(y)), rng.choice(rare, len(often) - len(rare))]
@@ -65,6 +71,9 @@ def smote(
 )->np.ndarray:      # New rows, each on the line between a row and a neighbour
     "Rows between rows (Chawla et al. 2002); `InputError` with no more rows than `neighbors`"
     from sklearn.neighbors import NearestNeighbors
+    x = grid_of(x, 'x', 2) # Bytes would wrap around below 0
+    for name, value, least in (('n', n, 0), ('neighbors', neighbors, 1), ('seed', seed, 0)):
+        number_of(value, name, least)
     if len(x) <= neighbors:
         raise InputError(f"`x` must have more than {neighbors} rows, got {len(x)}; ask for fewer "
                          "`neighbors`")
@@ -94,6 +103,8 @@ def cost_threshold(
     miss:float=1.,  # What a miss costs
 )->float:           # Say yes from this probability on
     "Where yes and no cost the same (Elkan 2001); raises `InputError` for costs not above 0"
+    for name, cost in dict(alarm=alarm, miss=miss).items():
+        number_of(cost, name, 0, 1e300, whole=False)
     if not (alarm > 0 and miss > 0):
         raise InputError(f"`alarm` and `miss` must be above 0, got {alarm} and {miss}")
     return alarm/(alarm + miss)
@@ -104,7 +115,13 @@ def mean_cost(
     alarm:float=1.,    # What a false alarm costs
     miss:float=1.,     # What a miss costs
 )->float:              # Per row
-    "What the mistakes cost"
+    "What the mistakes cost; raises `InputError` for columns that are not of 0 and 1"
+    y_true, said = columns_of(y_true=y_true, said=said)
+    for name, column in dict(y_true=y_true, said=said).items():
+        if np.isin(column, (0, 1)).all(): continue
+        raise InputError(f"`{name}` must be 0 or 1, or True and False; got {column[:3].tolist()}. "
+                         "Of probabilities say from where on they mean yes, such as `p >= .5`")
+    for name, cost in dict(alarm=alarm, miss=miss).items(): number_of(cost, name, 0, whole=False)
     return float(np.mean(np.where(y_true == 1, miss*(said == 0), alarm*(said == 1))))
 
 # %% ../../nbs/04_data/08_imbalance.ipynb #701c079b

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.columns import grid_of
+from ..core.errors import InputError, number_of
 from ..training.callbacks import FitConfig
 from ..training.many import fit_many
 
@@ -23,11 +24,15 @@ def check_transition(
     transition, # A matrix of chances
 ):
     "Raise `InputError` where the rows are not chances of a label for each true class"
-    t = np.asarray(transition)
-    if t.ndim == 2 and t.shape[0] == t.shape[1] and (t >= 0).all():
+    t = grid_of(transition, 'transition', 2)
+    if t.size and t.shape[0] == t.shape[1] and (t >= 0).all():
         if np.allclose(t.sum(1), 1, atol=1e-5): return
     raise InputError("`transition` must be square, with chances that add up to 1 in each row; got "
                      f"shape {t.shape}. Divide each row by its sum, or transpose the matrix")
+
+def _check_rate(rate):
+    if number_of(rate, 'rate', 0, whole=False) < 1: return
+    raise InputError(f"`rate` must be from 0 to below 1, got {rate}")
 
 def noise_matrix(
     classes:int,          # How many, from 2
@@ -35,7 +40,8 @@ def noise_matrix(
     kind:str='symmetric', # 'symmetric': any other class instead; 'pair': the next class instead
 )->np.ndarray:            # Chance of each label (column) for each true class (row)
     "The transition matrix of a kind of noise; raises `InputError` for what cannot be"
-    if not 0 <= rate < 1: raise InputError(f"`rate` must be from 0 to below 1, got {rate}")
+    number_of(classes, 'classes', 2)
+    _check_rate(rate)
     if kind not in ('symmetric', 'pair'):
         raise InputError(f"`kind` must be 'symmetric' or 'pair', got {kind!r}")
     keep = np.eye(classes)
@@ -49,7 +55,12 @@ def flip_labels(
 )->np.ndarray:             # A label for each row
     "Labels as an annotator with this matrix would give them; raises `InputError` for a bad matrix"
     check_transition(transition)
-    chance = np.random.default_rng(seed).random(len(y))
+    transition, y = grid_of(transition, 'transition', 2), np.asarray(y)
+    if not y.size: y = y.astype(int)
+    if y.ndim != 1 or y.dtype.kind not in 'iu' or not np.isin(y, range(len(transition))).all():
+        raise InputError(f"`y` must be classes from 0 to {len(transition) - 1}, a whole number in "
+                         f"each row; got {y.ravel()[:3].tolist()} of shape {y.shape}")
+    chance = np.random.default_rng(number_of(seed, 'seed', 0)).random(len(y))
     above = chance[:, None] >= transition[y].cumsum(1)
     return above.sum(1).clip(max=len(transition) - 1)
 
@@ -112,7 +123,8 @@ class CoTeaching:
         rate:float,   # Share of wrong labels, from 0 to below 1: as many rows are left out at last
         epochs:int=10,# Until then
     ):
-        if not 0 <= rate < 1: raise InputError(f"`rate` must be from 0 to below 1, got {rate}")
+        _check_rate(rate)
+        number_of(epochs, 'epochs', 1)
         self.rate, self.epochs, self.keep = rate, epochs, 1.
 
     def __call__(self,
@@ -140,30 +152,44 @@ def held_out_probabilities(
     how:str='auto',         # As in `fit_many`
 )->np.ndarray:              # Rows × classes
     "What a model says of each row that it was not trained on"
-    if not 1 < folds <= len(y):
+    if not all(map(torch.is_tensor, (x, y))) or y.ndim != 1 or len(x) != len(y) \
+            or y.is_floating_point():
+        raise InputError("`x` and `y` must be tensors, a whole number in `y` for each row of `x`; "
+                         f"got the shapes {np.shape(x)} and {np.shape(y)}")
+    if not 1 < number_of(folds, 'folds', 0) <= len(y):
         raise InputError(f"`folds` must be from 2 to the {len(y)} rows, got {folds}")
+    number_of(seed, 'seed', 0)
     draw = torch.Generator().manual_seed(seed)
     part = torch.randperm(len(y), generator=draw) % folds
     mask = part != torch.arange(folds)[:, None]
     members = fit_many(make_model, (x, y), F.cross_entropy, config, seeds=folds, mask=mask, how=how)
-    return members.predict(x).softmax(-1)[part, torch.arange(len(y))].double().numpy()
+    p = members.predict(x).softmax(-1)[part, torch.arange(len(y))].double().numpy()
+    if np.isfinite(p).all(): return p
+    raise InputError("`x` or `config` let the training diverge: some probabilities are NaN; look "
+                     "for NaN in `x`, or take a lower rate")
 
 # %% ../../nbs/04_data/10_noise.ipynb #b8ad02b9
+def _fitting(y, p):
+    "Labels and probabilities as arrays; raises `InputError` where they are none, or do not fit"
+    y, p = np.asarray(y), np.asarray(p)
+    if p.ndim != 2 or y.shape != (len(p),) or not p.size:
+        raise InputError("`p` must have a row for each label and a column for each class; got "
+                         f"shape {p.shape} for {len(np.atleast_1d(y))} labels")
+    numbers = p.dtype.kind in 'biuf' and np.isfinite(p).all() and (p >= 0).all()
+    if not (numbers and np.allclose(p.sum(1), 1, atol=1e-3)):
+        raise InputError("`p` must be probabilities that add up to 1 in each row; a softmax makes "
+                         "them of logits")
+    if y.dtype.kind not in 'iu' or np.min(y) < 0 or np.max(y) >= p.shape[1]:
+        raise InputError(f"`y` must be classes from 0 to {p.shape[1] - 1}, got {np.min(y)} to "
+                         f"{np.max(y)}")
+    return y, p
+
 def check_probabilities(
     y, # Given labels, from 0
     p, # Probabilities, rows × classes
 )->int: # How many classes
     "Raise `InputError` where labels and probabilities do not fit"
-    if p.ndim != 2 or len(y) != len(p):
-        raise InputError("`p` must have a row for each label and a column for each class; got "
-                         f"shape {p.shape} for {len(y)} labels")
-    good = np.isfinite(p).all() and (p >= 0).all() and np.allclose(p.sum(1), 1, atol=1e-3)
-    if not good:
-        raise InputError("`p` must be probabilities that add up to 1 in each row; a softmax makes "
-                         "them of logits")
-    if np.min(y) < 0 or np.max(y) >= p.shape[1]:
-        raise InputError(f"`y` must be classes from 0 to {p.shape[1] - 1}, got {np.min(y)} to "
-                         f"{np.max(y)}")
+    y, p = _fitting(y, p)
     counts = np.bincount(y, minlength=p.shape[1])
     if not counts.all():
         raise InputError(f"`y` must hold a row of each class; got {counts.tolist()}. Leave out the "
@@ -190,7 +216,7 @@ def noise_joint(
     p:np.ndarray, # Held-out probabilities, rows × classes
 )->np.ndarray:    # Share of all rows with each given label (row) and true class (column)
     "The confident joint, shared out over all rows; each class keeps a right label at least"
-    joint = confident_joint(y, p)
+    joint, y = confident_joint(*_fitting(y, p)), np.asarray(y)
     np.fill_diagonal(joint, joint.diagonal().clip(min=1))
     return joint/joint.sum(1, keepdims=True)*np.bincount(y)[:, None]/len(y)
 
@@ -208,8 +234,13 @@ def label_issues(
     joint:np.ndarray|None=None, # Rows of each given label and true class; estimated where None
 )->np.ndarray:    # True where the label is probably wrong
     "Rows whose label is probably wrong (Northcutt et al. 2021, prune by noise rate)"
-    classes = check_probabilities(y, p)
-    if joint is None: joint = np.rint(len(y)*noise_joint(y, p)).astype(int)
+    classes, y, p = check_probabilities(y, p), *_fitting(y, p)
+    if joint is None: joint = np.rint(len(y)*noise_joint(y, p))
+    joint = grid_of(joint, 'joint', 2)
+    if joint.shape != (classes,)*2 or (joint != joint.astype(int)).any() or joint.min() < 0:
+        raise InputError(f"`joint` must be how many rows, whole numbers of shape {(classes,)*2}; "
+                         f"got the shape {joint.shape}. Multiply shares by the rows, and round")
+    joint = joint.astype(int)
     found = np.zeros(len(y), bool)
     for given in range(classes):
         rows = np.flatnonzero(y == given)
@@ -223,6 +254,8 @@ def label_margin(
     p:np.ndarray, # Held-out probabilities, rows × classes
 )->np.ndarray:    # From −1, certainly wrong, to 1
     "How far the given label's probability is above the best other one"
+    y, p = _fitting(y, p)
+    if p.shape[1] < 2: raise InputError("`p` must have two classes or more, got one")
     given = np.arange(len(y)), y
     others = p.copy()
     others[given] = -1

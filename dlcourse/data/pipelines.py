@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..core.columns import array_of, column_of, grid_of, whole_of
 from ..core.errors import InputError, number_of
 
 # %% ../../nbs/04_data/01_pipelines.ipynb #6323ebec
@@ -37,7 +38,12 @@ class Examples:
     seen:np.ndarray|tuple=()   # Ids of rows that a step on the way was fitted to
 
     def __post_init__(self):
-        if self.ids is None: object.__setattr__(self, 'ids', np.arange(len(self.x)))
+        def put(name, value): object.__setattr__(self, name, value)
+        if isinstance(self.x, (list, tuple)) or hasattr(self.x, 'iloc'):
+            put('x', array_of(self.x, 'x'))
+        if not np.ndim(self.x): raise InputError(f"`x` must have rows; got {self.x!r}")
+        if self.y is not None: put('y', array_of(self.y, 'y'))
+        put('ids', np.arange(len(self.x)) if self.ids is None else whole_of(self.ids, 'ids'))
         for name, values in dict(y=self.y, ids=self.ids).items():
             if values is None or len(values) == len(self.x): continue
             raise InputError(f"`{name}` must have a value for each of the {len(self.x)} rows of "
@@ -52,6 +58,7 @@ class Examples:
         rows:np.ndarray, # Their places, or True and False
     )->'Examples':
         "Some of the rows; what they know stays with them"
+        rows = np.arange(len(self))[rows].reshape(-1)
         y = None if self.y is None else self.y[rows]
         return replace(self, x=self.x[rows], y=y, ids=self.ids[rows])
 
@@ -70,6 +77,10 @@ class Transformer:
         train:Examples, # The rows to learn from
     )->'Transformer':
         "Learn anew, and remember from whom"
+        if not (hasattr(train, 'x') and hasattr(train, 'ids')):
+            raise InputError(f"`train` must be `Examples`, got a {type(train).__name__}; say "
+                             "`Examples(x=…, y=…)`")
+        self.seen = None # Whatever goes wrong, it is not what it was
         self.learn(train.x, train.y)
         self.seen = np.union1d(train.ids, train.seen).astype(int)
         return self
@@ -91,8 +102,17 @@ class Transformer:
 
 class Standardize(Transformer):
     "Columns of mean 0 and deviation 1 on the training rows; what is missing becomes 0, their mean"
-    def learn(self, x, y): self.mean, self.deviation = fit_scale(x, np.arange(len(x)))
-    def apply(self, x): return np.nan_to_num((x - self.mean)/self.deviation)
+    def learn(self, x, y):
+        x = grid_of(x, 'x', max(np.ndim(x), 1), missing=True)
+        if not x.size: raise InputError(f"`x` must have a row and a column; got shape {x.shape}")
+        self.mean, self.deviation = fit_scale(x, np.arange(len(x)))
+
+    def apply(self, x):
+        x = grid_of(x, 'x', max(np.ndim(x), 1), missing=True)
+        if x.shape[1:] != np.shape(self.mean):
+            raise InputError(f"`x` must have the columns it was fitted to, {np.shape(self.mean)}; "
+                             f"got {x.shape[1:]}")
+        return np.nan_to_num((x - self.mean)/self.deviation)
 
 # %% ../../nbs/04_data/01_pipelines.ipynb #415b6652
 class Pipeline:
@@ -102,11 +122,15 @@ class Pipeline:
         model=None,         # With `fit(x, y)` and `predict(x)`, as scikit-learn's have them
     ):
         self.steps, self.model, self.seen = steps, model, None
+        for step in steps:
+            if hasattr(step, 'fit_transform') and hasattr(step, 'transform'): continue
+            raise InputError(f"`steps` must be of a kind of `Transformer`, got {step!r}")
 
     def fit(self,
         train:Examples, # The training rows, whole: no step sees another one
     )->'Pipeline':
         "Fit every step and the model"
+        self.seen = None
         for step in self.steps: train = step.fit_transform(train)
         if self.model is not None: self.model.fit(train.x, train.y)
         self.seen = np.union1d(train.ids, train.seen).astype(int)
@@ -152,14 +176,22 @@ def split_leaks(
     time:np.ndarray|None=None,   # When each row was, as numbers
 )->dict[str, float]:  # Kind of leak → share of the test rows concerned
     "How many test rows the training part knows, by what was given to tell"
-    train, test = np.asarray(train), np.asarray(test)
+    train, test = whole_of(train, 'train'), whole_of(test, 'test')
+    if not len(train) or not len(test) or min(train.min(), test.min()) < 0:
+        raise InputError("`train` and `test` must be numbers of rows from 0, one or more each; got "
+                         f"{train[:3].tolist()} and {test[:3].tolist()}")
+    n = max(train.max(), test.max()) + 1
+    if x is not None: x = column_of(x, 'x', n, 'biufU', missing=True)
+    if groups is not None: groups = column_of(groups, 'groups', n)
+    if time is not None: time = column_of(time, 'time', n, 'iufmM')
     found = {'rows': np.isin(test, train)}
     if x is not None:
-        _, same = np.unique(np.asarray(x).reshape(len(x), -1), axis=0, return_inverse=True)
+        x = x.reshape(len(x), -1)
+        if x.dtype.kind == 'f': x = np.hstack([np.nan_to_num(x), np.isnan(x)]) # NaN is as NaN
+        _, same = np.unique(x, axis=0, return_inverse=True)
         found['copies'] = np.isin(same.ravel()[test], same.ravel()[train])
-    if groups is not None: found['groups'] = np.isin(np.asarray(groups)[test],
-                                                     np.asarray(groups)[train])
-    if time is not None: found['future'] = np.asarray(time)[test] <= np.asarray(time)[train].max()
+    if groups is not None: found['groups'] = np.isin(groups[test], groups[train])
+    if time is not None: found['future'] = time[test] <= time[train].max()
     return {kind: float(known.mean()) for kind, known in found.items()}
 
 # %% ../../nbs/04_data/01_pipelines.ipynb #41ee5202
@@ -191,24 +223,43 @@ class TargetEncode(Transformer):
         seed:int=0,        # Of the folds
     ):
         self.strength = number_of(strength, 'strength', 0, whole=False)
-        self.folds, self.seed = number_of(folds, 'folds', 2), seed
+        self.kinds = np.empty(0) # None known before it is fitted
+        if self.strength == np.inf: raise InputError("`strength` must be a finite number")
+        self.folds, self.seed = number_of(folds, 'folds', 2), number_of(seed, 'seed', 0)
 
     def learn(self, x, y):
         if y is None: raise InputError("`TargetEncode` needs the labels `y` of the training rows")
-        self.kinds, code, counts = np.unique(x, return_inverse=True, return_counts=True)
+        x, y = array_of(x, 'x'), grid_of(y, 'y', 1)
+        if x.shape != y.shape or len(x) < 2:
+            raise InputError("`x` must be a category for each label of `y`, in two rows or more; "
+                             f"got shapes {x.shape} and {y.shape}")
+        try: self.kinds, code, counts = np.unique(x, return_inverse=True, return_counts=True)
+        except TypeError:
+            raise InputError("`x` must hold categories of one kind, all words or all numbers; "
+                             "give what is missing a word of its own") from None
         self.prior = np.mean(y)
         totals = np.bincount(code, weights=y) + self.strength*self.prior
         self.means = totals/(counts + self.strength)
 
     def apply(self, x):
-        place = np.searchsorted(self.kinds, x).clip(max=len(self.kinds) - 1)
-        return np.where(self.kinds[place] == x, self.means[place], self.prior)
+        x, numbers = array_of(x, 'x'), self.kinds.dtype.kind in 'biuf'
+        if not len(self.kinds): raise InputError("`TargetEncode` has learned nothing yet; fit it")
+        try:
+            if numbers != (x.dtype.kind in 'biuf'): raise TypeError
+            place = np.searchsorted(self.kinds, x).clip(max=len(self.kinds) - 1)
+        except TypeError:
+            raise InputError(f"`x` must hold {'numbers' if numbers else 'words'}, as the rows it "
+                             "was fitted to, and a value in each row") from None
+        found = self.kinds[place]
+        same = (found == x) | ((found != found) & (x != x)) # NaN is a category too
+        return np.where(same, self.means[place], self.prior)
 
     def apply_out_of_fold(self,
         x:np.ndarray, # Categories of the training rows
         y:np.ndarray, # Their labels
     )->np.ndarray:
         "What a model is to be trained on: no row's number knows its label"
+        y = grid_of(y, 'y', 1)
         fold = np.random.default_rng(self.seed).permutation(len(x)) % self.folds
         return out_of_fold(x, y, fold, self.strength)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/04_data/15_querying.ipynb #e5be46e8
 @dataclass(frozen=True)
@@ -35,8 +35,12 @@ def logistic(
 )->Callable:     # (x, y) → a function of rows that gives probabilities [row, class]
     "Logistic regression that bears classes without a row; of one class only it says that one"
     from sklearn.linear_model import LogisticRegression
+    number_of(classes, 'classes', 1)
     def fit(x, y):
         seen = np.unique(y)
+        if seen.dtype.kind not in 'iu' or seen[0] < 0 or seen[-1] >= classes:
+            raise InputError(f"`y` must be whole numbers from 0 to {classes - 1}; got "
+                             f"{seen[:3].tolist()}")
         if len(seen) == 1: return lambda new: np.tile(np.eye(classes)[seen[0]], (len(new), 1))
         model = LogisticRegression(max_iter=200, tol=1e-3).fit(x, y)
         def predict(new):
@@ -58,8 +62,13 @@ def ask_and_learn(
     seed:int=0,       # Of the first rows, and of whatever the way draws
 )->Queried:             # Accuracies after `start`, `start + batch`, … labels, and the rows
     "Ask, train, judge, and again; raises `InputError` where a way asks what it must not"
-    (x, y), rng = pool, np.random.default_rng(seed)
-    if start < 1 or start + batch*rounds > len(x):
+    (x, y), rng = map(np.asarray, pool), np.random.default_rng(number_of(seed, 'seed', 0))
+    for name, value, least in (('start', start, 1), ('batch', batch, 1), ('rounds', rounds, 0)):
+        number_of(value, name, least)
+    if len(x) != len(y) or not len(test[0]) or len(test[0]) != len(test[1]):
+        raise InputError("`pool` and `test` must have a label for each row, and `test` a row; got "
+                         f"{[len(part) for part in (x, y, *test)]}")
+    if start + batch*rounds > len(x):
         raise InputError(f"`start`, `batch` and `rounds` ask for {start + batch*rounds} labels of "
                          f"a pool of {len(x)}; ask for fewer")
     asked, accuracy = rng.permutation(len(x))[:start], []
@@ -69,7 +78,8 @@ def ask_and_learn(
         if not left: break
         rest = np.setdiff1d(np.arange(len(x)), asked)
         new = np.asarray(query(Round(x, asked, rest, predict(x[rest]), batch, rng)))
-        if len(set(new.tolist()) - set(asked.tolist())) != batch or len(new) != batch:
+        numbers = new.ndim == 1 and new.dtype.kind in 'iu'
+        if not numbers or len(new) != batch or len(np.intersect1d(new, rest)) != batch:
             raise InputError(f"`query` must give {batch} different rows that have no label yet; "
                              f"got {new.tolist()}")
         asked = np.r_[asked, new]
@@ -87,7 +97,9 @@ def digit_pool(
     """A pool as it may come: plain; digits below five ten times as rare; three of ten pictures
     overlaid by another, with the label of one of the two; 300 pictures ten times each, hardly
     changed; raises `InputError` for another kind"""
-    rng = np.random.default_rng(seed)
+    rng, x, y = np.random.default_rng(number_of(seed, 'seed', 0)), np.asarray(x), np.asarray(y)
+    if x.ndim != 2 or y.shape != (len(x),):
+        raise InputError(f"`y` must have a digit for each row of `x`; got {y.shape} and {x.shape}")
     if kind == 'plain': return x, y
     if kind == 'rare':
         rows = np.flatnonzero((y >= 5) | (rng.random(len(y)) < .1))

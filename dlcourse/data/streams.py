@@ -6,12 +6,16 @@
 __all__ = ['write_arrays', 'Stream']
 
 # %% ../../nbs/04_data/03_streams.ipynb #b432327c
+import os
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import InputError, number_of
+from ..core.columns import array_of
+from ..core.errors import InputError, number_of, path_of
 from .pipelines import pieces
 
 # %% ../../nbs/04_data/03_streams.ipynb #a05d8d40
@@ -19,11 +23,28 @@ def write_arrays(
     folder:str|Path,      # Made where it is not there
     **arrays:np.ndarray,  # Of one length
 )->dict[str, Path]:       # Name → its file
-    "Arrays as files that can be mapped into memory"
-    folder = Path(folder)
+    """Arrays as files that can be mapped into memory; raises `InputError` for what cannot
+
+    Who still reads an older file of the same name keeps reading that."""
+    folder, arrays = path_of(folder, 'folder'), {k: array_of(v, k) for k, v in arrays.items()}
+    _check_lengths(arrays, 'arrays')
+    for name, array in arrays.items():
+        if array.dtype.kind == 'O' or name != Path(name).name:
+            raise InputError(f"`{name}` must be a plain name, and its array of numbers or words of "
+                             f"one kind; got {array.dtype}")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"`folder` must be a folder; {folder} is a file")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, array in arrays.items(): np.save(folder/f'{name}.npy', array)
+    for name, array in arrays.items():
+        part = folder/f'.{name}.{os.getpid()}.npy'
+        np.save(part, array)
+        os.replace(part, folder/f'{name}.npy')
     return {name: folder/f'{name}.npy' for name in arrays}
+
+def _check_lengths(arrays, name):
+    lengths = {name: len(a) if a.ndim else 'a single number' for name, a in arrays.items()}
+    if len(set(lengths.values())) == 1 and 'a single number' not in lengths.values(): return
+    raise InputError(f"`{name}` must be arrays of one length, one or more; got {lengths}")
 
 class _Arrays:
     "Blocks of memory-mapped arrays"
@@ -34,10 +55,8 @@ class _Arrays:
             except (OSError, ValueError, EOFError) as e:
                 raise InputError(f"`{path}` cannot be read as an array: {e}. Write it with "
                                  "`numpy.save`") from None
-        lengths = {name: len(a) for name, a in self.arrays.items()}
-        if len(set(lengths.values())) != 1:
-            raise InputError(f"`files` must be arrays of one length; got {lengths}")
-        n = next(iter(lengths.values()))
+        _check_lengths(self.arrays, 'files')
+        n = len(next(iter(self.arrays.values())))
         self.starts = np.arange(0, n, block)
         self.sizes = np.diff([*self.starts, n]).tolist()
 
@@ -50,20 +69,31 @@ class _Parquet:
     def __init__(self, path, label):
         import duckdb
         import polars as pl
-        text = str(path).replace("'", "''")
+        if not path_of(path, 'files').is_file():
+            raise InputError(f"`{path}` cannot be read as Parquet: there is no such file. Of "
+                             "several files make one, or a stream each")
+        text = re.sub(r'([*?[])', r'[\1]', str(path)).replace("'", "''") # No pattern of names
         query = f"select distinct row_group_id, row_group_num_rows from parquet_metadata('{text}')"
         try: groups = sorted(duckdb.sql(query).fetchall())
         except duckdb.Error as e:
             raise InputError(f"`{path}` cannot be read as Parquet: {str(e).splitlines()[0]}. "
                              "Write it again, with polars' `write_parquet`") from None
-        self.frame, self.label = pl.scan_parquet(path), label
-        if label not in self.frame.collect_schema():
+        self.frame, self.label = pl.scan_parquet(path, glob=False), label
+        schema = self.frame.collect_schema()
+        if label not in schema.names():
             raise InputError(f"`label` must be a column of `{path}`; got {label!r}")
+        words = [name for name, kind in schema.items()
+                 if name != label and not (kind.is_numeric() or kind == pl.Boolean)]
+        if words or len(schema) < 2:
+            raise InputError(f"`{path}` must have columns of numbers beside the label; words are "
+                             f"in {words}, of {len(schema)} columns; code them, or drop them")
         self.sizes = [rows for _, rows in groups]
         self.starts = np.cumsum([0, *self.sizes])
 
     def read(self, block, low, high):
         rows = self.frame.slice(int(self.starts[block]) + low, high - low).collect()
+        if rows[self.label].null_count():
+            raise InputError(f"`{self.label}` must have a label in every row; some have none")
         return [rows.drop(self.label).to_numpy(), rows[self.label].to_numpy()]
 
 # %% ../../nbs/04_data/03_streams.ipynb #d23cae94
@@ -84,6 +114,7 @@ class Stream:
         for name, value in dict(batch_size=batch_size, block=block, window=window,
                                 world_size=world_size).items(): number_of(value, name, 1)
         number_of(rank, 'rank', 0, world_size - 1)
+        number_of(seed, 'seed', 0)
         arrays = isinstance(files, Mapping)
         self.source = _Arrays(files, block) if arrays else _Parquet(files, label)
         self.rows = sum(self.source.sizes)
@@ -93,21 +124,29 @@ class Stream:
         self.batch_size, self.window, self.drop_last = batch_size, window, drop_last
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.epoch, self.taken = 0, 0 # Taken: rows of this process in this epoch
+        self.layout = zlib.crc32(np.asarray(self.source.sizes, '<i8').tobytes()) # Of the blocks
+        self._turn = 0
 
     def state_dict(self)->dict:
         "Where the stream stands, after the last batch that was given out"
-        names = 'epoch', 'taken', 'seed', 'rank', 'world_size', 'rows', 'window'
+        names = 'epoch', 'taken', 'seed', 'rank', 'world_size', 'rows', 'window', 'layout'
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self,
         state:dict, # Of a stream over the same files; its batch size may have been another
     ):
-        "Go on where another stream stood"
-        for name in ('seed', 'rank', 'world_size', 'rows', 'window'):
+        "Go on where another stream stood; raises `InputError` where its order was another"
+        missing = set(self.state_dict()) - set(state)
+        if missing:
+            raise InputError(f"`state` must be what `state_dict` gave; it has no {min(missing)!r}")
+        for name in ('seed', 'rank', 'world_size', 'rows', 'window', 'layout'):
             if state[name] == getattr(self, name): continue
-            raise InputError(f"`{name}` must be as it was, {state[name]}, or the order is another; "
-                             f"got {getattr(self, name)}")
-        self.epoch, self.taken = state['epoch'], state['taken']
+            if name == 'layout': name = 'block'
+            raise InputError(f"`{name}` must be as it was, {state.get(name, 'of other sizes')}, or "
+                             f"the order is another; got {getattr(self, name, 'these')}")
+        own = self.rows*(self.rank + 1)//self.world_size - self.rows*self.rank//self.world_size
+        taken = number_of(state['taken'], 'taken', 0, own)
+        self.epoch, self.taken = number_of(state['epoch'], 'epoch', 0), taken
 
     def _windows(self):
         "The windows of this process in this epoch: lists of pieces of blocks"
@@ -125,6 +164,12 @@ class Stream:
 
     def __iter__(self)->Iterator[tuple[np.ndarray, ...]]:
         left, before, held, step = None, 0, self.taken, self.batch_size
+        self._turn = turn = self._turn + 1
+        def give(n):
+            if self._turn != turn:
+                raise InputError("this `Stream` is gone through anew somewhere else, so its place "
+                                 "is lost; make a stream for each who reads")
+            self.taken += n
         for number, window in enumerate(self._windows()):
             size = sum(high - low for _, low, high in window)
             if before + size <= held: before += size; continue
@@ -136,14 +181,14 @@ class Stream:
                 fill = [a[order[:place]] for a in arrays]
                 left = [np.concatenate(two) for two in zip(left, fill, strict=True)]
                 if len(left[0]) < step: continue
-                self.taken += step
+                give(step)
                 yield tuple(left)
             whole = place + (len(order) - place)//step*step
             for k in range(place, whole, step):
-                self.taken += step
+                give(step)
                 yield tuple([a[order[k:k + step]] for a in arrays])
             left = [a[order[whole:]] for a in arrays] if whole < len(order) else None
         if left is not None and not self.drop_last:
-            self.taken += len(left[0])
+            give(len(left[0]))
             yield tuple(left)
         self.epoch, self.taken = self.epoch + 1, 0

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from ..core.errors import InputError
+from ..core.columns import array_of
+from ..core.errors import InputError, number_of
 from ..core.files import project_path, write_whole
 
 # %% ../../nbs/04_data/20_synthesis.ipynb #bf6059bb
@@ -30,8 +31,13 @@ class LendingTruth:
 
     def __post_init__(self):
         for shares in (self.sex, self.race, *self.district.values()):
+            for name, share in shares.items(): number_of(share, name, 0, whole=False)
             if abs(sum(shares.values()) - 1) > 1e-9:
                 raise InputError(f"shares must add up to 1, got {dict(shares)}")
+        ends = dict(base_rate=(1e-12, 1 - 1e-12), income_ratio=(1e-9, 1e9), refusal=(0, 1))
+        for name, (least, most) in ends.items():
+            for value in getattr(self, name).values():
+                number_of(value, name, least, most, whole=False)
         differ = dict(district='race', refusal='race', base_rate='sex', income_ratio='sex')
         for f, of in differ.items():
             groups, got = getattr(self, of), getattr(self, f)
@@ -65,7 +71,8 @@ def draws(
     seed:int,               # Which people
 )->dict[str, np.ndarray]:   # What is drawn → `n` uniform numbers, none of them 0 or 1
     "The chance in every person's life; the first people are the same whatever `n` is"
-    if n < 1: raise InputError(f"`n` must be 1 or more people, got {n}")
+    if number_of(n, 'n', 0) < 1: raise InputError(f"`n` must be 1 or more people, got {n}")
+    number_of(seed, 'seed', 0)
     bits = np.random.PCG64(seed).random_raw(n*len(DRAWS)) >> 11 # 53 of 64
     u = bits.reshape(n, -1)*2.**-53
     return dict(zip(DRAWS, np.maximum(u, 2**-54).T, strict=True))
@@ -84,9 +91,14 @@ def by(
     groups:np.ndarray,  # The group of each person
     values:Mapping,     # Group → a constant, or one value per person
 )->np.ndarray:          # The value of each person's group
-    "Look up what holds for each person's group"
-    choices = list(values.values())
-    return np.select([groups == g for g in values], choices, default=choices[0])
+    "Look up what holds for each person's group; raises `InputError` for a group without a value"
+    groups, choices = array_of(groups, 'groups'), list(values.values())
+    own = [groups == g for g in values]
+    if not own or not np.any(own, axis=0).all():
+        odd = groups[~np.any(own, axis=0)].ravel()[0] if own else 'no group'
+        raise InputError(f"`values` must have an entry for each group, and has none for {odd!r}; "
+                         f"there are: {', '.join(map(str, values))}")
+    return np.select(own, choices, default=choices[0])
 
 # %% ../../nbs/04_data/20_synthesis.ipynb #5fe60299
 def repays(
@@ -129,7 +141,10 @@ def merit(
     years_employed:np.ndarray, # With the present employer
     late_payments:np.ndarray,  # In the last five years
 )->np.ndarray:                 # Zero is the officers' line
-    "What the papers say, added up as the officers do"
+    "What the papers say, added up as the officers do; raises `InputError` for an income up to 0"
+    income, debt_ratio, years_employed, late_payments = map(
+        np.asarray, (income, debt_ratio, years_employed, late_payments))
+    if not (income > 0).all(): raise InputError(f"`income` must be above 0, got {income.min()}")
     return 2*np.log(income/14) - 4*debt_ratio + years_employed/20 - late_payments/2
 
 def approves(
@@ -138,6 +153,7 @@ def approves(
     noise:float=.5,     # How much
 )->np.ndarray:          # `True` where the officers' rule says yes
     "The officers' judgement of the papers: P(yes) = Φ(merit/noise)"
+    number_of(noise, 'noise', 0, whole=False)
     return merit + noise*ndtri(u) > 0
 
 # %% ../../nbs/04_data/20_synthesis.ipynb #87dcd6ce
@@ -174,11 +190,17 @@ def _done(do, n, truth):
     "What is set, as one value per person; raises `InputError` where it cannot be"
     districts = set().union(*truth.district.values())
     known = dict(sex=set(truth.sex), race=set(truth.race), district=districts)
+    if not isinstance(do, Mapping): raise InputError(f"`do` must be column → value, got {do!r}")
     unknown = set(do) - set(LENDING_COLUMNS)
     if unknown:
         raise InputError(f"`{min(unknown)}` is no column that can be set; "
                          f"there are: {', '.join(LENDING_COLUMNS)}")
     for name, value in do.items():
+        value = array_of(value, name)
+        if name not in known and (value.dtype.kind not in 'biuf' or not np.isfinite(value).all()
+                                  or name == 'income' and not (value > 0).all()):
+            raise InputError(f"`{name}` must be set to finite numbers"
+                             f"{' above 0'*(name == 'income')}; got {value.ravel()[:3].tolist()}")
         if np.shape(value) not in ((), (n,)):
             raise InputError(f"`{name}` must be set to one value or to {n}, one per person; "
                              f"got shape {np.shape(value)}")
@@ -194,9 +216,16 @@ def to_csv(
 )->str:                          # Lines end in LF, incomes have one decimal, debt ratios three
     "A world as the text of a CSV file"
     formats = {'income': '.1f', 'debt_ratio': '.3f'}
-    def cells(name): return [format(v, formats.get(name, '')) for v in world[name].tolist()]
+    columns = {name: array_of(column, name).ravel().tolist() for name, column in world.items()}
+    if len(lengths := set(map(len, columns.values()))) != 1:
+        raise InputError(f"`world` must have columns of one length; got {sorted(lengths)}")
+    def quoted(text): # What would be read as two cells or two rows
+        return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text
+    def cells(name):
+        own = formats.get(name, '')
+        return [quoted(v if isinstance(v, str) else format(v, own)) for v in columns[name]]
     rows = map(','.join, zip(*map(cells, world), strict=True))
-    return '\n'.join([','.join(world), *rows]) + '\n'
+    return '\n'.join([','.join(map(quoted, world)), *rows]) + '\n'
 
 def write_lending(
     path:str|Path|None=None, # Where to; the project's own file when not given

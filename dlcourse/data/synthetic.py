@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from ..core.columns import grid_of
 from ..core.errors import InputError
 
 # %% ../../nbs/04_data/22_synthetic.ipynb #8a7f71ca
@@ -27,7 +28,13 @@ def energy_distance(
     a:np.ndarray, # Points, [row, axis]
     b:np.ndarray, # Points, [row, axis]
 )->float:
-    "How much further it is to the other sample than within one's own; 0 only for equal ones"
+    """How much further it is to the other sample than within one's own; 0 only for equal ones
+
+    Raises `InputError` for what are no points, or where they have different axes."""
+    a, b = grid_of(a, 'a', 2), grid_of(b, 'b', 2)
+    if not len(a) or not len(b) or a.shape[1] != b.shape[1]:
+        raise InputError("`a` and `b` must be points of the same axes, one or more; got the shapes "
+                         f"{a.shape} and {b.shape}")
     return float(2*cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean())
 
 # %% ../../nbs/04_data/22_synthetic.ipynb #26ae8873

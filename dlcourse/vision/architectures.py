@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..training.zoo import count_parameters
 from .convolution import check_images
 
@@ -29,6 +29,14 @@ class StackConfig:
     channels:int=3              # Of the image
     classes:int=1000            # How many scores it gives
     dropout:float=.5            # Before each hidden linear layer
+
+    def __post_init__(self):
+        for layer in self.features:
+            number_of(len(layer), 'features', 2, 4)
+            for k, value in enumerate(layer): number_of(value, 'features', int(k < 3))
+        for name in ('grid', 'channels', 'classes'): number_of(getattr(self, name), name, 1)
+        for width in self.hidden: number_of(width, 'hidden', 1)
+        number_of(self.dropout, 'dropout', 0, 1, whole=False)
 
 class Stack(nn.Module):
     "LeNet, AlexNet and VGG: three sizes of one idea"
@@ -62,7 +70,7 @@ class Stack(nn.Module):
         x:Float[Tensor, "batch channels height width"], # Images
     )->Float[Tensor, "batch classes"]:
         "A score for each class"
-        check_images(x, self.config.channels)
+        check_images(x, self.config.channels, self.classifier[-1].weight)
         if min(x.shape[2:]) < self.smallest():
             raise InputError(f"`x` must have {self.smallest()} rows and columns or more for this "
                              f"network, got {tuple(x.shape[2:])}; enlarge the images")
@@ -84,7 +92,7 @@ def vgg(
     convolutions:tuple[int, ...]=(2, 2, 3, 3, 3), # In each of five stages; the default is VGG-16
 )->StackConfig:
     "VGG (Simonyan & Zisserman 2015): only 3 × 3, twice the channels after a pooling"
-    if len(convolutions) != 5 or min(convolutions) < 1:
+    if len(convolutions) != 5 or not all(isinstance(n, int) and n > 0 for n in convolutions):
         raise InputError(f"`convolutions` must be five numbers from 1, got {convolutions}")
     layers = []
     for width, n in zip((64, 128, 256, 512, 512), convolutions, strict=True):
@@ -135,6 +143,11 @@ class ResNetConfig:
     channels:int=3                      # Of the image
     classes:int=1000                    # How many scores it gives
 
+    def __post_init__(self):
+        for name in ('width', 'channels', 'classes'): number_of(getattr(self, name), name, 1)
+        for depth in self.depths: number_of(depth, 'depths', 1)
+        number_of(len(self.depths), 'depths', 1)
+
 class ResNet(nn.Module):
     "A stem, stages of residual blocks, the mean over the image, a linear layer"
     def __init__(self,
@@ -158,7 +171,7 @@ class ResNet(nn.Module):
         x:Float[Tensor, "batch channels height width"], # Images
     )->Float[Tensor, "batch classes"]:
         "A score for each class"
-        check_images(x, self.config.channels)
+        check_images(x, self.config.channels, self.head.weight)
         x = self.stem(x)
         for stage in self.stages: x = stage(x)
         return self.head(x.mean((2, 3)))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.errors import InputError, need
+from ..core.errors import InputError, need, number_of
 from ..core.settings import settings
 
 # %% ../../nbs/05_vision/10_blood_cells.ipynb #0ef26a07
@@ -61,8 +61,9 @@ def read_smear(
 )->Float[Tensor, "3 height width"]: # From 0 to 1
     "A photograph, averaged over squares; raises `InputError` for what is none"
     import numpy as np
+    number_of(shrink, 'shrink', 1)
     try: picture = need('PIL.Image', 'lab').open(BytesIO(data)).convert('RGB')
-    except (OSError, SyntaxError, ValueError) as e:
+    except Exception as e: # Of a file from anywhere, Pillow raises anything
         raise InputError(f"`{name}` must be a JPEG, and cannot be read ({e}); get it again, or "
                          "take it out of its list") from None
     return torch.from_numpy(np.array(picture.reduce(shrink))).permute(2, 0, 1).float()/255
@@ -75,6 +76,7 @@ def blood_cells(
 )->Smears:
     "Photographs of blood smears; raises `InputError` where they are not there or cannot be read"
     path = Path(home or settings().data_home)/'detection'/'bccd.tar.gz'
+    number_of(shrink, 'shrink', 1)
     if part not in ('train', 'val', 'test'):
         raise InputError(f"`part` must be 'train', 'val' or 'test', got {part!r}")
     if not path.is_file():

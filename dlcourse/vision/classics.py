@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
+from .digit_reader import in_evaluation
 from .efficientnet import as_trained
 
 # %% ../../nbs/05_vision/06_classics.ipynb #85b551e6
@@ -72,11 +73,13 @@ def name_pictures(
     k:int=5,                                  # Guesses for each picture
 )->list[list[tuple[str, float]]]:             # Name and probability, the likeliest first
     "What is in each picture; raises `InputError` for pixels that are no bytes any more"
+    if not torch.is_tensor(pictures):
+        raise InputError(f"`pictures` must be a tensor of bytes, got a {type(pictures).__name__}")
     if pictures.dtype != torch.uint8:
         raise InputError(f"`pictures` must be bytes, 0 to 255; got {pictures.dtype}. They are "
                          "scaled here, once: hand over what `centre_crop` gives")
     number_of(k, 'k', 1, len(names))
-    shares = model(as_trained(pictures)).softmax(1)
+    with in_evaluation(model): shares = model(as_trained(pictures)).softmax(1)
     if shares.shape[1] != len(names):
         raise InputError(f"`names` must be one for each of {shares.shape[1]} classes, got "
                          f"{len(names)}")
@@ -90,4 +93,7 @@ def class_map(
     weight:Float[Tensor, " channels"],                 # The row of the linear layer for one class
 )->Float[Tensor, "batch height width"]:
     "What each place adds to a class's score: the mean over places, plus the bias, is the score"
+    if maps.ndim != 4 or weight.shape != maps.shape[1:2]:
+        raise InputError("`weight` must be a number for each channel of `maps`; got the shapes "
+                         f"{tuple(weight.shape)} and {tuple(maps.shape)}")
     return einsum(maps, weight, 'b c h w, c -> b h w')

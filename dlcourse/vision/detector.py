@@ -7,6 +7,7 @@ __all__ = ['STRIDE', 'DetectorConfig', 'Detector', 'places_of', 'anchors_at', 'd
            'boxes_and_scores', 'detect', 'coco_precisions', 'shapes_detector']
 
 # %% ../../nbs/05_vision/09_detector.ipynb #f8b50473
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
-from ..core.errors import InputError, need
+from ..core.errors import InputError, need, number_of
 from ..foundations.losses import focal
 from ..foundations.schedules import decay_groups, linear
 from ..training.artefacts import trained_once
@@ -31,6 +32,7 @@ from dlcourse.vision.detection import (
     find_hits,
     giou,
 )
+from .digit_reader import in_evaluation
 from .scenes import SHAPE_NAMES, shapes_world
 
 # %% ../../nbs/05_vision/09_detector.ipynb #5ea1fe82
@@ -46,6 +48,9 @@ class DetectorConfig:
 
     def __post_init__(self):
         sizes = self.classes, self.channels, self.width, *self.anchors
+        for name in ('classes', 'channels', 'width'):
+            number_of(getattr(self, name), name, -math.inf)
+        for side in self.anchors: number_of(side, 'anchors', -math.inf, 1e6, whole=False)
         if min(sizes) <= 0: raise InputError(f"all sizes must be above 0; got {self}")
 
 def _block(n, m, stride=1):
@@ -73,7 +78,7 @@ class Detector(nn.Module):
         x:Float[Tensor, "batch channels height width"], # From 0 to 1
     )->tuple[Tensor, Tensor, Tensor]: # Scores before softmax, the last for nothing; boxes; places
         "An answer for each place (or anchor): [batch, place, classes + 1] and [batch, place, 4]"
-        check_images(x, self.config.channels)
+        check_images(x, self.config.channels, self.out.weight)
         if min(x.shape[2:]) < 16:
             raise InputError(f"`x` must be 16 × 16 pixels or more, got {tuple(x.shape[2:])}")
         middle, far = x.mean((2, 3), keepdim=True), x.std((2, 3), keepdim=True)
@@ -158,10 +163,13 @@ def mirrored(
 def _check_data(images, boxes, labels, classes):
     check_images(images)
     check_boxes(boxes)
+    if not len(images) or not images.isfinite().all():
+        raise InputError("`scenes` must hold a picture or more, of numbers; got "
+                         f"{len(images)}{', with NaN or infinity'*bool(len(images))}")
     if not len(images) == len(boxes) == len(labels) or boxes.shape[1] != labels.shape[1]:
         raise InputError("`scenes` must have boxes and labels for each picture; got the shapes "
                          f"{tuple(images.shape)}, {tuple(boxes.shape)}, {tuple(labels.shape)}")
-    if labels.numel() and labels.max() >= classes:
+    if labels.numel() and not -1 <= labels.min() <= labels.max() < classes:
         raise InputError(f"`labels` must be below {classes}, the classes of the detector; got "
                          f"{labels.max().item()}; give `DetectorConfig(classes=…)`")
 
@@ -177,6 +185,8 @@ def train_detector(
     "Train a detector: AdamW, a rate that rises and falls, every second batch mirrored"
     images, boxes, labels = scenes[:3]
     _check_data(images, boxes, labels, config.classes)
+    number_of(batch_size, 'batch_size', 1)
+    number_of(steps, 'steps', 0)
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -216,10 +226,14 @@ def detect(
     most:int=100,       # In a picture, the best ones
     batch_size:int=64,  # Pictures at once
 )->list[Detections]:    # One for each picture, the best score first
-    "What is in pictures, and where"
+    "What is in pictures, and where; asked in evaluation mode, and as it was afterwards"
+    for name, value in dict(most=most, batch_size=batch_size).items(): number_of(value, name, 1)
+    for name, value in dict(least=least, overlap=overlap).items():
+        number_of(value, name, 0, 1, whole=False)
     found = []
     for part in x.split(batch_size) if len(x) else ():
-        for boxes, scores in zip(*boxes_and_scores(model, part), strict=True):
+        with in_evaluation(model): answers = boxes_and_scores(model, part)
+        for boxes, scores in zip(*answers, strict=True):
             place, label = (scores >= least).nonzero(as_tuple=True)
             score = scores[place, label]
             best = score.argsort(descending=True, stable=True)[:4*most]

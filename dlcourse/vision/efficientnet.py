@@ -15,7 +15,7 @@ from jaxtyping import Float, Num
 from torch import Tensor, nn
 
 from ..core.cards import card
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..core.pretrained import fit_weights, load_weights
 from ..core.settings import settings
 from ..training.artefacts import keep_model, kept_model
@@ -105,7 +105,8 @@ class EfficientNetLite(nn.Module):
         blocks:int|None=None, # Stop after so many blocks; the last maps of all when not given
     )->Float[Tensor, "batch channels high wide"]:
         "Maps of the images"
-        check_images(x, 3)
+        check_images(x, 3, self.head.weight)
+        if blocks is not None: number_of(blocks, 'blocks', 0, len(self.blocks))
         x = self.stem(x)
         for block in self.blocks[:blocks]: x = block(x)
         return x if blocks is not None else self.top(x)

@@ -6,6 +6,7 @@
 __all__ = ['EmbedderConfig', 'Embedder', 'embed', 'balanced_rows', 'train_embedder', 'kept_embedder']
 
 # %% ../../nbs/05_vision/16_embedder.ipynb #d1ad7f92
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.schedules import linear
 from ..training.artefacts import trained_once
 from .convolution import check_images
-from .digit_reader import distort
+from .digit_reader import distort, in_evaluation
 from .matching import check_identities
 
 # %% ../../nbs/05_vision/16_embedder.ipynb #00b6e964
@@ -34,6 +35,8 @@ class EmbedderConfig:
     dim:int=32     # Of an embedding
 
     def __post_init__(self):
+        for name in ('side', 'width', 'blocks', 'dim'):
+            number_of(getattr(self, name), name, -math.inf)
         if min(self.width, self.dim, self.blocks) < 1 or self.side < 2**self.blocks:
             raise InputError("`side` must be 2**blocks or more, and `width`, `blocks` and `dim` 1 "
                              f"or more; got {self}")
@@ -54,7 +57,7 @@ class Embedder(nn.Module):
         x:Float[Tensor, "batch 1 side side"], # Grey images, ink from 0 to 1
     )->Float[Tensor, "batch dim"]:            # Of length 1
         "Where an image lies on the sphere"
-        check_images(x, 1)
+        check_images(x, 1, self.head.weight)
         if x.shape[2:] != (self.config.side,)*2:
             raise InputError(f"`x` must have {self.config.side} rows and columns, got "
                              f"{tuple(x.shape[2:])}; make the images as large as those of training")
@@ -68,8 +71,11 @@ def embed(
     x:Float[Tensor, "image 1 side side"],
     block:int=1024, # Images at a time
 )->np.ndarray:      # [image, dim]
-    "Embeddings of many images"
-    return np.concatenate([model.eval()(part).cpu().numpy() for part in x.split(block)])
+    "Embeddings of many images, in evaluation mode; the model's own mode is as before"
+    check_images(x)
+    number_of(block, 'block', 1)
+    with in_evaluation(model): parts = [model(part).cpu() for part in x.split(block)]
+    return np.concatenate([(part.float() if part.itemsize < 4 else part).numpy() for part in parts])
 
 # %% ../../nbs/05_vision/16_embedder.ipynb #caa753fb
 def balanced_rows(
@@ -79,6 +85,11 @@ def balanced_rows(
     rng:torch.Generator, # Where the numbers come from
 )->Int[Tensor, " row"]:
     "Rows of a batch: some identities, and some images of each"
+    for name, value in dict(identities=identities, images=images).items(): number_of(value, name, 1)
+    numbers = identity.ndim == 1 and len(identity) and not identity.is_floating_point()
+    if not numbers or identity.min() < 0:
+        raise InputError("`identity` must be whole numbers from 0, one or more; got "
+                         f"{identity.dtype} of shape {tuple(identity.shape)}")
     who = torch.randperm(int(identity.max()) + 1, generator=rng)[:identities]
     rows = []
     for one in who.tolist():
@@ -100,6 +111,11 @@ def train_embedder(
     strength:float=.5, # Of the distortions, as a share of those that a digit reader learns with
 )->Embedder:         # Ready to embed
     "Learn an embedding with a loss of pairs, of triplets or of classes"
+    check_images(x)
+    if not x.isfinite().all(): raise InputError("`x` must hold numbers, and has NaN or infinity")
+    number_of(steps, 'steps', 0)
+    number_of(lr, 'lr', 0, 1e6, whole=False)
+    number_of(strength, 'strength', 0, 10, whole=False)
     number = torch.as_tensor(check_identities(identity, len(x)), device=x.device)
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.schedules import decay_groups, linear
-from .convolution import check_images
+from .convolution import check_images, check_tensor
 
 # %% ../../nbs/05_vision/12_masks.ipynb #60406699
 def check_masks(
@@ -25,6 +25,7 @@ def check_masks(
 )->tuple[Tensor, Tensor]: # Both as booleans
     "Two masks that can be compared; raises `InputError` for others, and names the one at fault"
     for name, mask in dict(predicted=predicted, truth=truth).items():
+        check_tensor(mask, name)
         if mask.dtype == torch.bool or ((mask == 0) | (mask == 1)).all(): continue
         what = f"values to {mask.max().item():g}" if mask.isfinite().all() else "a NaN or infinity"
         raise InputError(f"`{name}` must be a mask of True and False, or of 0 and 1; got {what}; "
@@ -69,6 +70,11 @@ def train_masks(
 )->nn.Module:        # The same, trained
     "AdamW with a rate that rises and falls; every batch lies in one of eight ways"
     check_pixels(x)
+    number_of(batch_size, 'batch_size', 1)
+    number_of(steps, 'steps', 0)
+    number_of(lr, 'lr', 0, 1e6, whole=False)
+    if not len(x) or not y.isfinite().all():
+        raise InputError(f"`x` must hold a scan or more, and `y` numbers; got {len(x)} scans")
     if x.shape[2:] != y.shape[-2:] or len(x) != len(y) or x.shape[-1] != x.shape[-2]:
         raise InputError("`y` must have a mask for each of the square scans `x`, as large; got "
                          f"{tuple(y.shape)} for {tuple(x.shape)}; cut both alike")
@@ -93,6 +99,12 @@ def mean_dice(
     truth:np.ndarray,     # Masks, as many
 )->float: # Two empty masks agree: 1
     "The mean over scans of twice the overlap by both areas"
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    if predicted.shape != truth.shape or truth.ndim != 3 or not len(truth) \
+            or {predicted.dtype, truth.dtype} != {np.dtype(bool)}:
+        raise InputError("`predicted` and `truth` must be True and False, [scan, height, width], "
+                         f"of one shape; got {predicted.dtype} of shape {predicted.shape} and "
+                         f"{truth.dtype} of shape {truth.shape}")
     both = predicted.sum((1, 2)) + truth.sum((1, 2))
     overlap = 2*(predicted & truth).sum((1, 2))
     return float(np.where(both > 0, overlap/np.maximum(both, 1), 1.).mean())
@@ -103,9 +115,18 @@ def best_cut(
     cuts,              # To try
 )->tuple[float, float]: # The mean Dice, and the cut that gives it
     "The cut with the highest mean Dice"
+    if not len(cuts) or not np.isfinite(scores).all():
+        raise InputError(f"`cuts` must be one or more, and `scores` numbers; got {len(cuts)} cuts")
     return max((mean_dice(scores > cut, truth), float(cut)) for cut in cuts)
 
 # %% ../../nbs/05_vision/12_masks.ipynb #91e4826b
+def _check_pair(x, truth):
+    check_images(x, 1)
+    check_pixels(x)
+    if truth.dtype == torch.bool and truth.shape == (len(x), *x.shape[2:]): return
+    raise InputError("`truth` must be True and False, a mask as large as its scan for each; got "
+                     f"{truth.dtype} of shape {tuple(truth.shape)} for {tuple(x.shape)}")
+
 class Threshold:
     "Bright is lesion, once field and noise are gone"
     def __init__(self,
@@ -116,6 +137,8 @@ class Threshold:
         noises:tuple=(0, .7, 1.2),     # Blurs of the scan
     ):
         found = []
+        _check_pair(x, truth)
+        if not fields or not noises: raise InputError("`fields` and `noises` must hold one or more")
         for field in fields:
             for noise in noises:
                 score = self.scores(x, field, noise)
@@ -127,7 +150,8 @@ class Threshold:
     def scores(x, field, noise):
         "The scan, less its broad blur"
         from scipy.ndimage import gaussian_filter
-        x = x[:, 0].numpy()
+        check_images(x, 1)
+        x = x[:, 0].detach().numpy()
         fine = gaussian_filter(x, (0, noise, noise)) if noise else x
         return fine - gaussian_filter(x, (0, field, field)) if field else fine
 
@@ -139,7 +163,9 @@ def pixel_features(
 )->np.ndarray:                              # [scan, height, width, feature]
     "Blurs of five widths, and slopes and curvatures of three, beside the pixel itself"
     from scipy.ndimage import gaussian_filter
-    x, found = x[:, 0].numpy(), []
+    check_images(x, 1)
+    check_pixels(x)
+    x, found = x[:, 0].detach().numpy(), []
     def part(sigma, *order): return gaussian_filter(x, (0, sigma, sigma), order=(0, *order))
     for sigma in (.7, 1.5, 3, 6, 10): found.append(part(sigma, 0, 0))
     for sigma in (1, 2, 4):
@@ -157,6 +183,8 @@ class PixelTrees:
         pixels:int=60_000,
     ):
         from sklearn.ensemble import HistGradientBoostingClassifier
+        _check_pair(x, truth)
+        number_of(pixels, 'pixels', 1)
         features, y = pixel_features(x).reshape(truth.numel(), -1), truth.numpy().ravel()
         rows = np.random.default_rng(seed).permutation(len(y))[:pixels]
         self.model = HistGradientBoostingClassifier(max_iter=60, learning_rate=.2, random_state=0)

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.columns import array_of, as_floats, lacks_values
+from ..core.errors import InputError, number_of
 from ..evaluation.intervals import clopper_pearson
 
 # %% ../../nbs/05_vision/15_matching.ipynb #20f5cd9f
@@ -20,7 +21,8 @@ def unit_rows(
     name:str='x', # As an error shall call them
 )->np.ndarray: # The same directions, all of length 1
     "Embeddings of length 1; raises `InputError` where one is not finite or has no direction"
-    x = np.asarray(x, float)
+    if hasattr(x, 'detach'): x = x.detach().cpu().double() # Any type, NumPy's or not
+    x = as_floats(array_of(x, name), name) if np.size(x) else np.zeros((0, 0))
     if x.ndim != 2 or not x.size:
         raise InputError(f"`{name}` must be embeddings, [image, dim]; got the shape {x.shape}")
     length = np.linalg.norm(x, axis=1)
@@ -35,8 +37,11 @@ def check_identities(
     n:int,        # How many images there are
 )->np.ndarray:    # Numbers from 0
     "Identities as numbers; raises `InputError` where a genuine or an impostor pair cannot be made"
-    names, number, counts = np.unique(np.asarray(identity), return_inverse=True,
-                                      return_counts=True)
+    given = array_of(identity.detach() if hasattr(identity, 'detach') else identity, 'identity')
+    if lacks_values(given):
+        raise InputError("`identity` must name somebody for each image; some are NaN or None, and "
+                         "two of these may be two people; leave them out")
+    names, number, counts = np.unique(given, return_inverse=True, return_counts=True)
     if number.shape != (n,):
         raise InputError(f"`identity` must name one identity for each of {n} images; "
                          f"got the shape {number.shape}")
@@ -116,6 +121,21 @@ def _trials(hits, total, level):
     slack = (stdtrit(1e9, (1 + level)/2)/stdtrit(max(k - 1, 1), (1 + level)/2))**2
     return min(p*(1 - p)/variance*slack, n), k
 
+def _checked(pairs, **columns):
+    "True or False for each pair; raises `InputError` for numbers, which would pick rows"
+    for name, column in columns.items():
+        column = columns[name] = np.asarray(column)
+        if column.dtype == bool and column.shape == pairs.score.shape: continue
+        raise InputError(f"`{name}` must be True or False for each of {len(pairs.score)} pairs; "
+                         f"got {column.dtype} of shape {column.shape}")
+    return columns.values()
+
+def _each_image(pairs, values, name):
+    values = array_of(values, name)
+    if values.shape == pairs.identity.shape and not lacks_values(values): return values
+    raise InputError(f"`{name}` must have a value for each of {len(pairs.identity)} images; got "
+                     f"shape {values.shape}, or NaN")
+
 def pair_rate(
     pairs:Pairs,
     chosen:np.ndarray,  # Which pairs to count
@@ -124,6 +144,9 @@ def pair_rate(
     level:float=.95,    # How often the limits shall hold the true rate
 )->PairRate:                # NaN without pairs
     "A share of pairs with limits that know which pairs have a unit in common"
+    chosen, matched = _checked(pairs, chosen=chosen, matched=matched)
+    units = _each_image(pairs, units, 'units')
+    number_of(level, 'level', 0, 1, whole=False)
     n = int(np.sum(chosen))
     if not n: return PairRate(*[np.nan]*3, 0, 0, 0, 0.)
     hits, total = _by_unit(pairs, chosen, matched, units)
@@ -141,7 +164,9 @@ def rates_by(
     level:float=.95,    # Of all limits together, Bonferroni over the groups
 )->dict:                # Group → `PairRate`
     "A rate within each group, with limits that hold for all groups at once"
-    group = np.asarray(group)
+    group = _each_image(pairs, group, 'group')
+    chosen, matched = _checked(pairs, chosen=chosen, matched=matched)
+    number_of(level, 'level', 0, 1, whole=False)
     within, names = chosen & pairs.same(group), np.unique(group)
     each = 1 - (1 - level)/len(names)
     return {name: pair_rate(pairs, within & (group[pairs.a] == name), matched, units, each)
@@ -159,6 +184,8 @@ def nearest(
     if queries.shape[1] != gallery.shape[1]:
         raise InputError("`queries` and `gallery` must have one dim; got "
                          f"{queries.shape[1]} and {gallery.shape[1]}")
+    number_of(k, 'k', -np.inf)
+    number_of(block, 'block', 1)
     if not 1 <= k <= len(gallery):
         raise InputError(f"`k` must be from 1 to {len(gallery)}, the images there are; got {k}")
     rows, scores = [], []

@@ -7,18 +7,20 @@ __all__ = ['MOTIONS', 'PLACES', 'check_clips', 'moving_shapes', 'train_clips', '
 
 # %% ../../nbs/05_vision/18_moving_shapes.ipynb #a4722cc5
 from collections.abc import Callable, Mapping
-from math import pi
+from math import inf, pi
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..foundations.schedules import cosine
 from ..training.batches import top1_accuracy
 from ..training.callbacks import FitConfig
 from ..training.loop import fit
+from .convolution import check_tensor
+from .digit_reader import in_evaluation
 
 # %% ../../nbs/05_vision/18_moving_shapes.ipynb #b8eab664
 # Class → eighths of a turn from one frame to the next; with the clock where positive
@@ -29,8 +31,10 @@ PLACES = 8 # On the ring, and frames in a clip
 def check_clips(
     x:Tensor,          # What should be clips
     channels:int=1,    # How many a frame must have
+    like:Tensor|None=None, # Weights of the type that they must have, where that is fixed
 ):
     "Raise `InputError` for what is no batch of clips, has other channels, or is too small"
+    check_tensor(x, 'x', like)
     if x.ndim != 5:
         raise InputError("`x` must be clips, [batch, time, channels, height, width]; got the shape "
                          f"{tuple(x.shape)}; add the axes that are missing")
@@ -58,9 +62,12 @@ def moving_shapes(
     motions:Mapping[str, int]=MOTIONS, # Class → eighths of a turn
 )->tuple[Float[Tensor, "clip 8 1 side side"], Int[Tensor, " clip"]]: # Clips; number of the class
     "Clips of a shape that goes round, each class as often as the others"
+    for name, value in dict(n=n, side=side).items(): number_of(value, name, -inf)
+    for name, value in dict(noise=noise, clutter=clutter).items():
+        number_of(value, name, 0, whole=False)
     if n < 1 or side < 8:
         raise InputError(f"`n` must be 1 or more and `side` 8 or more; got {n} and {side}")
-    if not motions or any(step % 2 == 0 for step in motions.values()):
+    if not motions or any(number_of(step, 'motions', -inf) % 2 == 0 for step in motions.values()):
         raise InputError("`motions` must be odd eighths of a turn, or a clip would not visit all "
                          f"eight places; got {dict(motions)}")
     rng = torch.Generator().manual_seed(seed)
@@ -95,6 +102,8 @@ def train_clips(
     lr:float=8e-3,       # At its highest
 )->nn.Module:            # Ready to be asked
     "Train a model of clips by AdamW, with a rate that rises and falls"
+    for name, value in dict(epochs=epochs, batch_size=batch_size).items(): number_of(value, name, 1)
+    if not x.isfinite().all(): raise InputError("`x` must hold numbers, and has NaN or infinity")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make()
@@ -112,7 +121,7 @@ def named_right(
     y:Int[Tensor, " clip"],
 )->float:
     "How often the highest score is that of the right class"
-    return top1_accuracy(model(x), y).item()
+    with in_evaluation(model): return top1_accuracy(model(x), y).item()
 
 # %% ../../nbs/05_vision/18_moving_shapes.ipynb #88c1ee07
 def turn_rule(
@@ -120,6 +129,7 @@ def turn_rule(
 )->Float[Tensor, "clip 4"]:                      # A score for each of `MOTIONS`, in their order
     "Name the motion by the angle from frame to frame, seen from the middle of all places"
     check_clips(x)
+    if not x.is_floating_point(): x = x.float()
     moving = (x - x.mean(1, keepdim=True))[:, :, 0].clamp(min=0)**4
     right, down = (torch.arange(n).to(x) for n in reversed(x.shape[3:]))
     weight = moving.sum((2, 3)).clamp(min=1e-9)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..core.cards import Card
 from ..core.datasets import reader
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/05_vision/14_omniglot.ipynb #01b9043f
 _SIDE = 105
@@ -49,6 +49,7 @@ def read_characters(
 )->dict:              # `images`, `alphabets`, `characters`, `drawers`: one entry for each picture
     "The pictures of some archives, each once; raises `InputError` where one has none"
     found = {}
+    if not paths: raise InputError("`paths` must be one archive or more, got none")
     for path in paths:
         with _opened(path) as archive:
             parts = {name: _NAME.fullmatch(name) for name in archive.namelist()}
@@ -96,5 +97,8 @@ def shrunk(
     side:int,          # Points of a side that come out
 )->Float[Tensor, "picture 1 side side"]: # The share of ink under each point
     "Pictures made smaller by averaging, for a network"
+    images = np.asarray(images)
+    if images.ndim < 2: raise InputError(f"`images` must be pictures; got shape {images.shape}")
+    number_of(side, 'side', 1)
     x = torch.as_tensor(images.reshape(-1, 1, *images.shape[-2:])).float()
     return F.adaptive_avg_pool2d(x, side)

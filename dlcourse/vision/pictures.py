@@ -6,6 +6,7 @@
 __all__ = ['PICTURES', 'LARGEST_PICTURE', 'read_picture', 'centre_crop', 'picture_folder']
 
 # %% ../../nbs/05_vision/03_pictures.ipynb #2afd75b0
+import math
 from pathlib import Path
 
 import torch
@@ -24,6 +25,9 @@ def read_picture(
 )->UInt8[Tensor, "3 height width"]: # Red, green and blue, 0 to 255
     "One picture; raises `InputError` that names the file where it is none, or a part of one"
     path = path_of(path, 'path')
+    if path.exists() and not path.is_file(): # A pipe would be waited for
+        raise InputError(f"`{path}` cannot be read as a picture: it is no file. Take it out of the "
+                         "folder")
     image, ops, np = (need(m, 'lab') for m in ('PIL.Image', 'PIL.ImageOps', 'numpy'))
     try:
         with image.open(path) as file:
@@ -44,10 +48,14 @@ def centre_crop(
     share:float=.875,  # Of the shorter side of the picture, the side of the square that is cut out
 )->UInt8[Tensor, "channels {side} {side}"]: # Rounded, and still 0 to 255
     "The square in the middle of a picture, at another size (bicubic, smoothed where it shrinks)"
+    if not torch.is_tensor(picture) or picture.dtype != torch.uint8:
+        raise InputError("`picture` must be bytes, 0 to 255, as `read_picture` gives them; got "
+                         f"{getattr(picture, 'dtype', type(picture).__name__)}; scale it later")
     if picture.ndim != 3 or not picture.numel():
         raise InputError("`picture` must be one picture, [channels, height, width]; got the shape "
                          f"{tuple(picture.shape)}")
     number_of(side, 'side', 1)
+    number_of(share, 'share', -math.inf, whole=False)
     if not 0 < share <= 1: raise InputError(f"`share` must be above 0, up to 1; got {share}")
     height, width = picture.shape[1:]
     n = max(1, int(share*min(height, width)))

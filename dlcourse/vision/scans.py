@@ -81,6 +81,7 @@ def make_scans(
     from scipy.ndimage import gaussian_filter
     number_of(n, 'n', 1)
     number_of(size, 'size', 16)
+    number_of(seed, 'seed', 0)
     number_of(empty, 'empty', 0, 1, whole=False)
     if scanner is not None: number_of(scanner, 'scanner', 0, 1)
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .detection import Detections, average_precisions, find_hits
 
 # %% ../../nbs/05_vision/08_scenes.ipynb #bc8220a1
@@ -62,6 +62,10 @@ def shapes_world(
     noise:float=.05,                       # Deviation, of each pixel and colour
 )->Scenes:
     "Pictures of shapes on a plain ground; raises `InputError` where no shape fits"
+    for name, value in dict(n=n, most=most, side=side).items(): number_of(value, name, -math.inf)
+    number_of(noise, 'noise', 0, whole=False)
+    for least, far in zip((0, contrast[0]), contrast, strict=True):
+        number_of(far, 'contrast', least, whole=False)
     if n < 1 or most < 1 or not 0 < radius[0] <= radius[1] <= side/2:
         raise InputError(f"`n` and `most` must be 1 or more and `radius` between 0 and {side/2}; "
                          f"got {n}, {most} and {radius}")
@@ -120,6 +124,9 @@ def patch_detector(
         mask = _stands_out(image, .12)
         for box, label in zip(boxes.tolist(), labels.tolist(), strict=True):
             if label >= 0: cuts.append(_cut(mask, box)), names.append(label)
+    if sorted(set(names)) != list(range(len(SHAPE_NAMES))):
+        raise InputError(f"`train` must hold a shape of each of {SHAPE_NAMES}; got the labels "
+                         f"{sorted(set(names))}; take more scenes")
     machine = SVC(decision_function_shape='ovr').fit(torch.stack(cuts).numpy(), names)
     def ask(images, limit, least):
         patches = [_patches(image, limit, least) for image in images]

@@ -18,10 +18,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
-from ..core.errors import number_of
+from ..core.errors import InputError, number_of
 from ..foundations.losses import same_shape
 from ..training.artefacts import trained_once
 from .convolution import check_images
+from .digit_reader import in_evaluation
 from .masks import check_masks, check_pixels, train_masks
 from .scans import make_scans
 
@@ -84,7 +85,7 @@ class UNet(nn.Module):
         x:Float[Tensor, "scan channels height width"], # Scans of any size
     )->Float[Tensor, "scan height width"]:
         "Scores, positive for yes; `InputError` for other channels. Its border is repeated to fit"
-        check_images(x, self.config.channels)
+        check_images(x, self.config.channels, self.head.weight)
         high, wide = x.shape[2:]
         stride, beside = self.config.stride, []
         x = F.pad(x, (0, -wide % stride, 0, -high % stride), mode='replicate')
@@ -117,6 +118,9 @@ def signed_distance(
 )->Float[Tensor, "scan height width"]: # 0 for a mask without a border
     "Pixels from the border: positive outside, 0 on the rim of a lesion, negative further inside"
     from scipy.ndimage import distance_transform_edt as distance
+    masks, _ = check_masks(masks, masks)
+    if masks.ndim != 3:
+        raise InputError(f"`masks` must be [scan, height, width]; got {tuple(masks.shape)}")
     out = torch.zeros(masks.shape)
     for k, mask in enumerate(masks.numpy()):
         if not mask.any() or mask.all(): continue
@@ -177,14 +181,20 @@ def predict_tiled(
     halo:int=24,     # Pixels around it that are read too; another multiple, as far as it sees
     out=None,        # Where to write, [height, width]; a new array when not given
 ):                   # Probabilities, as `out`
-    "One tile after the other; `InputError` for a pixel that is no number"
+    "One tile after the other; `InputError` for a pixel that is no number, tiles that do not fit"
+    for name, value, least in (('core', core, 1), ('halo', halo, 0)): number_of(value, name, least)
+    if np.ndim(image) != 3:
+        raise InputError(f"`image` must be [channels, height, width]; got shape {np.shape(image)}")
     if out is None: out = np.zeros(image.shape[1:], 'float32')
+    if out.shape != tuple(image.shape[1:]) or np.dtype(out.dtype).kind != 'f':
+        raise InputError(f"`out` must be floats of shape {tuple(image.shape[1:])}; got {out.dtype} "
+                         f"of shape {out.shape}")
     for top, bottom, first, last in tile_spans(image.shape[1], core, halo):
         for left, right_, begin, end in tile_spans(image.shape[2], core, halo):
             part = np.asarray(image[:, top:bottom, left:right_], 'float32')
             x = torch.from_numpy(part.copy())[None]
             check_pixels(x, f'image from row {top} and column {left} on')
-            p = model(x).sigmoid()[0]
+            with in_evaluation(model): p = model(x).sigmoid()[0]
             out[first:last, begin:end] = p[first - top:last - top, begin - left:end - left]
     return out
 

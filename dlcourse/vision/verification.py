@@ -18,19 +18,28 @@ from torch import Tensor, nn
 
 from ..core.cards import Card
 from ..core.datasets import load
-from ..core.errors import InputError
+from ..core.columns import array_of, as_floats
+from ..core.errors import InputError, number_of
 from .embedder import Embedder, EmbedderConfig, embed, kept_embedder, train_embedder
 from .matching import pairs_of
 from .omniglot import shrunk
 
 # %% ../../nbs/05_vision/17_verification.ipynb #804c22a1
+def _scores(values):
+    if hasattr(values, 'detach'): values = values.detach().cpu().double()
+    found = array_of(values, 'scores')
+    if found.ndim == 1: return as_floats(found, 'scores') if len(found) else found.astype(float)
+    raise InputError(f"`scores` must be numbers in a row; got the shape {found.shape}")
+
 def error_rates(
     genuine,    # Scores of genuine pairs
     impostor,   # Scores of impostor pairs
     thresholds, # A pair matches when its score is at or above
 )->tuple[np.ndarray, np.ndarray]: # False match rate and false non-match rate at each
     "The two errors of a verifier; raises `InputError` without scores of both kinds"
-    genuine, impostor = (np.sort(np.asarray(s, float)) for s in (genuine, impostor))
+    genuine, impostor = (np.sort(_scores(s)) for s in (genuine, impostor))
+    thresholds = _scores(thresholds)
+    if np.isnan(thresholds).any(): raise InputError("`thresholds` must be numbers, and no NaN")
     if not len(genuine) or not len(impostor) or np.isnan([*genuine[-1:], *impostor[-1:]]).any():
         raise InputError("`genuine` and `impostor` must hold scores, and no NaN; got "
                          f"{len(genuine)} and {len(impostor)}")
@@ -55,16 +64,23 @@ def distances(
     "How far each is from each; at 0 the gradient is 0"
     return torch.cdist(e, e, compute_mode='donot_use_mm_for_euclid_dist')
 
+def _check_batch(e, identity):
+    if e.ndim == 2 and identity.shape == e.shape[:1]: return
+    raise InputError("`identity` must be one for each row of `e`, [image, dim]; got the shapes "
+                     f"{tuple(identity.shape)} and {tuple(e.shape)}")
+
 def contrastive_loss(
     e:Float[Tensor, "image dim"],    # Embeddings
     identity:Int[Tensor, " image"],  # Who each image is of; two or more identities
     margin:float=1.,                 # Farther apart than this, an impostor pair costs nothing
 )->Float[Tensor, ""]:
-    "Mean of d² over genuine pairs, and of (margin − d)² over impostor pairs closer than that"
+    """Mean of d² over genuine pairs, and of (margin − d)² over impostor pairs closer than that; a
+    kind without a pair adds 0; raises `InputError` where the identities are not one each"""
+    _check_batch(e, identity)
     far, same = distances(e), identity[:, None] == identity
     genuine = same & ~torch.eye(len(e), dtype=torch.bool, device=e.device)
     pull, push = far.square()*genuine, F.relu(margin - far).square()*~same
-    return pull.sum()/genuine.sum() + push.sum()/(~same).sum()
+    return pull.sum()/genuine.sum().clamp(1) + push.sum()/(~same).sum().clamp(1)
 
 # %% ../../nbs/05_vision/17_verification.ipynb #cdc200f0
 def hard_triplet_loss(
@@ -103,11 +119,17 @@ class ArcFace(nn.Module):
         seed:int=0,      # Of the directions
     ):
         super().__init__()
+        for name, value in dict(classes=classes, dim=dim).items(): number_of(value, name, 1)
         rng = torch.Generator().manual_seed(seed)
         self.directions = nn.Parameter(.05*torch.randn(classes, dim, generator=rng))
         self.scale, self.margin = scale, margin
 
     def forward(self, e:Float[Tensor, "image dim"], identity:Int[Tensor, " image"]):
+        _check_batch(e, identity)
+        classes, dim = self.directions.shape
+        if e.shape[1] != dim or len(e) and not 0 <= identity.min() <= identity.max() < classes:
+            raise InputError(f"`e` must have {dim} axes and `identity` be from 0 to {classes - 1}; "
+                             f"got {e.shape[1]} axes; give `ArcFace(classes, dim)`")
         cosine = e @ F.normalize(self.directions).T
         return F.cross_entropy(arcface_logits(cosine, identity, self.scale, self.margin), identity)
 
@@ -116,10 +138,13 @@ def supervised_contrastive(
     identity:Int[Tensor, " image"],
     scale:float=12.,
 )->Float[Tensor, ""]:
-    "From each image, guess its genuine ones among the batch (Khosla et al. 2020)"
+    "From each image, guess its genuine ones among the batch (Khosla et al. 2020); 0 without any"
+    _check_batch(e, identity)
     own = torch.eye(len(e), dtype=torch.bool, device=e.device)
-    guess = (scale*(e @ e.T)).masked_fill(own, -1e9).log_softmax(1)
-    return -guess[(identity[:, None] == identity) & ~own].mean()
+    genuine = (identity[:, None] == identity) & ~own
+    if not genuine.any(): return 0*e.sum()
+    least = max(-1e9, torch.finfo(e.dtype).min) # Half precision has no 1e9
+    return -(scale*(e @ e.T)).masked_fill(own, least).log_softmax(1)[genuine].mean()
 
 # %% ../../nbs/05_vision/17_verification.ipynb #542796d7
 def match_threshold(
@@ -158,6 +183,10 @@ def turned_identities(
 )->tuple[Tensor, np.ndarray]: # Four times as many images and identities
     "Each image turned by 0, 90, 180 and 270 degrees, as identities of their own"
     identity = np.asarray(identity)
+    if identity.shape != (len(x),) or not len(x) or identity.dtype.kind not in 'iu' \
+            or x.shape[-1] != x.shape[-2]:
+        raise InputError("`identity` must be a whole number from 0 for each of the square images; "
+                         f"got {identity.dtype} of shape {identity.shape} for {tuple(x.shape)}")
     n = identity.max() + 1
     return (torch.cat([torch.rot90(x, k, (2, 3)) for k in range(4)]),
             np.concatenate([identity + k*n for k in range(4)]))
@@ -195,7 +224,9 @@ def verifier(
     "The verifier, made on first use; raises `InputError` for a file that was changed"
     ways = {'digits': (_make_digits, 150, EmbedderConfig()),
             'omniglot': (_make_omniglot, 200, _LARGE)}
-    if data not in ways: raise InputError(f"`data` must be digits or omniglot; got {data!r}")
+    if steps is not None: number_of(steps, 'steps', 1)
+    if not isinstance(data, str) or data not in ways:
+        raise InputError(f"`data` must be digits or omniglot; got {data!r}")
     way, usual, config = ways[data]
     def make():
         model, learnt, pairs = way(steps or usual, seed)
@@ -213,7 +244,10 @@ def match_pairs(
     threshold:float, # From −1 to 1, as `match_threshold` gives it
 )->np.ndarray:       # For each pair: is it called the same?
     "Compare pairs of images; raises `InputError` for a threshold that is no cosine"
-    if not -1 <= threshold <= 1:
+    if len(one) != len(other):
+        raise InputError(f"`one` and `other` must be pairs, as many of each; got {len(one)} and "
+                         f"{len(other)}")
+    if isinstance(threshold, str) or not -1 <= threshold <= 1:
         raise InputError("`threshold` must be a cosine, from −1 to 1; set it with "
                          f"`match_threshold` on impostor pairs; got {threshold}")
     return (embed(model, one)*embed(model, other)).sum(1) >= threshold

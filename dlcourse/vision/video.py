@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..core.errors import InputError, number_of
 from .moving_shapes import check_clips
 
 # %% ../../nbs/05_vision/19_video.ipynb #5268929d
@@ -30,17 +31,19 @@ class FrameEncoder(nn.Module):
         share:float=0.,  # Of the channels, shifted each way in time before a convolution
     ):
         super().__init__()
+        for name, value in dict(width=width, dim=dim).items(): number_of(value, name, 1)
+        number_of(share, 'share', 0, .5, whole=False)
         channels, self.share = (1, width, 2*width, dim), share
         self.convs = nn.ModuleList(
-            nn.Conv2d(n, m, 3, padding=int(m != dim), bias=False)
-            for n, m in zip(channels, channels[1:], strict=False))
+            nn.Conv2d(n, m, 3, padding=int(i < 2), bias=False)
+            for i, (n, m) in enumerate(zip(channels, channels[1:], strict=False)))
         self.norms = nn.ModuleList(nn.BatchNorm2d(m) for m in channels[1:])
 
     def forward(self,
         x:Float[Tensor, "batch time 1 height width"], # Clips
     )->Float[Tensor, "batch time dim"]:
         "What is in each frame"
-        check_clips(x)
+        check_clips(x, like=self.convs[0].weight)
         for i, (layer, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             if self.share and i: x = temporal_shift(x, self.share)
             h = F.relu(norm(layer(x.flatten(0, 1))))
@@ -79,6 +82,11 @@ def slopes(
     after:Float[Tensor, "batch height width"],  # … one frame later
 )->tuple[Tensor, Tensor, Tensor]: # To the right, downward, from frame to frame
     "How brightness changes: central differences of the mean of both frames, and their difference"
+    if before.shape != after.shape or before.ndim != 3 or min(before.shape[1:]) < 2:
+        raise InputError("`before` and `after` must be [batch, height, width] of one shape, from "
+                         f"2 × 2 pixels on; got {tuple(before.shape)} and {tuple(after.shape)}")
+    if not before.is_floating_point(): before = before.float() # Bytes would wrap around
+    if not after.is_floating_point(): after = after.float()
     down, right = torch.gradient((before + after)/2, dim=(1, 2))
     return right, down, after - before
 
@@ -87,6 +95,7 @@ def window_sums(
     size:int,                              # Side of the window, odd
 )->Float[Tensor, "batch height width"]:
     "The sum over the window around each pixel; beyond the border are zeros"
+    if number_of(size, 'size', 1) % 2 == 0: raise InputError(f"`size` must be odd, got {size}")
     return F.avg_pool2d(x[:, None], size, 1, size//2)[:, 0]*size**2
 
 # %% ../../nbs/05_vision/19_video.ipynb #a8f222de
@@ -154,7 +163,7 @@ class VolumeCNN(nn.Module):
         x:Float[Tensor, "batch time 1 height width"], # Clips
     )->Float[Tensor, "batch classes"]:
         "A score for each class"
-        check_clips(x)
+        check_clips(x, like=self.head.weight)
         h = x.transpose(1, 2) # Channels before time
         for i, (layer, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             h = F.relu(norm(layer(h)))

@@ -86,5 +86,5 @@ def test_tables_that_will_not_do_are_refused(table, words):
 
 
 def test_a_leaf_must_hold_a_row():
-    with pytest.raises(InputError, match='`leaf` must be 1 row or more, got 0'):
+    with pytest.raises(InputError, match='`leaf` must be a whole number from 1 up, got 0'):
         Conditional(made_up(20), 0)

@@ -66,7 +66,7 @@ def test_what_cannot_be_is_refused(kinds, tmp_path):
     for files, word in (({'x': tmp_path/'x.npy'}, 'x.npy'), (tmp_path/'x.parquet', 'x.parquet'),
                         ({'x': tmp_path/'none.npy'}, 'none.npy')):
         with pytest.raises(InputError, match=word): Stream(files)
-    uneven = write_arrays(tmp_path, a=np.zeros(3), b=np.zeros(4))
+    uneven = {n: write_arrays(tmp_path, **{n: np.zeros(k)})[n] for n, k in (('a', 3), ('b', 4))}
     with pytest.raises(InputError, match='one length'): Stream(uneven)
     with pytest.raises(InputError, match='`label`'): Stream(kinds['parquet'], label='z')
     for bad in (dict(rank=1), dict(batch_size=0), dict(world_size=0), dict(window=0)):
@@ -75,3 +75,50 @@ def test_what_cannot_be_is_refused(kinds, tmp_path):
         Stream(kinds['arrays'], rank=0, world_size=N + 1)
     state = Stream(kinds['arrays'], seed=1).state_dict()
     with pytest.raises(InputError, match='`seed`'): Stream(kinds['arrays']).load_state_dict(state)
+
+def test_another_block_is_another_order_and_refused(kinds):
+    stream = Stream(kinds['arrays'], block=100)
+    state = stream.state_dict()
+    with pytest.raises(InputError, match='`block` must be as it was'):
+        Stream(kinds['arrays'], block=130).load_state_dict(state)
+    with pytest.raises(InputError, match='`state` must be what `state_dict` gave'):
+        stream.load_state_dict({'epoch': 0})
+    with pytest.raises(InputError, match='`taken` must be a whole number from 0'):
+        stream.load_state_dict(state | {'taken': -3})
+
+def test_two_readers_of_one_stream_are_told(kinds):
+    stream = Stream(kinds['arrays'], batch_size=4)
+    one, other = iter(stream), iter(stream)
+    next(one), next(other)
+    with pytest.raises(InputError, match='make a stream for each who reads'): next(one)
+    for _ in stream: break # Whoever stops and begins anew goes on where it was
+    assert len(list(stream)) > 0
+
+def test_an_array_that_is_read_may_be_written_anew(tmp_path):
+    files = write_arrays(tmp_path, y=np.arange(50_000))
+    stream = Stream(files, block=1000, batch_size=500)
+    write_arrays(tmp_path, y=np.arange(3)) # Over the mapped file this would end the process
+    assert sorted(np.concatenate([y for y, in stream])) == list(range(50_000))
+
+def test_arrays_that_cannot_be_mapped_are_refused(tmp_path):
+    for arrays in ({}, {'a': np.array(3)}, {'a': np.zeros(2), 'b': np.zeros(3)}):
+        with pytest.raises(InputError, match='`arrays` must be arrays of one length'):
+            write_arrays(tmp_path, **arrays)
+    for arrays in ({'../a': np.zeros(2)}, {'a': np.array([1, 'x'], object)}):
+        with pytest.raises(InputError, match='a plain name'): write_arrays(tmp_path, **arrays)
+    with pytest.raises(InputError, match='`files` must be arrays of one length'): Stream({})
+
+def test_a_parquet_is_one_file_of_numbers(tmp_path):
+    for k in range(2):
+        pl.DataFrame({'a': np.arange(9.), 'y': 9*k + np.arange(9)}).write_parquet(
+            tmp_path/f'part[{k}].parquet', row_group_size=4)
+    rows = [y for _, y in Stream(tmp_path/'part[1].parquet')]
+    assert sorted(np.concatenate(rows)) == list(range(9, 18))
+    with pytest.raises(InputError, match='Of several files make one'): Stream(tmp_path/'*.parquet')
+    for frame, word in ((pl.DataFrame({'a': ['x'], 'y': [0]}), "words are in .'a'."),
+                        (pl.DataFrame({'y': [0]}), 'columns of numbers beside the label')):
+        frame.write_parquet(tmp_path/'odd.parquet')
+        with pytest.raises(InputError, match=word): Stream(tmp_path/'odd.parquet')
+    pl.DataFrame({'a': [1, 2], 'y': [0, None]}).write_parquet(tmp_path/'gap.parquet')
+    with pytest.raises(InputError, match='`y` must have a label in every row'):
+        next(iter(Stream(tmp_path/'gap.parquet')))
