@@ -85,7 +85,7 @@ def test_copies_have_a_ratio_of_zero_and_new_ones_of_one():
     assert memorization_ratio(normal(300, 8, seed=2), train, test) == pytest.approx(1, abs=.07)
     fair = nearer_chance(normal(300, 8, seed=2), train, test)
     assert fair.low < .5 < fair.high
-    near = nearer_chance(train[:100] + .7*normal(100, 8, seed=3), train, test)
+    near = nearer_chance(train[:100] + .3*normal(100, 8, seed=3), train, test)
     assert near.low > .5
 
 
