@@ -31,6 +31,7 @@ from ..training.artefacts import trained_once
 from ..training.zoo import mlp
 
 # %% ../../nbs/08_generative/02_autoencoders.ipynb #d9a15a16
+@torch.no_grad()
 def principal_angles(
     a:Float[Tensor, "n k"], # Its columns span one subspace
     b:Float[Tensor, "n k"], # The same for the other
