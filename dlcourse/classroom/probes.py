@@ -67,6 +67,7 @@ PROBE_SECONDS = 5. # Seconds of the processor for a probe
 def _compare(got, wanted):
     "Raise `Mismatch` where a probe gives something else; rounding may have added up"
     if wanted is not None and got is None:
+        if not any(g.any() for g in wanted): return # Nothing to hand on: none, and zeros, are one
         raise Mismatch('a gradient', 'none: the way through it is cut somewhere')
     compare_values(got, wanted, atol=1e-5, rtol=1e-3)
 
