@@ -217,7 +217,7 @@ def changed_by_people(
     groups:np.ndarray|None=None, # [case] whose case it is, or who looked
     *,
     level:float=.95,       # Of the intervals
-)->list[Changed]:          # Everyone, and then each group
+)->list[Changed]:          # Everyone; then each group, where there are several
     "The share of automated proposals that people really changed, with intervals"
     proposed, decided, groups = _columns(
         proposed=proposed, decided=decided,

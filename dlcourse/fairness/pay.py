@@ -167,7 +167,7 @@ def pay_gaps(
 def stand_ins(
     found:Iterable[Proxy], # What `proxies` found
     least:float=.6,        # AUC that the lower limit must pass; a choice, no law has a number
-)->dict[str, str]:         # Column → the group that it tells best, the most telling first
+)->dict[str, str]:         # Column → group of its row with the highest AUC; the highest first
     "The columns that stand in for a group: told on people held out, by the limit and not the luck"
     telling = sorted((p for p in found if p.low > least), key=lambda p: -p.auc)
     out = {}

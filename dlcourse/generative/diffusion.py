@@ -236,7 +236,8 @@ def inpaint(
     clean = torch.zeros_like(known)
     for k in range(steps):
         t = k/steps
-        fresh = torch.randn(known.shape, generator=generator, dtype=known.dtype)
+        fresh = torch.randn(known.shape, generator=generator, dtype=known.dtype,
+                            device=known.device)
         x = (1 - t)*fresh + t*clean
         clean = torch.where(visible, known, x + (1 - t)*velocity(x, known.new_tensor(t)))
     return clean

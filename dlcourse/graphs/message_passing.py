@@ -265,7 +265,7 @@ def cora_gcn(
 def refined(
     colours:Int[Tensor, " node"], # Of each node, any whole numbers
     edges:Int[Tensor, "2 edge"],  # Senders above receivers
-)->Int[Tensor, " node"]:          # New colours, from 0: as many numbers as there are colours
+)->Int[Tensor, " node"]:          # New colours: 0, 1, … without a gap
     "One round of colour refinement: equal where old colour and the list of senders' colours are"
     lists = [[] for _ in colours]
     for s, t in edges.T.tolist(): lists[t].append(int(colours[s]))

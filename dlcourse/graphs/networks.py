@@ -99,7 +99,7 @@ def non_edges(
 
 # %% ../../nbs/09_graphs/13_networks.ipynb #fcd208aa
 def step_chances(
-    edges:Int[Tensor, "2 edge"], # Both directions of each edge
+    edges:Int[Tensor, "2 edge"], # Both directions of each edge, once; no loops
     n:int,                       # How many nodes
     before:int,                  # Where the walker was, t: a neighbour of `now`
     now:int,                     # Where it is, v

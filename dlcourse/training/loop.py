@@ -50,7 +50,7 @@ def first_difference(
     one:Sequence[float],   # The loss of each step, in order
     other:Sequence[float], # Those of the run it is compared with
 )->int|None:               # From 1; `None` where nobody could tell the two runs apart
-    "The first step at which two runs differ in any bit, or at which one of them has ended"
+    "The first step at which two runs differ in any bit, nan apart, or one of them has ended"
     for step, (a, b) in enumerate(zip_longest(one, other), 1):
         if a is None or b is None or float(a).hex() != float(b).hex(): return step
     return None
