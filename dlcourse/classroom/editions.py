@@ -147,7 +147,7 @@ def _in_fives(minutes): return max(5, 5*round(minutes/5))
 def _counted(n): return f'{n} exercises' if n > 1 else 'one exercise'
 
 TIME = re.compile(
-    r'(?<![\w,;] )\b[A-Z][\w -]*\b(?:hour|minutes)\b[\w -]* with the \w+ exercises?'
+    r'(?<![\w,;] )\b[A-Z][\w -]*\b(?:hours?|minutes)\b[\w -]* with the \w+ exercises?'
     r'(?:(?:,? and |[;,] )([^.\n]+))?\. ?')
 
 def _untimed(source):
