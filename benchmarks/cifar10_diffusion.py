@@ -12,6 +12,13 @@ written as they come: OUT/cifar10_diffusion.json, and OUT/cifar10_diffusion.png 
 class; left half as learnt, right half guided).
 Run: python benchmarks/cifar10_diffusion.py --out OUT [--minutes 4] [--data PATH] [--compile]
      python benchmarks/cifar10_diffusion.py --out OUT --smoke      (a minute on a CPU, made-up data)
+
+27 November 2026, one NVIDIA H200, one seed, 3 minutes of training: 2,160 steps of 512 (22 epochs),
+15.5 M parameters. 10,000 pictures, 50 Euler steps, no guidance, running-mean weights: Fréchet
+distance 41.8 in the classifier's features (it reads 89.7 % of the test pictures right), where test
+against training pictures have 1.48; in EfficientNet-Lite0's 55.8 against 11.2. The classifier sees
+the class asked for in 72.0 %. Median distance to the nearest training picture 9.94, test pictures
+9.49. The last weights were not judged in that run: it does not compare the running mean with them.
 """
 import argparse
 import copy

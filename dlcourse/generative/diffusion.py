@@ -215,7 +215,8 @@ def digit_diffusion(
         model, _ = train_flow(digit_levels().train, steps=steps, seed=seed)
         return model, dict(
             title='The digit diffusion model', not_for=[
-                'digits as evidence of anything: they look like those of 31 writers and are none',
+                'digits as evidence of anything: they look like those of the writers of nine '
+                'sheets, and nobody wrote them',
                 'training data for a system that reads the handwriting of others'],
             summary='A class-conditional flow from noise to digits of 8 by 8 pixels, trained by '
                     'the course on nine sheets.',
