@@ -160,11 +160,10 @@ def past_features(
 )->np.ndarray:       # [payment, feature]: first those of `TABLE`, then those of `GRAPH`
     "What was known of each payment when it was made"
     accounts = [_Account() for _ in payments.opened]
-    pairs, waiting, rows = defaultdict(int), [], []
+    pairs, rows = defaultdict(int), []
     reports = deque(sorted((known if delay else time, k) for k, (known, time) in
                            enumerate(zip(payments.known, payments.time, strict=True))
                            if payments.fraud[k]))
-    del waiting
     columns = (payments.sender.tolist(), payments.receiver.tolist(), payments.time.tolist(),
                payments.amount.tolist())
     for i, j, at, amount in zip(*columns, strict=True):
