@@ -177,6 +177,7 @@ def vae_nats(
     seed:int=0,                # Of the draws
 )->dict[str, Tensor]:          # `iwae` and `elbo`: bounds on the nats of each picture
     "Both bounds, from the same draws; raises `InputError` for what is no level"
+    number_of(samples, 'samples', 1)
     g, rows = torch.Generator().manual_seed(seed), checked_levels(levels).split(500)
     w = torch.cat([log_weights(model, some, samples, g) for some in rows], 1)
     return dict(iwae=importance_nats(w), elbo=-w.mean(0))

@@ -250,6 +250,15 @@ def draw_level(
     return reached.int().argmax(1)
 
 # %% ../../nbs/08_generative/11_autoregressive.ipynb #1efe5cd0
+def _begun(uniform, start):
+    "Pictures to draw into, whole numbers"
+    if uniform.shape[1:] != (PIXELS,) or not ((uniform >= 0) & (uniform <= 1)).all():
+        raise InputError(f"`uniform` must be {PIXELS} numbers from 0 to 1 a row, none of them NaN")
+    if start is None: return torch.zeros_like(uniform, dtype=torch.long)
+    if start.shape != uniform.shape:
+        raise InputError(f"`start` must be {len(uniform)} pictures; got {tuple(start.shape)}")
+    return checked_levels(start, 'start').clone()
+
 @torch.no_grad()
 def sample_pixels(
     model:nn.Module,                  # Levels → logarithms of probabilities
@@ -259,7 +268,7 @@ def sample_pixels(
 )->Int[Tensor, "row 64"]:
     "Draw pixel by pixel, each with a pass over the whole picture"
     number_of(given, 'given', 0, PIXELS)
-    x = torch.zeros_like(uniform, dtype=torch.long) if start is None else start.clone()
+    x = _begun(uniform, start)
     for i in range(given, PIXELS): x[:, i] = draw_level(model(x)[:, i], uniform[:, i])
     return x
 
@@ -272,7 +281,7 @@ def sample_cached(
 )->Int[Tensor, "row 64"]:
     "The same pictures, each pixel read once: keys and values of those before it are kept"
     number_of(given, 'given', 0, PIXELS)
-    x = torch.zeros_like(uniform, dtype=torch.long) if start is None else start.clone()
+    x = _begun(uniform, start)
     caches, places = model.caches(len(x)), torch.arange(PIXELS, device=x.device)
     for i in range(given, PIXELS):
         new = slice(len(caches[0]), i + 1) # All that is given at first, then one at a time

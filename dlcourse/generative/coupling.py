@@ -61,7 +61,7 @@ def rising_spline(
     if inverse:
         over = at - y0
         a, b, c = h*(s - d0) + over*bend, h*d0 - over*bend, -s*over
-        share = 2*c/(-b - (b*b - 4*a*c).clamp(min=0).sqrt())
+        share = (2*c/(-b - (b*b - 4*a*c).clamp(min=0).sqrt())).clamp(0, 1) # Rounding may leave it
     else: share = (at - x0)/w
     mixed = share*(1 - share)
     below = s + bend*mixed
@@ -89,7 +89,8 @@ class SplineCoupling(nn.Module):
     ):
         super().__init__()
         self.register_buffer('mask', check_mask(mask))
-        self.reach, numbers = reach, 3*number_of(bins, 'bins', 2) - 1
+        self.reach, numbers = reach, 3*number_of(bins, 'bins', 2, 256) - 1
+        if not 0 < reach < math.inf: raise InputError(f"`reach` must be above 0, got {reach}")
         self.net = _network(len(mask), int((~mask).sum())*numbers, width)
 
     def _pass(self, x, inverse):
@@ -124,6 +125,9 @@ class Marginals(nn.Module):
 
     def forward(self, x):
         count = self.probs.shape[1]
+        if not ((x >= 0) & (x <= 1)).all():
+            raise InputError(f"`x` must be from 0 to 1, got {float(x.min()):g} to "
+                             f"{float(x.max()):g}; `dequantize` makes such numbers of levels")
         level = (x*count).floor().long().clamp(0, count - 1)
         rows = torch.arange(x.shape[1], device=x.device)
         p, below = self.probs[rows, level], self.below[rows, level]
@@ -185,7 +189,9 @@ class Flow(nn.Module):
         generator:torch.Generator|None=None, # Draws the noise, on the CPU
     )->Float[Tensor, "n dim"]:
         "Rows from noise"
-        return self.inverse(torch.randn(n, self.dim, generator=generator))[0]
+        noise = torch.randn(number_of(n, 'n', 0), self.dim, generator=generator)
+        like = next(self.parameters(), noise)
+        return self.inverse(noise.to(like))[0]
 
 def level_marginals(
     log_probs:Float[Tensor, "dim level"], # As `histogram_log_probs` gives them

@@ -95,13 +95,14 @@ def train_denoiser(
         down = .01 + .99*(1 + math.cos(math.pi*step/steps))/2
         for group in optimizer.param_groups: group['lr'] = lr*rise(step)*(down if fall else 1.)
         value = loss(model)
+        seen.append(value.item())
+        if not math.isfinite(seen[-1]):
+            model.eval()
+            raise InputError(f"the loss is {seen[-1]} at step {step}: look for a NaN in the data, "
+                             f"or lower `lr`, which is {lr}")
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
-        seen.append(value.item())
-        if not math.isfinite(seen[-1]):
-            raise InputError(f"the loss is {seen[-1]} at step {step}: look for a NaN in the data, "
-                             f"or lower `lr`, which is {lr}")
         if after: after(step + 1)
     model.eval()
     return seen

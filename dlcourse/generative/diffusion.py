@@ -96,6 +96,8 @@ def take_away(
 )->Float[Tensor, "row dim"]:
     "From noise to rows; raises `InputError` for signals that do not rise"
     path = [float(a) for a in signals]
+    if not path or abs(path[-1] - 1) > 1e-6:
+        raise InputError(f"`signals` must rise to 1, else noise is left; they end with {path[-1:]}")
     for a, b in zip(path, path[1:], strict=False):
         x = ddim_step(x, noise_of(x, a), a, b, eta, generator)
     return x

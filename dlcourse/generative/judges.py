@@ -49,12 +49,16 @@ def level_pictures(
 class DigitJudge:
     "A reader of digits whose features say how alike pictures are"
     def __init__(self,
-        model:torch.nn.Module, # A `DigitsCNN`, trained
+        model:torch.nn.Module, # A `DigitsCNN`, trained; it is put into evaluation mode
     ):
-        self.model = model
+        self.model = model.eval()
 
     def _images(self, x):
-        x = checked_rows(x, 'x', width=64).float().clamp(-1, 1)
+        x = checked_rows(x, 'x', width=64)
+        if not x.is_floating_point():
+            raise InputError(f"`x` must be floats from −1 to 1, got {x.dtype}; `level_pictures` "
+                             "makes them of levels")
+        x = x.float().clamp(-1, 1)
         return (x/2 + .5).reshape(-1, 1, 8, 8)
 
     @torch.no_grad()

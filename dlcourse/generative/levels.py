@@ -133,6 +133,7 @@ def fit_levels(
 )->tuple[nn.Module, list[dict]]: # The best, ready to be asked; `step`, `train`, `val` of each look
     "Train, and keep the best weights; raises `InputError` for what is no level"
     train, seen, best = checked_levels(train, 'train'), [], (math.inf, None)
+    for name, n in dict(steps=steps, batch=batch, every=every).items(): number_of(n, name, 1)
     g = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -142,7 +143,10 @@ def fit_levels(
             optimizer.param_groups[0]['lr'] = lr*(1 - (step - 1)/steps)
             rows = torch.randint(len(train), (batch,), generator=g).to(train.device)
             optimizer.zero_grad()
-            loss(model, train[rows], g).backward()
+            lost = loss(model, train[rows], g)
+            if not lost.isfinite():
+                raise InputError(f"the loss is {lost.item()} at step {step}; lower `lr`, now {lr}")
+            lost.backward()
             optimizer.step()
             if val is None or step % every and step < steps: continue
             model.eval()

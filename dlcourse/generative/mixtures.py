@@ -25,6 +25,8 @@ def finite_rows(
     if x.ndim != 2 or (dim is not None and x.shape[1] != dim):
         want = '[row, dim]' if dim is None else f'[row, {dim}]'
         raise InputError(f"`{name}` must be points, {want}; got the shape {tuple(x.shape)}")
+    if dim is not None and not x.is_floating_point(): # Else means would be cut to whole numbers
+        raise InputError(f"`{name}` must be floats, got {x.dtype}; convert with .float()")
     bad = (~torch.isfinite(x.detach())).any(1)
     if bad.any():
         raise InputError(f"`{name}` has {int(bad.sum())} rows with a NaN or an infinity, the first "

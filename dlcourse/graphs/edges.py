@@ -23,7 +23,9 @@ def checked_edges(
 )->Int[Tensor, "2 edge"]: # The same as a tensor of int64
     "Edges, looked at; raises `InputError` for floats, another shape, or a node that is not there"
     n = number_of(n, 'n', 0)
-    edges = torch.as_tensor(edges)
+    try: edges = torch.as_tensor(edges)
+    except (TypeError, ValueError, RuntimeError) as e: # Words, None, rows of different lengths
+        raise InputError(f"`edges` must be whole numbers in two rows of one length: {e}") from None
     if edges.numel() == 0 and edges.shape[:1] in ((0,), (2,)):
         return torch.empty(2, 0, dtype=torch.int64, device=edges.device)
     if edges.ndim != 2 or edges.shape[0] != 2:
@@ -74,14 +76,15 @@ def with_self_loops(
     return torch.cat([edges, torch.arange(n, device=edges.device).expand(2, n)], 1)
 
 # %% ../../nbs/09_graphs/01_edges.ipynb #b3c44e0a
-def _placed(values, index, n):
+def _placed(values, index, n, name='index'):
     "The index, looked at"
     n = number_of(n, 'n', 0)
-    if index.ndim != 1 or len(index) != len(values) or index.is_floating_point():
-        raise InputError(f"`index` must be one whole number for each of {len(values)} rows; "
+    whole = index.dtype in (torch.int32, torch.int64)
+    if index.ndim != 1 or len(index) != len(values) or not whole:
+        raise InputError(f"`{name}` must be one whole number for each of {len(values)} rows; "
                          f"got {index.dtype} of shape {tuple(index.shape)}")
     if len(index) and not (0 <= int(index.min()) and int(index.max()) < n):
-        raise InputError(f"`index` must be from 0 to {n - 1}; "
+        raise InputError(f"`{name}` must be from 0 to {n - 1}; "
                          f"got {int(index.min())} to {int(index.max())}")
     return index
 
@@ -91,8 +94,10 @@ def scatter_sum(
     n:int,                             # How many nodes
 )->Float[Tensor, "n ..."]:             # Zeros where nothing arrives
     "The sum of what arrives at each node; raises `InputError` for an index that does not fit"
-    into = values.new_zeros(n, *values.shape[1:])
-    return into.index_add(0, _placed(values, index, n), values)
+    index = _placed(values, index, n)
+    if values.ndim == 1: # As rows of one: torch adds numbers in half precision up to 2,048 only
+        return scatter_sum(values[:, None], index, n)[:, 0]
+    return values.new_zeros(n, *values.shape[1:]).index_add(0, index, values)
 
 def degrees(
     index:Tensor,             # The receivers, or the senders, [edge]
@@ -150,7 +155,9 @@ def sparse_rows(
     values:Tensor,          # The number
     shape:tuple[int, int],  # Rows, columns
 )->Tensor:                  # CSR; entries of one place are added up
-    "A sparse matrix, row after row"
+    "A sparse matrix, row after row; raises `InputError` for a place outside its shape"
+    _placed(values, rows, shape[0], 'rows')
+    _placed(values, columns, shape[1], 'columns')
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*(Sparse CSR|invariant checks).*')
         entries = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape,
@@ -167,8 +174,9 @@ def adjacency(
     "The graph as a matrix; raises `InputError` for edges, weights or a `norm` that do not fit"
     edges = checked_edges(edges, n)
     if weights is None: weights = torch.ones(edges.shape[1], device=edges.device)
-    if weights.shape != edges.shape[1:] or not weights.is_floating_point():
-        raise InputError(f"`weights` must be one float for each of {edges.shape[1]} edges; "
+    fits = weights.shape == edges.shape[1:] and weights.is_floating_point()
+    if not fits or not (weights.isfinite() & (weights >= 0)).all():
+        raise InputError(f"`weights` must be one float from 0 for each of {edges.shape[1]} edges; "
                          f"got {weights.dtype} of shape {tuple(weights.shape)}")
     return sparse_rows(edges[1], edges[0], _scaled(edges, n, weights, norm), (n, n))
 
@@ -227,8 +235,11 @@ class SparseMatrix:
     def with_values(self,
         values:Float[Tensor, " entry"], # In the order of `.matrix.values()`
     )->'SparseMatrix':
-        "Other numbers in the same places"
+        "Other numbers in the same places; raises `InputError` for more or fewer of them"
         a, b = self.matrix, self.turned
+        if values.shape != a.values().shape:
+            raise InputError(f"`values` must be {len(a.values())} numbers; "
+                             f"got the shape {tuple(values.shape)}")
         return SparseMatrix(_csr(a.crow_indices(), a.col_indices(), values, a.shape),
                             (_csr(b.crow_indices(), b.col_indices(), values[self.order], b.shape),
                              self.order))

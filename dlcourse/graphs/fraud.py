@@ -123,12 +123,16 @@ def train_ring_net(
     own:np.ndarray,      # Features of each payment itself
     around:list,         # As `surroundings` gives them
     label:np.ndarray,    # True or 1 for fraud
-    rows:np.ndarray,     # Which payments to train on
+    rows:np.ndarray,     # True for the payments to train on
     epochs:int=10,
     seed:int=0,
 )->np.ndarray:           # Log odds of fraud for every payment
     "Train a `RingNet` and score all payments; raises `InputError` without rows of both labels"
     number_of(epochs, 'epochs', 1)
+    own, rows = np.asarray(own), np.asarray(rows)
+    if rows.dtype != bool or rows.shape != own.shape[:1] or not np.isfinite(own).all():
+        raise InputError(f"`rows` must be a True or False for each of {len(own)} payments, and "
+                         f"`own` finite; got rows of {rows.dtype} and shape {rows.shape}")
     if len(np.unique(label[rows])) < 2:
         raise InputError("`rows` must hold honest payments and frauds; wait for labels")
     own = (own - own[rows].mean(0))/np.maximum(own[rows].std(0), 1e-3)

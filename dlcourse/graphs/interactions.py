@@ -114,7 +114,8 @@ def neighbour_weights(
     k:int=20,         # Neighbours kept of each item
     shrink:float=10., # Added to the product of the lengths; 0 is the plain cosine
 )->np.ndarray:        # How much each item (row) says about each other (column)
-    "Cosines of items, of each row the `k` largest; 0 on the diagonal"
+    "Cosines of items, of each row the `k` largest and what equals the last; 0 on the diagonal"
+    number_of(k, 'k', 1)
     x = table.astype(float)
     together = x.T @ x
     length = np.sqrt(np.diag(together))
@@ -143,8 +144,11 @@ def draw_unseen(
 )->Int[Tensor, " pair"]:        # Items
     "An item for each that they did not choose, all with the same chance"
     items = known.shape[1]
-    drawn = torch.randint(items, user.shape, generator=generator)
+    drawn, rounds = torch.randint(items, user.shape, generator=generator), 0
     while (again := known[user, drawn]).any():
+        rounds += 1
+        if rounds == 100 and known[user].all(1).any():
+            raise InputError(f"`user` holds one who chose all {items} items; leave them out")
         drawn[again] = torch.randint(items, (int(again.sum()),), generator=generator)
     return drawn
 
@@ -160,7 +164,8 @@ def _pairs_of(path, least):
         raise InputError(f"`{path}` must hold two numbers or more in each line; got the shape "
                          f"{rows.shape}")
     ends = rows[:, :2]
-    if not (np.isfinite(ends).all() and (ends == ends.round()).all() and (ends >= least).all()):
+    if not (np.isfinite(ends).all() and (ends == ends.round()).all() and (ends >= least).all()
+            and (ends < 2**31).all()):
         raise InputError(f"`{path}` must number users and items from {least} in whole numbers")
     return ends.astype(np.int64) - least
 

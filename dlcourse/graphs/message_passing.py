@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from ..core.cards import Card
 from ..core.datasets import load
-from ..core.errors import number_of
+from ..core.errors import InputError, number_of
 from dlcourse.graphs.edges import (
     SparseMatrix,
     adjacency,
+    checked_edges,
     degrees,
     scatter_mean,
     scatter_softmax,
@@ -99,6 +100,7 @@ class SAGELayer(nn.Module):
         x,     # [node, dim], a tensor or a `SparseMatrix`
         edges:Int[Tensor, "2 edge"],
     )->Float[Tensor, "node out"]:
+        edges = checked_edges(edges, len(x))
         return mean_of_neighbours(x @ self.theirs, edges) + x @ self.own + self.bias
 
 class GINLayer(nn.Module):
@@ -113,6 +115,7 @@ class GINLayer(nn.Module):
         x:Float[Tensor, "node dim"],
         edges:Int[Tensor, "2 edge"],
     )->Float[Tensor, "node out"]:
+        edges = checked_edges(edges, len(x))
         return self.net((1 + self.eps)*x + scatter_sum(x[edges[0]], edges[1], len(x)))
 
 class GATLayer(nn.Module):
@@ -134,6 +137,7 @@ class GATLayer(nn.Module):
         x,     # [node, dim], a tensor or a `SparseMatrix`
         edges:Int[Tensor, "2 edge"], # With a loop for each node
     )->Float[Tensor, "node out"]:
+        edges = checked_edges(edges, len(x))
         z = (x @ self.weight).unflatten(1, (self.heads, -1))
         share = attention_weights((z*self.sender).sum(2), (z*self.receiver).sum(2), edges)
         share = F.dropout(share, self.dropout, self.training)
@@ -210,15 +214,20 @@ def fit_nodes(
 )->NodeRun:
     "Train on the whole graph, keep the epoch that is best by validation accuracy, then by loss"
     number_of(epochs, 'epochs', 1)
+    number_of(every, 'every', 1)
     first, *rest = model.children()
     groups = [dict(params=first.parameters(), weight_decay=weight_decay)]
     later = weight_decay if decay_all else 0.
     groups += [dict(params=part.parameters(), weight_decay=later) for part in rest]
+    groups.append(dict(params=model.parameters(recurse=False), weight_decay=later))
     optimizer = torch.optim.Adam(groups, lr=lr, fused=True)
     kept, best = None, (-1., 0.)
     for epoch in range(epochs):
         model.train()
         loss = F.cross_entropy(model(task.features, graph)[task.train], task.labels[task.train])
+        if not loss.isfinite():
+            raise InputError(f"the loss is {loss.item()} in epoch {epoch}: look for a NaN in "
+                             f"`task`, or lower `lr`, which is {lr}")
         optimizer.zero_grad(); loss.backward(); optimizer.step()
         if epoch % every and epoch + 1 < epochs: continue
         found = node_scores(model, task, graph)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.errors import InputError, need, string_of
+from ..core.errors import InputError, need, number_of, string_of
 
 # %% ../../nbs/09_graphs/12_molecules.ipynb #a83ed732
 class Molecules(NamedTuple):
@@ -46,7 +46,8 @@ def parsed(
     "A molecule; raises `InputError` for a text that is none"
     chem = need('rdkit.Chem', 'graphs')
     need('rdkit.RDLogger', 'graphs').DisableLog('rdApp.*')
-    found = chem.MolFromSmiles(string_of(smiles, 'smiles').strip())
+    text = string_of(smiles, 'smiles').strip()
+    found = chem.MolFromSmiles(text) if text.isascii() else None
     if found is None or not found.GetNumAtoms():
         raise InputError(f"`smiles` must be a molecule such as CCO, got {ascii(smiles)[:60]}; look "
                          "for a missing bracket, a ring that is not closed or too many bonds")
@@ -74,15 +75,24 @@ def molecule(
                      torch.zeros(len(x), dtype=torch.int64), 1)
 
 # %% ../../nbs/09_graphs/12_molecules.ipynb #fbd09a67
+def _texts(smiles):
+    "A list of texts; raises `InputError` for one text, which would be read letter by letter"
+    if isinstance(smiles, str):
+        raise InputError(f"`smiles` must be a list of texts, got one: {ascii(smiles)[:60]}")
+    return list(smiles)
+
 def fingerprints(
     smiles,          # Texts
     bits:int=2048,   # Places
     radius:int=2,    # Bonds around an atom
 )->np.ndarray:       # [molecule, bits] of counts
     "Morgan's fingerprints with counts"
+    number_of(bits, 'bits', 1)
+    number_of(radius, 'radius', 0)
     generators = need('rdkit.Chem.rdFingerprintGenerator', 'graphs')
     morgan = generators.GetMorganGenerator(radius=radius, fpSize=bits)
-    return np.array([morgan.GetCountFingerprintAsNumPy(parsed(s)) for s in smiles], dtype=float)
+    return np.array([morgan.GetCountFingerprintAsNumPy(parsed(s)) for s in _texts(smiles)],
+                    dtype=float)
 
 def descriptors(
     smiles, # Texts
@@ -90,10 +100,10 @@ def descriptors(
     "Eight numbers a chemist would ask for first"
     d = need('rdkit.Chem.Descriptors', 'graphs')
     def row(m):
-        aromatic = sum(a.GetIsAromatic() for a in m.GetAtoms())/m.GetNumHeavyAtoms()
+        aromatic = sum(a.GetIsAromatic() for a in m.GetAtoms())/max(m.GetNumHeavyAtoms(), 1)
         return [d.MolWt(m), d.MolLogP(m), d.TPSA(m), d.NumHDonors(m), d.NumHAcceptors(m),
                 d.RingCount(m), d.NumRotatableBonds(m), aromatic]
-    return np.array([row(parsed(s)) for s in smiles])
+    return np.array([row(parsed(s)) for s in _texts(smiles)])
 
 # %% ../../nbs/09_graphs/12_molecules.ipynb #4cdcbb50
 def scaffold(
@@ -106,10 +116,11 @@ def scaffold(
 def scaffold_split(
     smiles,          # Texts
     seed:int=0,      # Of the order in which skeletons are dealt
-    share:float=.1,  # For validation, and again for the test
+    share:float=.1,  # For validation, and again for the test; up to .4
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # Rows to train on, to choose by, to report on
     "No skeleton on two sides; one that would fill over half of a small side is trained on"
-    groups = {}
+    number_of(share, 'share', 0, .4, whole=False)
+    groups, smiles = {}, _texts(smiles)
     for row, text in enumerate(smiles): groups.setdefault(scaffold(text), []).append(row)
     room = int(share*len(smiles))
     names = sorted(groups)

@@ -53,10 +53,13 @@ def louvain(
     n:int,      # How many nodes; some thousands at most, for the matrix is dense
     seed:int=0, # Of the order in which nodes move
 )->Int[Tensor, " node"]: # Community of each node, from 0; a node without edges is one by itself
-    "Communities by greedy moves, then the same among communities (Blondel et al. 2008)"
+    "Greedy moves, then the same among communities (Blondel et al. 2008); both directions needed"
     edges, rng = checked_edges(edges, n).cpu().numpy(), np.random.default_rng(seed)
     weight = np.zeros((n, n))
     np.add.at(weight, (edges[0], edges[1]), 1)
+    if (weight != weight.T).any():
+        raise InputError("`edges` must hold both directions of each edge, equally often; "
+                         "`undirected` adds what is missing")
     group = np.arange(n)
     while weight.sum():
         moved = _moved(weight, rng)

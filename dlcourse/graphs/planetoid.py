@@ -6,7 +6,9 @@
 __all__ = ['NodeTask', 'word_rows', 'unpickled', 'read_planetoid', 'block_task']
 
 # %% ../../nbs/09_graphs/02_planetoid.ipynb #01dfc489
+import io
 import pickle
+import pickletools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,26 +46,44 @@ class NodeTask:
 def word_rows(
     matrix, # SciPy's sparse matrix, [node, word], no number below 0
 )->SparseMatrix:
-    "Features whose rows add up to 1; a row without words stays zeros"
+    "Rows that add up to 1, or stay zeros; raises `InputError` for what is below 0 or not finite"
     matrix = matrix.tocoo()
     values = torch.as_tensor(matrix.data, dtype=torch.float32)
+    if not (values.isfinite() & (values >= 0)).all():
+        raise InputError("`matrix` must hold finite numbers, none of them below 0")
     rows = torch.as_tensor(matrix.row, dtype=torch.int64)
     total = torch.zeros(matrix.shape[0]).index_add(0, rows, values)
     columns = torch.as_tensor(matrix.col, dtype=torch.int64)
-    return SparseMatrix(sparse_rows(rows, columns, values/total[rows], tuple(matrix.shape)))
+    shares = values/total.masked_fill(total == 0, 1)[rows] # A zero may be stored like a number
+    return SparseMatrix(sparse_rows(rows, columns, shares, tuple(matrix.shape)))
 
 # %% ../../nbs/09_graphs/02_planetoid.ipynb #0ce34b4d
 class _Csr:
-    "Stands in for SciPy's matrix: a bag of arrays, without a method"
+    "Stands in for SciPy's matrix: a bag of arrays"
+    def __setstate__(self, state): self.state = dict(state)
 
-def _empty_array(kind, shape, code):
-    "As NumPy begins an array in a pickle: of nothing, to be filled"
-    if kind is not np.ndarray or shape != (0,): raise pickle.UnpicklingError(f"an array of {shape}")
-    return np.ndarray((0,), np.dtype('b'))
+class _Kind:
+    "Stands in for NumPy's dtype, which a pickle could make point anywhere"
+    def __init__(self, name, *_):
+        if name not in ('i1', 'i2', 'i4', 'i8', 'f4', 'f8'): raise ValueError(f"kind {name}")
+        self.name, self.order = name, '<'
+
+    def __setstate__(self, state): self.order = {'>': '>'}.get(state[1], '<')
+
+class _Array:
+    "Stands in for NumPy's array: numbers from bytes, as many as the shape says"
+    def __init__(self, *_): self.found = None
+
+    def __setstate__(self, state):
+        _, shape, kind, by_column, raw = state
+        if not isinstance(kind, _Kind): raise ValueError("an array of no kind")
+        raw = raw.encode('latin1') if isinstance(raw, str) else raw
+        numbers = np.frombuffer(raw, kind.order + kind.name)
+        self.found = numbers.reshape(shape, order='F' if by_column else 'C').copy()
 
 _ADMITTED = {
-    ('numpy.core.multiarray', '_reconstruct'): _empty_array, ('numpy', 'ndarray'): np.ndarray,
-    ('numpy', 'dtype'): np.dtype, ('scipy.sparse.csr', 'csr_matrix'): _Csr,
+    ('numpy.core.multiarray', '_reconstruct'): _Array, ('numpy', 'ndarray'): _Array,
+    ('numpy', 'dtype'): _Kind, ('scipy.sparse.csr', 'csr_matrix'): _Csr,
     ('collections', 'defaultdict'): lambda kind=None: {}, ('__builtin__', 'list'): list,
 }
 
@@ -80,7 +100,13 @@ def unpickled(
 ):                 # An array, SciPy's sparse matrix, or a dict of lists
     "Containers of a pickle, and nothing else; raises `InputError` for a file that asks for more"
     try:
-        with open(path, 'rb') as file: found = _Leashed(file, encoding='latin1').load()
+        with open(path, 'rb') as file: raw = file.read()
+        for op, value, _ in pickletools.genops(raw): # PUT 10⁹ would make room for 10⁹ objects
+            if 'PUT' in op.name and int(value) > len(raw): raise ValueError(f"memo {value}")
+        found = _Leashed(io.BytesIO(raw), encoding='latin1').load()
+        if isinstance(found, _Array):
+            if found.found is None: raise ValueError("it holds an array without numbers")
+            return found.found
         return _rebuilt(found) if isinstance(found, _Csr) else found
     except Exception as e: # A broken pickle can raise anything
         raise InputError(f"`{path}` is not a file of Planetoid's: {type(e).__name__}, {e}; nothing "
@@ -89,8 +115,8 @@ def unpickled(
 def _rebuilt(bag):
     "SciPy's matrix from checked arrays"
     from scipy.sparse import csr_matrix
-    state = vars(bag)
-    parts = [np.asarray(state[name]) for name in ('data', 'indices', 'indptr')]
+    state = bag.state
+    parts = [state[name].found for name in ('data', 'indices', 'indptr')]
     if any(part.dtype.kind not in 'if' for part in parts): raise ValueError("it holds no numbers")
     rows, columns = map(int, state['_shape'])
     matrix = csr_matrix(tuple(parts), shape=(rows, columns))
@@ -113,11 +139,14 @@ def _fault(p):
     if sorted(test.tolist()) != list(range(known, n)): return 'test.index is not of the last nodes'
     if p['tx'].shape[0] != len(test) or p['tx'].shape[1] != p['allx'].shape[1]: return 'tx'
     labels = np.concatenate([p['ally'], p['ty']])
-    if labels.shape[0] != n or not (labels.sum(1) == 1).all(): return 'labels are not one a node'
+    if labels.shape[0] != n or not ((labels >= 0).all() and (labels.sum(1) == 1).all()):
+        return 'labels are not one a node'
     if len(p['y']) + 500 > known or not np.array_equal(p['y'], p['ally'][:len(p['y'])]): return 'y'
     graph = p['graph']
-    if not isinstance(graph, dict) or not all(isinstance(v, list) for v in graph.values()):
-        return 'graph is not a dict of lists'
+    if not isinstance(graph, dict): return 'graph is not a dict'
+    for ends in ([*graph], *graph.values()):
+        if not isinstance(ends, list) or not all(isinstance(k, int) and 0 <= k < n for k in ends):
+            return f'graph is not a dict of lists of nodes from 0 to {n - 1}'
     return None
 
 @reader('planetoid')
@@ -128,7 +157,8 @@ def read_planetoid(
     "Planetoid's files as a task; raises `InputError` for files that ask for more or do not fit"
     from scipy.sparse import vstack
     p = _parts(paths)
-    fault = _fault(p)
+    try: fault = _fault(p)
+    except (AttributeError, TypeError, ValueError) as e: fault = e # A list for a matrix, and such
     if fault: raise InputError(f"the files of `{card.name}` do not fit together: {fault}")
     known, test = p['allx'].shape[0], p['test.index']
     place = np.concatenate([np.arange(known), np.argsort(test) + known])

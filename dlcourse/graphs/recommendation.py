@@ -42,6 +42,7 @@ def recall_at(
     held:np.ndarray, # `True` for what was held out, [user, item]
 )->np.ndarray:       # [user]; NaN for a user with nothing held out
     "Of what was held out, the share that is in the list"
+    held = np.asarray(held).astype(bool)
     hit = np.take_along_axis(held, np.maximum(top, 0), 1) & (top >= 0)
     count = held.sum(1)
     return np.where(count > 0, hit.sum(1)/np.maximum(count, 1), np.nan)
@@ -201,8 +202,11 @@ def train_ranker(
         for at in torch.randperm(len(data), generator=g).split(config.batch_size):
             other = draw_unseen(known, user[at], g)
             positive, negative, size = model.pairs(user[at], item[at], other)
+            loss = bpr_loss(positive, negative) + config.l2*size
+            if not loss.isfinite():
+                raise InputError(f"the loss is {loss.item()}: lower `lr`, which is {config.lr}")
             optimizer.zero_grad()
-            (bpr_loss(positive, negative) + config.l2*size).backward()
+            loss.backward()
             optimizer.step()
     return model
 
@@ -238,12 +242,13 @@ def live_with(
         top = top_items(scores, table, shown)
         other = top_items(rng.random(table.shape), table, shown)
         top = np.where(rng.random(top.shape) < explore, other, top)
-        chance = np.take_along_axis(world.liking, top, 1)
+        there = top >= 0 # Where a list has ended nothing is shown
+        chance = np.where(there, np.take_along_axis(world.liking, top, 1), 0)
         taken = rng.random(top.shape)*np.log2(np.arange(shown) + 2) < chance
         table[np.nonzero(taken)[0], top[taken]] = True
-        seen[np.unique(top)] = True
+        seen[np.unique(top[there])] = True
         for name, value in (('major', exposure_share(top, world.major)[True]),
-                            ('liked', chance.mean()), ('ever shown', seen.mean())):
+                            ('liked', chance[there].mean()), ('ever shown', seen.mean())):
             out[name].append(float(value))
     return out
 

@@ -72,7 +72,9 @@ def ends_before(
 )->np.ndarray:        # The place in `table` behind the last edge before that time
     "Binary search within many nodes at once: as many steps as the longest list has bits"
     if table.time is None: raise InputError("`table` must be made with times for `before`")
-    before = np.asarray(before)
+    before, nodes = np.asarray(before), _nodes_of(nodes, table.n)
+    if before.dtype.kind not in 'iuf' or np.isnan(before).any():
+        raise InputError("`before` must be times, none of them NaN")
     if before.shape != nodes.shape:
         raise InputError(f"`before` must be a time for each of {len(nodes)} nodes; got the shape "
                          f"{before.shape}")

@@ -38,7 +38,11 @@ class Payments:
             if len(column) and not (0 <= column.min() and column.max() < len(self.opened)):
                 raise InputError(f"`{name}` must be from 0 to {len(self.opened) - 1}")
         if not (np.diff(self.time) >= 0).all(): raise InputError("`time` must rise; sort by it")
-        if not (self.amount > 0).all(): raise InputError("`amount` must be above 0")
+        if not ((self.amount > 0) & (self.amount < np.inf)).all():
+            raise InputError("`amount` must be above 0, and finite")
+        if np.isnan(self.known).any() or not np.isfinite(self.opened).all():
+            raise InputError("`known` and `opened` must be days, none of them NaN; `known` is "
+                             "infinite where nothing is known yet")
 
     def __len__(self): return len(self.time)
 

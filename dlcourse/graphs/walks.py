@@ -44,13 +44,19 @@ def _biased(roads, before, at, p, q, rng):
     "A step of node2vec's: proposals, kept with a chance in proportion"
     most = max(1/p, 1, 1/q)
     new, left = np.empty_like(at), np.arange(len(at))
-    while len(left):
+    for _ in range(500):
+        if not len(left): return new
         drawn = roads.step(at[left], rng)
         weight = np.where(roads.joined(before[left], drawn), 1., 1/q)
         weight = np.where(drawn == before[left], 1/p, weight)
         kept = rng.random(len(left))*most < weight
         new[left[kept]] = drawn[kept]
         left = left[~kept]
+    for k in left: # Where proposals are hardly ever kept: the same chances, worked out
+        to = roads.to[roads.start[at[k]]:roads.start[at[k] + 1]]
+        weight = np.where(roads.joined(np.full(len(to), before[k]), to), 1., 1/q)
+        weight = np.where(to == before[k], 1/p, weight)
+        new[k] = rng.choice(to, p=weight/weight.sum())
     return new
 
 def random_walks(
@@ -65,11 +71,14 @@ def random_walks(
 )->np.ndarray:       # [walk, length] of nodes; −1 after the end
     "Random walks by node2vec's rule; raises `InputError` for starts, `p` or `q` that do not fit"
     roads, rng = Roads(edges, n), np.random.default_rng(seed)
-    starts = np.asarray(starts, dtype=np.int64)
+    starts = np.asarray(starts)
+    if not starts.size: starts = starts.astype(np.int64)
     number_of(length, 'length', 1)
     for name, value in (('p', p), ('q', q)):
-        if not 0 < value < np.inf: raise InputError(f"`{name}` must be above 0, got {value}")
-    if starts.ndim != 1 or (len(starts) and not (0 <= starts.min() and starts.max() < n)):
+        if not 1e-100 < value < 1e100:
+            raise InputError(f"`{name}` must be above 0 (1e-100 to 1e100), got {value}")
+    whole = starts.ndim == 1 and starts.dtype.kind in 'iu'
+    if not whole or (len(starts) and not (0 <= starts.min() and starts.max() < n)):
         raise InputError(f"`starts` must be nodes from 0 to {n - 1}")
     walks = np.full((len(starts), length), -1)
     walks[:, 0] = starts
@@ -88,9 +97,12 @@ def meeting_counts(
     n:int,            # How many nodes
     window:int,       # Places apart, at most
 )->np.ndarray:        # [n, n], symmetric
-    "How often two nodes stand near each other in walks"
+    "How often two nodes stand near each other; raises `InputError` for what is no walk"
+    walks = np.asarray(walks)
+    if walks.ndim != 2 or walks.dtype.kind not in 'iu' or (walks.size and walks.max() >= n):
+        raise InputError(f"`walks` must be rows of nodes from 0 to {n - 1}, −1 after the end")
     counts = np.zeros(n*n)
-    for r in range(1, window + 1):
+    for r in range(1, number_of(window, 'window', 1) + 1):
         a, b = walks[:, :-r].ravel(), walks[:, r:].ravel()
         both = (a >= 0) & (b >= 0)
         counts += np.bincount(a[both]*n + b[both], minlength=n*n)
@@ -112,7 +124,7 @@ def meeting_ratio(
                          "a walk has nowhere to go, so leave such nodes out")
     step = a/degree[:, None]
     power, total = np.eye(n), np.zeros((n, n))
-    for _ in range(window):
+    for _ in range(number_of(window, 'window', 1)):
         power = power @ step
         total += power
     return degree.sum()/window*total/degree
@@ -123,6 +135,9 @@ def factor_vectors(
     negatives:float=1.,# As many negatives for each pair
 )->np.ndarray:         # [n, dim]
     "Vectors by the best factors of log(ratio/negatives), nothing below 0 (Qiu et al. 2018)"
+    number_of(dim, 'dim', 1, len(ratio))
+    if not 0 < negatives < np.inf: raise InputError(f"`negatives` must be above 0, got {negatives}")
+    if not np.isfinite(ratio).all(): raise InputError("`ratio` must be finite")
     table = np.log(np.maximum(ratio/negatives, 1))
     u, s, _ = np.linalg.svd(table)
     return u[:, :dim]*np.sqrt(s[:dim])

@@ -116,3 +116,9 @@ def test_the_trained_model_is_kept(tmp_path):
     x = digit_levels().val.levels[:4]
     assert torch.equal(vae_nats(model, x)['iwae'], vae_nats(again, x)['iwae'])
     assert '12 steps from seed 0' in card.source and not model.training
+
+
+@pytest.mark.parametrize('samples', [0, 2.5])
+def test_a_bound_needs_a_draw(samples):
+    with pytest.raises(InputError, match='`samples`'):
+        vae_nats(LevelVAE(VAEConfig(hidden=4)), torch.zeros(2, 64), samples)

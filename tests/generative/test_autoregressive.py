@@ -143,3 +143,14 @@ def test_masks_and_shifts():
     assert one_behind(torch.tensor([[5, 9, 2]])).tolist() == [[17, 5, 9]]
     x = pictures()
     assert torch.equal(one_behind(x, 8)[:, 8:], x[:, :-8])
+
+
+@pytest.mark.parametrize('sample', [sample_pixels, sample_cached])
+@pytest.mark.parametrize(('uniform', 'start', 'name'), [
+    (torch.full((1, 64), torch.nan), None, '`uniform`'),
+    (torch.full((1, 64), 5.), None, '`uniform`'),
+    (torch.zeros(1, 70), None, '`uniform`'), (torch.zeros(1, 10), None, '`uniform`'),
+    (torch.zeros(1, 64), torch.zeros(2, 64, dtype=torch.int64), '`start`'),
+    (torch.zeros(1, 64), torch.full((1, 64), 99), '`start`')])
+def test_no_picture_comes_of_what_is_no_chance_or_no_beginning(sample, uniform, start, name):
+    with pytest.raises(InputError, match=name): sample(made('transformer'), uniform, start, 5)

@@ -120,6 +120,13 @@ def test_whole_flows():
     (lambda: Flow([], 2).log_prob(torch.tensor([[0, math.nan]])), 'row 0'),
     (lambda: Flow([], 2).inverse(torch.tensor([[0, math.inf]])), '`z`'),
     (lambda: level_marginals(torch.zeros(4, 5)), 'log_probs'),
+    (lambda: SplineCoupling(masked(1, 0), bins=1500), 'bins'),
+    (lambda: SplineCoupling(masked(1, 0), reach=-3.), '`reach`'),
+    (lambda: SplineCoupling(masked(1, 0), reach=math.inf), '`reach`'),
+    (lambda: Marginals(torch.zeros(2, 5))(torch.tensor([[.5, 16.]])), '`x` must be from 0 to 1'),
+    (lambda: Marginals(torch.zeros(2, 5))(torch.tensor([[.5, -1.]])), '`x` must be from 0 to 1'),
+    (lambda: Flow([], 2).log_prob(torch.tensor([[0, 1]])), '`x` must be floats'),
+    (lambda: Flow([], 2).sample(-1), '`n`'),
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
@@ -129,3 +136,17 @@ def test_other_numbers_of_levels():
     x = torch.rand(6, 2, generator=rng())
     layer = Marginals(torch.zeros(2, 5))
     torch.testing.assert_close(Flow([layer], 2).log_prob(x), torch.zeros(6), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('scale', [1., 20.])
+def test_a_steep_spline_has_a_slope_on_the_way_back_too(scale):
+    raw, x = torch.randn(2000, 23, generator=rng())*scale, torch.rand(2000, generator=rng(1))*6 - 3
+    y, _ = rising_spline(x, raw)
+    back, log_slope = rising_spline(y, raw, inverse=True)
+    assert back.isfinite().all() and log_slope.isfinite().all()
+
+
+def test_a_flow_draws_numbers_of_its_own_kind():
+    flow = Flow([SplineCoupling(masked(1, 0))], 2).double()
+    assert flow.sample(2, rng()).dtype == torch.float64
+    assert flow.sample(0).shape == (0, 2)

@@ -84,3 +84,12 @@ def test_each_step_is_told():
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+def test_a_model_is_left_whole_where_the_loss_is_nan():
+    model = stirred(small())
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(InputError, match='the loss is nan at step 0'):
+        train_denoiser(model, lambda m: m(torch.ones(2, 3), torch.zeros(())).sum()*math.nan, 3)
+    assert not model.training
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))

@@ -151,7 +151,9 @@ def test_filling_in_with_the_exact_velocity_finds_the_right_hill():
     (lambda: check_signals(.5, .5), '`signal`'),
     (lambda: step_back(torch.ones(1, 1), torch.ones(1, 1), .5, 1.2), '`before`'),
     (lambda: ddim_step(torch.ones(1, 1), torch.ones(1, 1), 0., .2), '`signal`'),
-    (lambda: take_away(lambda x, a: x, torch.ones(1, 1), [.5, .2]), '`signal`'),
+    (lambda: take_away(lambda x, a: x, torch.ones(1, 1), [.5, .2, 1.]), '`signal`'),
+    (lambda: take_away(lambda x, a: x, torch.ones(1, 1), [.1, .5]), '`signals` must rise to 1'),
+    (lambda: take_away(lambda x, a: x, torch.ones(1, 1), []), '`signals` must rise to 1'),
     (lambda: draw_digits(Denoiser(64, width=4, depth=1), torch.tensor([11])), '`y`'),
     (lambda: draw_digits(Denoiser(64, width=4, depth=1), torch.tensor([1]), steps=0), 'steps'),
 ])

@@ -107,6 +107,7 @@ def test_the_judge_cuts_off_what_is_outside():
     lambda j: j.features(torch.full((2, 64), torch.nan)),
     lambda j: j.classes(torch.zeros(2, 784)),
     lambda j: j.classes(torch.zeros(64)),
+    lambda j: j.features(torch.randint(0, 17, (9, 64))),
     lambda j: j.features(torch.zeros(0, 64)),
     lambda j: frechet_distance(normal(5, 3), normal(1, 3)),
     lambda j: frechet_distance(normal(5, 3), normal(5, 4)),
@@ -121,3 +122,10 @@ def test_the_judge_cuts_off_what_is_outside():
 def test_what_cannot_be_judged_is_refused(call):
     with pytest.raises(InputError, match=r'`(x|a|b|k|made|real|known|test)`'):
         call(DigitJudge(DigitsCNN().eval()))
+
+
+def test_a_judge_leaves_its_readers_statistics_alone():
+    net = DigitsCNN().train()
+    before = {name: t.clone() for name, t in net.state_dict().items()}
+    DigitJudge(net).features(normal(9, 64))
+    assert all(torch.equal(t, before[name]) for name, t in net.state_dict().items())

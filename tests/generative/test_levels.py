@@ -125,3 +125,14 @@ def test_the_best_look_is_kept_and_chance_comes_from_the_seed():
     assert not a.training
     with pytest.raises(InputError, match='`train` must be whole numbers'):
         fit_levels(Table, None, None, parts.train.levels + .5)
+
+
+@pytest.mark.parametrize(('more', 'said'), [
+    (dict(steps=0), '`steps`'), (dict(steps=-3), '`steps`'), (dict(batch=0), '`batch`'),
+    (dict(every=0), '`every`'), (dict(lr=math.inf), 'the loss is .* lower `lr`')])
+def test_a_training_that_cannot_be_is_refused(more, said):
+    levels = digit_levels().train.levels[:20]
+    def make(): return torch.nn.Linear(64, 1)
+    def loss(model, x, g): return model(x.float()).square().mean()
+    with pytest.raises(InputError, match=said):
+        fit_levels(make, loss, lambda m, x: 0., levels, **dict(steps=3) | more)

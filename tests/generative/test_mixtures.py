@@ -110,6 +110,8 @@ def test_precision_follows_the_points():
     (lambda: grid_mixture().score(torch.tensor([[0., 0], [math.inf, 0]])), 'row 1'),
     (lambda: grid_mixture().log_prob(torch.zeros(2, 3)), r'\[row, 2\]'),
     (lambda: grid_mixture().sample(-1), '`n`'),
+    (lambda: grid_mixture().log_prob(torch.tensor([[0, 0]])), '`x` must be floats'),
+    (lambda: grid_mixture().score(torch.tensor([[0, 0]])), '`x` must be floats'),
     (lambda: grid_mixture(0), 'side'),
     (lambda: plane(0.), 'reach'),
     (lambda: plane(1., 1), 'side'),

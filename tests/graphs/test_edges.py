@@ -14,6 +14,7 @@ from dlcourse.graphs.edges import (
     scatter_mean,
     scatter_softmax,
     scatter_sum,
+    sparse_rows,
     undirected,
     with_self_loops,
     without_self_loops,
@@ -143,3 +144,30 @@ def test_dropout_keeps_both_ways_in_step_and_the_mean():
     torch.testing.assert_close(mean, a.matrix.to_dense(), rtol=.15, atol=.1)
     torch.testing.assert_close(a.T.T.dropout(0.).matrix.to_dense(), a.matrix.to_dense())
     assert len(a) == 9
+
+
+@pytest.mark.parametrize('kind', [torch.float16, torch.bfloat16])
+def test_a_row_of_numbers_adds_up_in_half_precision_as_a_column_does(kind):
+    ones, index = torch.ones(5000, dtype=kind), torch.zeros(5000, dtype=torch.int64)
+    assert scatter_mean(ones, index, 1).float().item() == pytest.approx(1, abs=.01)
+    assert torch.equal(scatter_sum(ones, index, 1), scatter_sum(ones[:, None], index, 1)[:, 0])
+    assert scatter_softmax(ones, index, 1).float().sum().item() == pytest.approx(1, abs=.02)
+
+
+PLACE = torch.tensor([0, 1])
+
+
+@pytest.mark.parametrize(('call', 'name'), [
+    (lambda: checked_edges([[0, 1], [0]], 2), '`edges`'),
+    (lambda: checked_edges('ab', 2), '`edges`'),
+    (lambda: checked_edges(None, 2), '`edges`'),
+    (lambda: scatter_sum(torch.ones(2), torch.tensor([True, False]), 2), '`index`'),
+    (lambda: adjacency([[0, 1], [1, 0]], 2, 'row', torch.tensor([-1., 2.])), '`weights`'),
+    (lambda: adjacency([[0, 1], [1, 0]], 2, None, torch.tensor([torch.nan, 2.])), '`weights`'),
+    (lambda: sparse_rows(PLACE + 9, PLACE, torch.ones(2), (2, 2)), '`rows`'),
+    (lambda: sparse_rows(PLACE, PLACE - 1, torch.ones(2), (2, 2)), '`columns`'),
+    (lambda: SparseMatrix(adjacency([[0], [1]], 2)).with_values(torch.ones(3)), '`values`'),
+    (lambda: SparseMatrix(adjacency([[0], [1]], 2)).with_values(torch.ones(1, 1)), '`values`'),
+])
+def test_what_does_not_fit_is_named(call, name):
+    with pytest.raises(InputError, match=name): call()

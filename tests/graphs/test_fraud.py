@@ -96,3 +96,13 @@ def test_bad_input_is_named(world):
         train_ring_net(x, around, world.fraud, ~world.fraud)
     with pytest.raises(InputError, match='`epochs`'):
         train_ring_net(x, around, world.fraud, world.time < 30, epochs=0)
+
+
+def test_rows_are_truth_values_and_features_finite(world):
+    x, around, rows = past_features(world), surroundings(world, 2, 2), world.time < 30
+    for bad in (np.flatnonzero(rows), rows.astype(int), rows[:-1]):
+        with pytest.raises(InputError, match='`rows`'):
+            train_ring_net(x, around, world.fraud, bad, 1)
+    x[0, 0] = np.nan
+    with pytest.raises(InputError, match='`own` finite'):
+        train_ring_net(x, around, world.fraud, rows, 1)

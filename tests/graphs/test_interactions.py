@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,8 +13,11 @@ from dlcourse.core.downloads import is_here
 from dlcourse.core.errors import InputError
 from dlcourse.graphs.interactions import (
     Interactions,
+    _pairs_of,
     cut_pairs,
+    draw_unseen,
     listening_world,
+    neighbour_weights,
     read_listeners,
 )
 
@@ -103,3 +107,16 @@ def test_the_world_hides_what_is_liked():
     southern = w.genre >= 7
     assert w.liking[w.south][:, southern].mean() > 1.5*w.liking[~w.south][:, southern].mean()
     with pytest.raises(InputError, match='`items`'): listening_world(items=5)
+
+
+def test_lists_of_neighbours_and_draws_that_cannot_be_are_refused(tmp_path):
+    for k in (0, -1, 1.5):
+        with pytest.raises(InputError, match='`k`'): neighbour_weights(np.ones((3, 6), bool), k)
+    with pytest.raises(InputError, match='`user` holds one who chose all 3'):
+        draw_unseen(torch.ones(1, 3, dtype=torch.bool), torch.tensor([0]), torch.Generator())
+    known = torch.tensor([[True]*9 + [False]])
+    drawn = draw_unseen(known, torch.zeros(2000, dtype=torch.int64), torch.Generator())
+    assert (drawn == 9).all()
+    path = tmp_path/'pairs'
+    path.write_text('1e300 1')
+    with pytest.raises(InputError, match='in whole numbers'): _pairs_of(path, 1)

@@ -1,4 +1,6 @@
 "Layers against torch-geometric's, values and gradients; what no order of nodes changes; training"
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -155,3 +157,29 @@ def test_the_kept_model_of_cora_answers():
     model, about = cora_gcn()
     assert 'field of a paper' in about.summary and not model.training
     assert float(about.results[0].claim.split()[-1]) > .8
+
+
+@pytest.mark.parametrize('layer', [GINLayer(nn.Identity()), SAGELayer(3, 2), GATLayer(3, 2)])
+def test_a_sender_of_minus_one_is_no_node(layer):
+    with pytest.raises(InputError, match='`edges`'):
+        layer(torch.ones(4, 3), torch.tensor([[-1], [1]]))
+
+
+def test_training_stops_at_a_nan_and_reaches_what_the_model_itself_holds():
+    task = block_task(0, size=40)
+    a, words = gcn_matrix(task.edges, task.n), task.features
+    bad = replace(task, features=words.with_values(words.matrix.values()*np.nan))
+    with pytest.raises(InputError, match='the loss is nan'):
+        fit_nodes(GCN(words.shape[1], 4), bad, a, epochs=3)
+    with pytest.raises(InputError, match='`every`'):
+        fit_nodes(GCN(words.shape[1], 4), task, a, epochs=3, every=0)
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gcn, self.scale = GCN(words.shape[1], 4), nn.Parameter(torch.ones(()))
+
+        def forward(self, x, a): return self.scale*self.gcn(x, a)
+    model = Scaled()
+    fit_nodes(model, task, a, epochs=5)
+    assert model.scale != 1

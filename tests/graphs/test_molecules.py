@@ -83,3 +83,21 @@ def test_no_skeleton_is_on_two_sides():
 def test_every_molecule_of_esol_can_be_read():
     smiles = load('esol')['smiles'].to_list()
     assert sum(len(molecule(s).x) for s in smiles) > 13*1000
+
+
+@pytest.mark.parametrize(('call', 'name'), [
+    (lambda: fingerprints('CCO'), '`smiles` must be a list'),
+    (lambda: descriptors('CCO'), '`smiles` must be a list'),
+    (lambda: scaffold_split('CCO'), '`smiles` must be a list'),
+    (lambda: scaffold_split(BENZENES, share=.6), '`share`'),
+    (lambda: scaffold_split(BENZENES, share=True), '`share`'),
+    (lambda: fingerprints(BENZENES, bits=0), '`bits`'),
+    (lambda: fingerprints(BENZENES, radius=-1), '`radius`'),
+    (lambda: molecule('C\ud800'), '`smiles`'),
+])
+def test_what_is_no_list_of_molecules_is_named(call, name):
+    with pytest.raises(InputError, match=name): call()
+
+
+def test_hydrogen_has_no_aromatic_atoms():
+    assert descriptors(['[H][H]'])[0, -1] == 0

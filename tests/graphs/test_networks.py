@@ -113,3 +113,8 @@ def test_bonds_change_the_answer_where_they_are_known():
     double = g._replace(bonds=torch.eye(4)[[1]*6])
     assert (net(single) - net(double)).abs().max() > 1e-4
     with pytest.raises(InputError, match='`depth`'): GraphNet(3, 1, depth=0)
+
+
+@pytest.mark.parametrize('edges', [[[1, 1, 2, 3], [2, 3, 1, 0]], [[0, 0, 1], [1, 1, 0]]])
+def test_communities_need_both_directions(edges):
+    with pytest.raises(InputError, match='`edges` must hold both directions'): louvain(edges, 4)

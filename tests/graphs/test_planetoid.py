@@ -2,6 +2,7 @@
 import collections
 import os
 import pickle
+import struct
 import subprocess
 
 import numpy as np
@@ -95,7 +96,11 @@ def test_test_nodes_stand_where_the_index_says(tmp_path):
 @pytest.mark.parametrize('changed, said', [
     (dict(index='1\n2\n3'), 'test.index'), (dict(tx=csr_matrix((5, 5))), 'tx'),
     (dict(ty=np.ones((6, 3), int)), 'labels'), (dict(y=np.eye(3, dtype=int)), 'y'),
-    (dict(graph=[1, 2]), 'graph'), (dict(graph={0: 1}), 'graph')])
+    (dict(graph=[1, 2]), 'graph'), (dict(graph={0: 1}), 'graph'),
+    (dict(graph={'a': ['b']}), 'graph'), (dict(graph={0: [10**30]}), 'graph'),
+    (dict(graph={0: [[1]]}), 'graph'), (dict(allx=[1, 2]), ''), (dict(y=7), ''),
+    (dict(ally=np.ones((510, 2), int)), ''),
+    (dict(ty=np.array([[2, -1, 0]]*6)), 'labels')])
 def test_files_that_do_not_fit_together_are_refused(tmp_path, changed, said):
     with pytest.raises(InputError, match=f'do not fit together: .*{said}'):
         read(tiny(tmp_path, **changed)[0])
@@ -146,3 +151,47 @@ def test_a_made_up_task_is_of_its_seed_and_its_parts_are_apart():
     parts = torch.cat([a.train, a.valid, a.test])
     assert sorted(parts.tolist()) == list(range(a.n))
     assert a.labels[a.train].bincount().tolist() == [5]*4
+
+
+def array_of(kind, kind_state, shape, raw):
+    "A pickle of an array, opcode by opcode"
+    def text(s): return b'X' + struct.pack('<I', len(s)) + s
+    return (b'\x80\x03cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R'
+            b'(K\x01' + b''.join(b'J' + struct.pack('<i', k) for k in shape) + b'\x85' + kind(text)
+            + b'(K\x03' + text(kind_state) + b'NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89B'
+            + struct.pack('<I', len(raw)) + raw + b'tb.')
+
+
+def dtype(name): return lambda text: b'cnumpy\ndtype\n' + text(name) + b'K\x00K\x01\x87R'
+
+
+@pytest.mark.parametrize('raw', [
+    array_of(dtype(b'O8'), b'|', (2,), b'A'*16), # Pointers to anywhere
+    array_of(dtype(b'V8'), b'|', (2,), b'A'*16),
+    array_of(dtype(b'f8'), b'<', (3,), b'A'*16), # More than there is
+    array_of(lambda text: b'cscipy.sparse.csr\ncsr_matrix\n)\x81', b'<', (2,), b'A'*16),
+    b'\x80\x02cnumpy\nndarray\nJ\x00\xe1\xf5\x05\x85\x85R.', # Memory as it lies there
+    b'\x80\x02]r\xff\xff\xff\x0f.', b'(lp268435455\n.', # Room for 268,435,455 objects
+    b'\x80\x02cscipy.sparse.csr\ncsr_matrix\nN}X\x01\x00\x00\x00aK\x01s\x86b.'])
+def test_a_pickle_reaches_no_memory_that_is_not_its_own(tmp_path, raw):
+    path = tmp_path/'ind.cora.x'
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match='is not a file of Planetoid'): unpickled(path)
+
+
+def test_numbers_of_either_order_of_bytes_are_read(tmp_path):
+    path, want = tmp_path/'ind.cora.y', np.array([1., -2])
+    for order in ('<', '>'):
+        raw = want.astype(f'{order}f8').tobytes()
+        path.write_bytes(array_of(dtype(b'f8'), order.encode(), (2,), raw))
+        assert unpickled(path).tolist() == [1, -2]
+    turned = np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3))
+    path.write_bytes(old(turned))
+    assert (unpickled(path) == turned).all()
+
+
+def test_a_row_of_stored_zeros_stays_zero_and_no_word_is_below_it():
+    stored = csr_matrix((np.array([0., 0, 1]), ([0, 0, 1], [0, 1, 1])), shape=(2, 2))
+    assert word_rows(stored).matrix.to_dense().tolist() == [[0, 0], [0, 1]]
+    for bad in (-1., np.nan, np.inf):
+        with pytest.raises(InputError, match='`matrix`'): word_rows(csr_matrix([[bad, 2.]]))

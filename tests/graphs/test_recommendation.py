@@ -1,4 +1,6 @@
 "Lists and scores against scikit-learn, regressions, enumeration and torch-geometric"
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -158,3 +160,26 @@ def test_the_recommender_is_trained_once(tmp_path, monkeypatch):
     model, told = recommender(tmp_path)
     again, _ = recommender(tmp_path)
     assert (model.scores() == again.scores()).all() and told.not_for
+
+
+def test_a_ranker_that_diverges_is_not_handed_back():
+    d = listening_world(0, users=60, items=40, mean=6).data
+    for bad in (dict(lr=np.inf), dict(lr=1e30)):
+        with pytest.raises(InputError, match='the loss is .* lower `lr`'):
+            train_ranker(LightGCN(d, 4), d, RankerConfig(epochs=3, **bad))
+
+
+def test_counts_are_held_out_as_truth_values_are():
+    top, held = np.array([[0, 1]]), np.array([[2, 1, 0]])
+    assert recall_at(top, held) == recall_at(top, held > 0) == 1
+
+
+def test_a_place_without_an_item_shows_nothing():
+    world = listening_world(0, users=10, items=30, mean=7)
+    known, last = world.data.table, world.data.items - 1
+    shown = int((~known).sum(1).max()) # All that anybody has left, so that most lists end early
+    lived = live_with(world, shown=shown, rounds=1)
+    left = world.liking[~known].mean()
+    assert lived['liked'][0] == pytest.approx(left)
+    full = replace(world, data=Interactions(*np.nonzero(known | (np.arange(30) == last)), 10, 30))
+    assert live_with(full, shown=shown, rounds=1)['ever shown'][0] < 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.graphs.sampling import (
+    ends_before,
     latest_neighbours,
     neighbours_of,
     sample_hops,
@@ -136,3 +137,12 @@ def test_the_latest_are_the_last_before_the_time(seed, n, e, k):
     for node, t, row in zip(nodes, before, latest_neighbours(table, nodes, k, before), strict=True):
         want = sorted(time[(edges[1].numpy() == node) & (time < t)])[::-1][:k]
         assert table.time[row[row >= 0]].tolist() == want and (row >= 0).sum() == len(want)
+
+
+def test_times_that_are_none_and_nodes_that_are_not_there_are_refused():
+    table = neighbours_of([[0, 1], [1, 0]], 2, np.array([0., 1]))
+    with pytest.raises(InputError, match='`before`'): latest_neighbours(table, [1], 2, [np.nan])
+    with pytest.raises(InputError, match='`before`'):
+        ends_before(table, [1], np.array(['2026-01-01'], 'datetime64[D]'))
+    with pytest.raises(InputError, match='`nodes`'): ends_before(table, [-1], [2.])
+    assert ends_before(table, [1], [2.]).tolist() == [2]

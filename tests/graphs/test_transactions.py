@@ -70,3 +70,11 @@ def test_payments_that_cannot_be_are_refused():
         with pytest.raises(InputError): payments_world(**bad)
     none = first(p, 0)
     assert past_features(none).shape == (0, len(TABLE) + len(GRAPH))
+
+
+def test_what_is_not_known_yet_is_infinite_and_not_nan():
+    p = small()
+    for name, bad in (('known', np.nan), ('opened', np.nan), ('amount', np.inf)):
+        column = getattr(p, name).astype(float)
+        column[3] = bad
+        with pytest.raises(InputError, match=f'`{name}`'): replace(p, **{name: column})

@@ -1,4 +1,6 @@
 "Walks against chances by formula, meetings against the closed form"
+from itertools import pairwise
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -68,3 +70,38 @@ def test_wrong_arguments_are_refused_by_name():
     with pytest.raises(InputError, match='`length`'): random_walks(EDGES, 34, [0], 0)
     with pytest.raises(InputError, match='node 2 without any'):
         meeting_ratio([[0, 1], [1, 0]], 3, 2)
+
+
+TRIANGLE = [[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]]
+
+
+@pytest.mark.parametrize(('edges', 'n', 'p', 'q'), [
+    ([[0, 1], [1, 0]], 2, 1e9, 1e9), (TRIANGLE, 3, 1., 1e-9),
+    ([[0, 1, 2], [1, 2, 0]], 3, 1e-9, 1.)])
+def test_steps_that_are_hardly_ever_proposed_come_to_an_end(edges, n, p, q):
+    walks, there = random_walks(edges, n, [0, 1], 6, p=p, q=q), set(zip(*edges, strict=True))
+    assert all((a, b) in there for row in walks.tolist() for a, b in pairwise(row))
+
+
+def test_worked_out_steps_have_the_chances_of_the_formula():
+    walks = random_walks(TRIANGLE, 3, [0]*4000, 3, p=1e4, q=1e-4) # Kept once in 10,000
+    want = step_chances(np.array(TRIANGLE), 3, 0, 1, 1e4, 1e-4).numpy()
+    share = np.bincount(walks[walks[:, 1] == 1, 2], minlength=3)/(walks[:, 1] == 1).sum()
+    assert abs(share - want).max() < .01
+
+
+@pytest.mark.parametrize(('call', 'name'), [
+    (lambda: random_walks(TRIANGLE, 3, [.9, 1.7], 2), '`starts`'),
+    (lambda: random_walks(TRIANGLE, 3, ['1'], 2), '`starts`'),
+    (lambda: random_walks(TRIANGLE, 3, [True], 2), '`starts`'),
+    (lambda: random_walks(TRIANGLE, 3, [0], 3, p=1e-320), '`p`'),
+    (lambda: meeting_counts(np.array([[0, 3]]), 3, 1), '`walks`'),
+    (lambda: meeting_counts(np.array([[0, 1]]), 3, 0), '`window`'),
+    (lambda: meeting_ratio(TRIANGLE, 3, 0), '`window`'),
+    (lambda: factor_vectors(np.ones((3, 3)), 10), '`dim`'),
+    (lambda: factor_vectors(np.ones((3, 3)), -1), '`dim`'),
+    (lambda: factor_vectors(np.ones((3, 3)), 2, -1.), '`negatives`'),
+    (lambda: factor_vectors(np.full((3, 3), np.nan), 2), '`ratio`'),
+])
+def test_what_cannot_be_walked_is_named(call, name):
+    with pytest.raises(InputError, match=name): call()
