@@ -26,6 +26,13 @@ from dlcourse.evaluation.metrics import accuracy
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers():
+    "Each test draws the same, whichever ran before it"
+    global RNG
+    RNG = np.random.default_rng(0)
+
+
 def test_scale_is_scikit_learns():
     x = RNG.normal(3, 2, (50, 4))
     x[RNG.random(x.shape) < .1] = np.nan
