@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings
 from dlcourse.foundations.optimizers import orthogonalize
+from dlcourse.generative.judges import frechet_distance
 
 
 @dataclass(frozen=True)
@@ -286,23 +287,6 @@ def lite0_features(device):
     return features
 
 
-def moments(features:Tensor)->tuple[Tensor, Tensor]:
-    f = features.double().cpu()
-    return f.mean(0), f.T.cov()
-
-
-def root(matrix:Tensor)->Tensor:
-    values, vectors = torch.linalg.eigh(matrix)
-    return vectors*values.clamp(min=0).sqrt() @ vectors.T
-
-
-def frechet(a, b)->float:
-    "Between two Gaussians, each a mean and a covariance (Dowson & Landau 1982)"
-    half = root(a[1])
-    cross = torch.linalg.eigvalsh(half @ b[1] @ half).clamp(min=0).sqrt().sum()
-    return float((a[0] - b[0]).square().sum() + a[1].trace() + b[1].trace() - 2*cross)
-
-
 def nearest(made_:Tensor, known:Tensor)->float:
     "Median over pictures of the distance to the nearest known one, in features"
     apart = [torch.cdist(part, known).amin(1) for part in made_.split(500)]
@@ -348,7 +332,7 @@ class Run:
         print(f"{self.told['stages'][stage]:.0f} s: {stage}", flush=True)
 
     def judges(self, data):
-        "The classifier, and each set of features with the moments of training pictures"
+        "The classifier, and each set of features with those of training pictures"
         classifier = Classifier(data, self.config, self.device)
         self.told['classifier_right'] = classifier.right
         sees = {'classifier': lambda x: classifier(x)[0]}
@@ -356,8 +340,8 @@ class Run:
         if lite: sees['efficientnet-lite0'] = lite
         real = {}
         for name, see in sees.items():
-            real[name] = moments(see(data['train'][0]))
-            floor = frechet(moments(see(data['test'][0])), real[name])
+            real[name] = see(data['train'][0])
+            floor = frechet_distance(see(data['test'][0]), real[name])
             self.told.setdefault('frechet', {})[name] = {'floor (test against train)': floor}
         return classifier, sees, real
 
@@ -380,7 +364,7 @@ class Run:
         for name, net in {'ema': mean, 'last weights': model}.items():
             images = made(net, asked, config, seed=args.seed)
             for kind, see in sees.items():
-                self.told['frechet'][kind][name] = frechet(moments(see(images)), real[kind])
+                self.told['frechet'][kind][name] = frechet_distance(see(images), real[kind])
             features, classes = classifier(images)
             right = float((classes == asked).float().mean())
             self.told.setdefault('class as asked for', {})[name] = right

@@ -11,7 +11,6 @@ from dlcourse.core.errors import InputError
 from dlcourse.generative.judges import (
     DigitJudge,
     frechet_distance,
-    level_pictures,
     memorization_ratio,
     nearer_chance,
     nearest_known,
@@ -87,10 +86,6 @@ def test_copies_have_a_ratio_of_zero_and_new_ones_of_one():
     assert fair.low < .5 < fair.high
     near = nearer_chance(train[:100] + .3*normal(100, 8, seed=3), train, test)
     assert near.low > .5
-
-
-def test_levels_become_pictures():
-    assert torch.equal(level_pictures(torch.tensor([[0, 8, 16]])), torch.tensor([[-1., 0, 1]]))
 
 
 def test_the_judge_cuts_off_what_is_outside():
