@@ -165,8 +165,8 @@ def dequantize(
 )->Float[Tensor, "row 64"]:    # In [0, 1)
     "A uniform number in each level's seventeenth of [0, 1)"
     levels = checked_levels(levels)
-    noise = torch.rand(levels.shape, generator=generator).to(levels.device)
-    return ((levels + noise)/LEVEL_COUNT).clamp(max=1 - 2**-24) # Rounding may reach the end
+    noise = torch.rand(levels.shape, generator=generator).clamp(max=1 - 2**-18)
+    return (levels + noise.to(levels.device))/LEVEL_COUNT # A larger one rounds to the next level
 
 def requantize(
     x:Float[Tensor, "row 64"], # From 0 to 1; beyond them counts as the end

@@ -90,6 +90,13 @@ def test_dequantized_levels_come_back(seed):
     assert torch.equal(requantize(x), levels)
 
 
+def test_the_largest_uniform_number_stays_in_its_level(monkeypatch):
+    levels = torch.arange(17).repeat(64)[:17*64].reshape(-1, 64)
+    monkeypatch.setattr(torch, 'rand', lambda shape, generator: torch.full(shape, 1 - 2**-24))
+    x = dequantize(levels, None)
+    assert float(x.max()) < 1 and torch.equal(requantize(x), levels)
+
+
 def test_numbers_beyond_the_ends_and_nan():
     assert requantize(torch.tensor([[-3., 0, 1, 9]])).tolist() == [[0, 0, 16, 16]]
     with pytest.raises(InputError, match='1 that are NaN or infinite'):
