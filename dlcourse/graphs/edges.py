@@ -206,6 +206,25 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient): return None, None, ctx.turned @ gradient.contiguous()
 
+def _powers_mean(matrix, x, count):
+    "By Horner's rule, so that each product adds x as it goes"
+    total = x
+    for k in range(count):
+        share = 1/(count + 1) if k == count - 1 else 1.
+        total = torch.addmm(x, matrix, total, beta=share, alpha=share)
+    return total
+
+class _PowersMean(torch.autograd.Function):
+    "(x + Ax + AAx + …)/(count + 1), with a gradient for x alone"
+    @staticmethod
+    def forward(ctx, matrix, turned, x, count):
+        ctx.turned, ctx.count = turned, count
+        return _powers_mean(matrix, x, count)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None, None, _powers_mean(ctx.turned, gradient.contiguous(), ctx.count), None
+
 class SparseMatrix:
     "A constant sparse matrix that is multiplied with `@`, kept with its transpose"
     def __init__(self,
@@ -231,6 +250,16 @@ class SparseMatrix:
         x:Float[Tensor, "column dim"], # Dense
     )->Float[Tensor, "row dim"]:
         return _Product.apply(self.matrix, self.turned, x)
+
+    def powers_mean(self,
+        x:Float[Tensor, "n dim"], # Dense
+        count:int,                # The highest power, from 0
+    )->Float[Tensor, "n dim"]:    # (x + Ax + AAx + …)/(count + 1)
+        "The mean of a square matrix's powers applied to `x`, faster than product by product"
+        rows, columns = self.shape
+        if rows != columns: raise InputError(f"the matrix must be square; it is {rows} × {columns}")
+        if not number_of(count, 'count', 0): return x
+        return _PowersMean.apply(self.matrix, self.turned, x, count)
 
     def with_values(self,
         values:Float[Tensor, " entry"], # In the order of `.matrix.values()`

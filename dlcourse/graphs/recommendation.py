@@ -123,14 +123,17 @@ class LightGCN(nn.Module):
         user:Int[Tensor, " pair"], chosen:Int[Tensor, " pair"], other:Int[Tensor, " pair"],
     )->tuple:  # Scores of the chosen, of the others; and the mean square of what they are made of
         "What BPR asks for"
-        nodes = torch.stack([user, self.users + chosen, self.users + other])
-        u, i, j = mean_of_layers(self.graph, self.vectors, self.layers)[nodes]
-        return (u*i).sum(1), (u*j).sum(1), self.vectors[nodes].square().sum()/len(user)/2
+        nodes = torch.cat([user, self.users + chosen, self.users + other])
+        u, i, j = self._passed().index_select(0, nodes).chunk(3)
+        sizes = self.vectors.square().sum(1)
+        return (u*i).sum(1), (u*j).sum(1), sizes[nodes].sum()/len(user)/2
+
+    def _passed(self): return self.graph.powers_mean(self.vectors, self.layers)
 
     @torch.no_grad()
     def scores(self)->np.ndarray: # [user, item]
         "Of all users for all items"
-        z = mean_of_layers(self.graph, self.vectors, self.layers)
+        z = self._passed()
         return (z[:self.users] @ z[self.users:].T).numpy(force=True)
 
 # %% ../../nbs/09_graphs/05_recommendation.ipynb #8dbb540d

@@ -171,3 +171,29 @@ PLACE = torch.tensor([0, 1])
 ])
 def test_what_does_not_fit_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+@pytest.mark.parametrize('count', [0, 1, 2, 4])
+def test_the_mean_of_powers_is_that_of_dense_products_with_its_gradient(count):
+    a = SparseMatrix(adjacency(random_edges(2, 9, 40), 9, 'row')) # Not symmetric
+    dense = a.matrix.to_dense()
+    terms = torch.stack([torch.linalg.matrix_power(dense, k) for k in range(count + 1)]).mean(0)
+    x = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    kept, weights = x.detach().clone(), torch.arange(27.).reshape(9, 3)
+    got = a.powers_mean(x, count)
+    assert torch.allclose(got, terms @ x, atol=1e-6) and torch.equal(x, kept)
+    ours, = torch.autograd.grad((got*weights).sum(), x)
+    theirs, = torch.autograd.grad((terms @ x*weights).sum(), x)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize('count', [-1, 1.5, True, 'two'])
+def test_the_mean_of_powers_says_what_it_cannot_take(count):
+    square = SparseMatrix(adjacency([[0], [1]], 2))
+    with pytest.raises(InputError, match='`count`'): square.powers_mean(torch.ones(2, 1), count)
+
+
+def test_only_a_square_matrix_has_powers():
+    oblong = SparseMatrix(sparse_rows(torch.tensor([0]), torch.tensor([1]), torch.ones(1), (2, 3)))
+    with pytest.raises(InputError, match='must be square; it is 2 × 3'):
+        oblong.powers_mean(torch.ones(3, 1), 1)
