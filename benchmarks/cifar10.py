@@ -18,10 +18,8 @@ import os
 import re
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +31,7 @@ from dlcourse.core.errors import InputError
 from dlcourse.core.settings import settings
 from dlcourse.evaluation.intervals import mean_interval
 from dlcourse.foundations.optimizers import orthogonalize
+from dlcourse.paradigms.cifar import read_cifar
 
 ARCHIVE = Path('cifar10_jpg')/'cifar10_jpg.tar.xz'
 MEAN, DEVIATION = (.4914, .4822, .4465), (.2470, .2435, .2616) # Of the training pixels
@@ -41,38 +40,6 @@ PEER_RUNS, PEER_ROW = 'range(200)', r'\|\s*eval\s*\|.*?\|\s*([\d.]+)\s*\|\s*([\d
 
 
 # Data
-
-
-def pictures_in(path:Path):
-    "Name and bytes of each JPEG in an archive or a folder, by name"
-    if path.is_dir():
-        for file in sorted(path.rglob('*.jpg')):
-            yield file.relative_to(path).as_posix(), file.read_bytes()
-    else:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.name.endswith('.jpg'):
-                    yield member.name, archive.extractfile(member).read()
-
-
-def read_cifar(path:Path)->dict[str, tuple[Tensor, Tensor]]: # 'train', 'test' → pictures, labels
-    "All pictures as bytes [row, height, width, 3]; a file that is none is named"
-    from PIL import Image
-    if not path.exists():
-        raise InputError(f"`{path}` is not there; give the archive or the folder by --data")
-    found = {'train': [], 'test': []}
-    for name, raw in pictures_in(path):
-        part, label = Path(name).parts[-3:-1]
-        try: pixels = np.array(Image.open(BytesIO(raw)).convert('RGB'))
-        except Exception as e: # Pillow raises anything
-            raise InputError(f"`{name}` in {path} cannot be read as a picture: {e}") from None
-        found[part].append((label, pixels))
-    classes = sorted({label for label, _ in found['train']})
-    if not classes or not found['test']:
-        raise InputError(f"`{path}` must hold train/CLASS/*.jpg and test/CLASS/*.jpg")
-    return {part: (torch.from_numpy(np.stack([p for _, p in rows])),
-                   torch.tensor([classes.index(label) for label, _ in rows]))
-            for part, rows in found.items()}
 
 
 def standardized(pictures:Tensor, device, dtype)->Tensor:

@@ -89,7 +89,7 @@ def test_archives_and_folders_are_read_alike_and_a_corrupt_picture_is_named(tmp_
     (top/'train'/'dog'/'1.jpg').write_bytes(b'half a picture')
     with pytest.raises(InputError, match="`train/dog/1.jpg` in .* cannot be read as a picture"):
         read_cifar(top)
-    with pytest.raises(InputError, match="is not there; give the archive or the folder by --data"):
+    with pytest.raises(InputError, match="is not there; give the archive or the folder"):
         read_cifar(tmp_path/'none')
 
 
