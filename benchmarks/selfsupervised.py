@@ -44,7 +44,7 @@ def judged(known, y, new, y_new, sizes, seed):
 
 def table(name, seeds):
     x, y, x_test, y_test, sizes = parts_of(name)
-    steps = dict(digits=600, mnist=500)[name]
+    steps, few_steps = dict(digits=(600, 400), mnist=(500, 800))[name]
     def pretrained(train):
         def run(seed):
             began = time.process_time()
@@ -58,7 +58,7 @@ def table(name, seeds):
         def right(n):
             rows = few_labels(y, n, seed)
             model = train_digits(x[rows], y[rows], seed, batch_size=min(len(rows), 64), width=16,
-                                 steps=dict(digits=400, mnist=800)[name])
+                                 steps=few_steps)
             return share_right(model, x_test, y_test)
         result = {name: right(n) for name, n in sizes.items()}
         print('scratch', seed, result, flush=True)
