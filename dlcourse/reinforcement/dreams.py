@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.errors import InputError
 from .logs import SCALE, ManyNets, Steps, fit_nets, rows_of_each
 
-# %% ../../nbs/11_reinforcement/25_dreams.ipynb #30d3fbd3
+# %% ../../nbs/11_reinforcement/25_dreams.ipynb #b66e437b
 class WorldModel:
     "What happens next, by a network of the change for each run, on scaled observations"
     def __init__(self,
@@ -31,7 +31,8 @@ class WorldModel:
         self.unit = change.std(1, keepdim=True)
         wanted = change/self.unit
         def loss(rows):
-            return (self.nets(rows_of_each(x, rows)) - rows_of_each(wanted, rows)).square().mean((1, 2))
+            off = self.nets(rows_of_each(x, rows)) - rows_of_each(wanted, rows)
+            return off.square().mean((1, 2))
         fit_nets(self.nets, loss, n, updates, lr=2e-3, seed=seed)
 
     @staticmethod

@@ -106,7 +106,7 @@ def constrained_best(
     tried = chances >= share*chances.max(-1, keepdim=True).values
     return q.masked_fill(~tried, -torch.inf).argmax(-1)
 
-# %% ../../nbs/11_reinforcement/26_offline.ipynb #d5a484e4
+# %% ../../nbs/11_reinforcement/26_offline.ipynb #48ca025e
 def offline_q(
     log:Steps,        # Of several runs
     behaviour:ManyNets, # A clone of the log's actions, for each run
@@ -130,8 +130,10 @@ def offline_q(
             y = rows_of_each(after, rows)
             best = constrained_best(nets(y), rows_of_each(chances, rows), share)
             then = target(y).gather(2, best[..., None])[..., 0]
-            want = (1 - gamma)*rows_of_each(log.rewards, rows) + rows_of_each(goes_on, rows)*then
-        q = nets(rows_of_each(x, rows)).gather(2, rows_of_each(log.actions, rows)[..., None])[..., 0]
+            reward = (1 - gamma)*rows_of_each(log.rewards, rows)
+            want = reward + rows_of_each(goes_on, rows)*then
+        did = rows_of_each(log.actions, rows)[..., None]
+        q = nets(rows_of_each(x, rows)).gather(2, did)[..., 0]
         return F.smooth_l1_loss(q, want, reduction='none').mean(1)
     def copy(step):
         if step % 50 == 49: target.load_state_dict(nets.state_dict())
