@@ -93,7 +93,7 @@ class Replay:
         if not len(self): raise InputError("`sample` needs a transition or more; `add` some first")
         return self.at(torch.randint(len(self), (batch_size,), generator=self.generator))
 
-# %% ../../nbs/11_reinforcement/05_replay.ipynb #73a076d1
+# %% ../../nbs/11_reinforcement/05_replay.ipynb #61d9495c
 class NStep:
     "Single steps of several environments → transitions over up to `n` steps"
     def __init__(self,
@@ -110,23 +110,23 @@ class NStep:
         final_obs,   # [n, obs_size]: what was truly seen next
         terminated,  # [n]
         truncated,   # [n]
-    )->list[tuple]:  # Arguments for `Replay.add`, once for each start that has become ripe
+    )->tuple:        # Arguments for `Replay.add`: rows that have become ripe; there may be none
         "Take a step of all environments; what has `n` rewards or has ended comes out"
         n, ripe = len(reward), []
-        ended = np.asarray(terminated) | np.asarray(truncated)
+        final_obs, terminated = np.asarray(final_obs), np.asarray(terminated)
+        ended = terminated | np.asarray(truncated)
         self._waiting.append([np.asarray(obs), np.asarray(action), np.zeros(n), np.ones(n, bool)])
         for age, entry in enumerate(reversed(self._waiting), start=1):
             begun, done, total, alive = entry
             total += self.gamma**(age - 1)*np.asarray(reward)*alive
             out = alive & (ended if age < self.n else True)
-            if out.any():
-                ripe.append((begun[out], done[out], total[out].astype(np.float32), final_obs[out],
-                             np.asarray(terminated)[out], age))
+            ripe.append((begun[out], done[out], total[out].astype(np.float32), final_obs[out],
+                         terminated[out], np.full(out.sum(), age)))
             entry[3] = alive & ~out
         while self._waiting and not self._waiting[0][3].any(): self._waiting.popleft()
-        return ripe
+        return tuple(map(np.concatenate, zip(*ripe, strict=True)))
 
-# %% ../../nbs/11_reinforcement/05_replay.ipynb #55bf91d4
+# %% ../../nbs/11_reinforcement/05_replay.ipynb #4c355597
 class PrioritizedReplay(Replay):
     "Transitions drawn in proportion to their priority (Schaul and others 2016, section 3.3)"
     def __init__(self,
@@ -153,7 +153,7 @@ class PrioritizedReplay(Replay):
     def add(self, obs, action, reward, next_obs, terminated, steps=1): # As for `Replay`
         "Keep transitions, at the largest priority so far: each is drawn soon"
         index = super().add(obs, action, reward, next_obs, terminated, steps)
-        self._put(index.numpy(), self._top**self.alpha)
+        if len(index): self._put(index.numpy(), self._top**self.alpha)
         return index
 
     def update(self,

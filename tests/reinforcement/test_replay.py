@@ -57,6 +57,8 @@ def test_what_cannot_be_kept(change, word):
     ring = Replay(4, 1)
     with pytest.raises(InputError, match=word): ring.add(**row | change)
     assert len(ring) == 0
+    for empty in (ring, PrioritizedReplay(4, 1)): # No rows at all are nothing wrong
+        empty.add(np.zeros((0, 1)), np.zeros(0, int), np.zeros(0), np.zeros((0, 1)), [])
     with pytest.raises(InputError, match='sample'): ring.sample(1)
     with pytest.raises(InputError, match='sample'): PrioritizedReplay(4, 1).sample(1)
     with pytest.raises(InputError, match='capacity'): Replay(0, 1)
@@ -71,8 +73,8 @@ def test_n_steps_are_the_sums_of_a_loop(n):
     several, got = NStep(n, gamma), {}
     for t in range(time):
         args = obs[t], np.full(envs, t), reward[t], obs[t] + .5, terminated[t], truncated[t]
-        for o, a, r, after, end, steps in several.add(*args):
-            for i in range(len(r)): got[o[i, 0]] = a[i], r[i], after[i, 0], end[i], steps
+        for o, a, r, after, end, steps in zip(*several.add(*args), strict=True):
+            got[o[0]] = a, r, after[0], end, steps
     want = {}
     for t in range(time):
         for i in range(envs):
