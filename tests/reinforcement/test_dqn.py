@@ -69,9 +69,9 @@ def test_a_limit_taken_for_an_end_shrinks_what_is_possible():
             return state.copy(), np.ones(n, np.float32), np.zeros(n, bool)
     worth = []
     for bug in (False, True):
-        config = DQNConfig(gamma=.9, n_step=1, total_steps=8_000, num_envs=8, start=200, batch_size=32,
-                           hidden=8, lr=3e-3, explore_steps=100, decay_steps=8_000,
-                           time_limit_ends=bug)
+        config = DQNConfig(gamma=.9, n_step=1, total_steps=6_000, num_envs=8, start=200,
+                           batch_size=32, hidden=8, lr=3e-3, explore_steps=100,
+                           decay_steps=6_000, time_limit_ends=bug)
         q, _ = train_dqn(Clock, config, 0)
         worth.append(float(q(torch.zeros(1, 1)).detach()))
     np.testing.assert_allclose(worth, [1, .1/(1 - .9*.8)], atol=.1)
