@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PolicyValueNet', 'net_evaluator', 'net_player', 'ZeroConfig', 'tic_tac_toe', 'connect_four', 'root_noise', 'Played',
-           'self_play', 'turned', 'learn', 'train_zero', 'connect4_player']
+           'self_play', 'in_symmetry', 'learn', 'train_zero', 'connect4_player']
 
 # %% ../../nbs/11_reinforcement/20_zero.ipynb #56f4d393
 from collections.abc import Callable
@@ -154,7 +154,7 @@ def self_play(
                   np.concatenate(results).astype(np.float32))
 
 # %% ../../nbs/11_reinforcement/20_zero.ipynb #7c3af2a2
-def turned(
+def in_symmetry(
     planes:Float[Tensor, "n 2 cells"],    # Pictures of positions, their cells in a row
     policies:Float[Tensor, "n actions"],  # Shares of moves there
     symmetry:tuple,                       # Order of the cells, order of the moves
@@ -179,7 +179,7 @@ def learn(
     for _ in range(config.passes):
         for rows in torch.from_numpy(rng.permutation(len(planes))).split(config.batch_size):
             symmetry = symmetries[rng.integers(len(symmetries))]
-            x, policy = turned(planes[rows], policies[rows], symmetry)
+            x, policy = in_symmetry(planes[rows], policies[rows], symmetry)
             logits, values = net(x)
             loss = F.cross_entropy(logits, policy) + F.mse_loss(values, results[rows])
             optimizer.zero_grad()

@@ -7,7 +7,7 @@ from sklearn.semi_supervised import LabelSpreading
 from dlcourse.core.errors import InputError
 from dlcourse.paradigms.embeddings import moons, normalized_graph, squared_distances
 from dlcourse.paradigms.few_labels import (
-    few_labels,
+    digits_with_few_labels,
     labelled_loss,
     right_share,
     strong,
@@ -76,15 +76,15 @@ def test_what_is_left_never_works_against_the_other(seed):
 
 
 def test_labelled_rows_are_balanced_and_no_row_is_in_two_parts():
-    data = few_labels(3, 1)
+    data = digits_with_few_labels(3, 1)
     assert torch.equal(data.y.bincount(), torch.full((10,), 3))
     assert len(data.x) + len(data.more) == 776 and len(data.test_x) == 891
-    other = few_labels(2, classes=range(5), others=range(5, 10))
+    other = digits_with_few_labels(2, classes=range(5), others=range(5, 10))
     assert other.hidden.min() == 5 and other.test_y.max() == 4
 
 
 def test_views_follow_their_generator_and_training_its_seed():
-    data = few_labels(2)
+    data = digits_with_few_labels(2)
     for view in (weak, strong):
         assert torch.equal(view(data.x, rng(1)), view(data.x, rng(1)))
         assert view(data.x, rng(1)).shape == data.x.shape
@@ -96,9 +96,9 @@ def test_views_follow_their_generator_and_training_its_seed():
 
 
 @pytest.mark.parametrize(('call', 'name'), [
-    (lambda: few_labels(1000), 'each'),
-    (lambda: few_labels(classes=[11]), '`classes`'),
-    (lambda: few_labels(others=[]), '`others`'),
+    (lambda: digits_with_few_labels(1000), 'each'),
+    (lambda: digits_with_few_labels(classes=[11]), '`classes`'),
+    (lambda: digits_with_few_labels(others=[]), '`others`'),
     (lambda: train_few(lambda m, s: torch.tensor(torch.nan)), '`loss`'),
     (lambda: propagate(torch.ones(3, 3), torch.full((3,), -1)), '`y`'),
     (lambda: propagate(torch.zeros(3, 3), torch.tensor([0, 1, -1])), 'row 0'),

@@ -8,8 +8,8 @@ from dlcourse.reinforcement.games import (
     Solved,
     TicTacToe,
     double_match,
-    match,
     openings,
+    play_match,
     random_player,
 )
 
@@ -77,16 +77,16 @@ def test_perfect_play_does_not_lose():
     game, rng = TicTacToe(), np.random.default_rng(3)
     perfect = Solved(game).player(rng)
     assert (double_match(game, perfect, random_player(game, rng), game.start(300)) >= 0).all()
-    assert (match(game, perfect, perfect, game.start(100)) == 0).all()
+    assert (play_match(game, perfect, perfect, game.start(100)) == 0).all()
 
 
 def test_a_match_counts_from_the_side_of_the_first_player():
     game = ConnectFour()
     def left(states): return game.legal(states).argmax(1)
     def right(states): return game.columns - 1 - game.legal(states)[:, ::-1].argmax(1)
-    assert match(game, left, right, game.start(2)).tolist() == [1, 1]
+    assert play_match(game, left, right, game.start(2)).tolist() == [1, 1]
     record = []
-    match(game, left, right, game.start(1), record=record)
+    play_match(game, left, right, game.start(1), record=record)
     assert len(record) == 8
 
 

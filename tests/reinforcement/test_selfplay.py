@@ -34,11 +34,11 @@ from dlcourse.reinforcement.tree_search import plain_player, rollouts, search, s
 from dlcourse.reinforcement.zero import (
     PolicyValueNet,
     ZeroConfig,
+    in_symmetry,
     net_evaluator,
     net_player,
     self_play,
     train_zero,
-    turned,
 )
 
 chess = pytest.mark.skipif(find_spec('chess') is None, reason="python-chess is not here")
@@ -179,7 +179,7 @@ def test_turning_keeps_shares_at_their_cells():
     game = TicTacToe()
     x = torch.arange(9.).expand(1, 2, 9)
     for symmetry in game.symmetries():
-        planes, policies = turned(x, x[:, 0], symmetry)
+        planes, policies = in_symmetry(x, x[:, 0], symmetry)
         torch.testing.assert_close(planes[:, 0], policies)
 
 
