@@ -13,6 +13,12 @@ defaults of its `cleanrl/ppo.py` (Huang et al. 2022): 4 environments of Gymnasiu
 epochs of 4 minibatches, a rate of 2.5e-4 falling over 500,000 steps, GAE with γ .99 and λ .95, an
 entropy bonus of .01, clipped values, and a step of at most .5. Where a run is not done after 25
 times our median it is cut, and counts as at least that.
+
+27 November 2026, two machines. Two cores under load (torch 2.13): ours .90 CPU s in the median and
+1.26 at most, 10 of 10 seeds, 88,064 steps, greedy 500 throughout; Stable-Baselines3 17.8 times as
+long (3 of 3 solved); CleanRL's logic cut at 26 times for two of three seeds. Sixteen cores, 28 runs
+side by side (torch 2.11): ours 1.4 and 2.0; Stable-Baselines3 20.9, 21.7, 23.9 (15 times);
+CleanRL's logic, not cut, 52, 59 and 70 after 219 to 285 thousand steps (41 times).
 """
 import sys
 import time

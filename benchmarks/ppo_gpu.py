@@ -7,6 +7,11 @@ The recipe is that of `dlcourse.reinforcement.policies.PPOConfig` with one seed 
 axis: every matrix product is a batched one. Before anything is timed, the world in torch must move
 as `CartPole` does in NumPy, and one step of the optimizer must be the one that autograd and
 torch's Adam take. Printed are environment steps per second and returns reached over the seeds.
+
+27 November 2026, one NVIDIA H200, torch 2.11, steps of the world a second: one seed 12 thousand
+eager, 173 thousand as a graph (14.9 times); 64 seeds .61 and 6.7 million (11.0); 512 seeds 5.0 and
+17.2 million (3.5). After 196,608 steps each, the last returns of all 512 seeds have a mean of 500;
+that took 5.8 s. CPU jobs ran beside it on the machine's other cores.
 """
 import argparse
 import json

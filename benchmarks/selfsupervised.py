@@ -6,6 +6,11 @@ autoencoder, a network from scratch with the same labels, pixels. MNIST's pictur
 must lie in the data home. `… loss` times the loss forwards and backwards, parity first; the peer
 is `NTXentLoss.forward` of lightly (lightly/loss/ntx_ent_loss.py, without its memory bank and its
 gathering over processes), re-stated here, for the package pulls in torchvision.
+
+27 November 2026. MNIST, five seeds, at 1, 5, 10 % of the labels: pixels .851, .885, .898; from
+scratch .980, .987, .988; SimCLR .957, .971, .974; BYOL .919, .946, .951; masked autoencoder .862,
+.911, .924. NT-Xent: 2.4 times as fast as lightly's at 128 pictures of 64 numbers, 1.8 times at 512
+of 128, parity 1.7e-10 (one run, under load).
 Run: OMP_NUM_THREADS=1 python benchmarks/selfsupervised.py digits|mnist|loss [seeds]
 """
 import os
