@@ -100,18 +100,20 @@ def layout(
 def ways(
     path:Path, # A notebook of the course
 )->str:        # Markdown
-    "The way from a lesson to the one before, to the index, and to the one after"
+    "The way to the lesson before, to the index, and to the one after; engine rooms are passed by"
     platform = is_platform(lesson_at(path))
     course = [
         p for p in lesson_paths(path.parents[1]) if is_platform(lesson_at(p)) == platform
     ]
     i = course.index(path)
+    def is_stop(p): return platform or not read_lesson(p).claim.startswith('Engine room')
+    before, after = (next(filter(is_stop, side), None) for side in (course[:i][::-1], course[i+1:]))
     found = ['[All lessons](../../index.ipynb)']
     def link(p, words):
         words = words.format(read_lesson(p).title)
         return f'[{words}](../{p.parent.name}/{p.name})'
-    if i: found.insert(0, link(course[i-1], '← {}'))
-    if course[i+1:]: found.append(link(course[i+1], '{} →'))
+    if before: found.insert(0, link(before, '← {}'))
+    if after: found.append(link(after, '{} →'))
     return ' · '.join(found)
 
 BEGIN_HERE = (

@@ -10,12 +10,13 @@ from classroom.folders import LESSON, PLACE, SAID, cell, change, course
 from dlcourse.classroom import start as starting
 from dlcourse.classroom.editions import LINK, answers, fingerprint
 from dlcourse.classroom.help import check_saved
+from dlcourse.classroom.layout import ways
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.classroom.progress import progress
 from dlcourse.classroom.start import start
 from dlcourse.classroom.workspace import MARKER, chosen, pages, saved_answer
 from dlcourse.core.errors import InputError
-from dlcourse.core.files import write_whole
+from dlcourse.core.files import project_path, write_whole
 
 OLD = Path(__file__).parent/'old'
 
@@ -249,6 +250,16 @@ def test_links_follow_a_page_that_comes_and_one_that_is_renamed(small):
     assert '](nbs/my%20three.ipynb)' in (folder/'index.ipynb').read_text()
     assert '[three →](../my%20three.ipynb' in pages(folder)['first.two'].read_text().replace(
         'next.three →', 'three →')
+
+
+def test_the_way_between_lessons_passes_engine_rooms_by():
+    nbs = project_path('nbs')
+    assert 'Continual learning]' in ways(nbs/'11_reinforcement'/'04_bandits.ipynb')
+    for name in ('02_environments', '04_bandits', '05_replay'):
+        way = ways(nbs/'11_reinforcement'/f'{name}.ipynb')
+        assert ('Bandits →]' if name < '04' else '(../11_reinforcement/08_values.ipynb)') in way
+    platform = ways(nbs/'23_classroom'/'16_layout.ipynb') # Where all are rooms of that kind
+    assert '15_workspace.ipynb' in platform and '17_record.ipynb' in platform
 
 
 # An older course
