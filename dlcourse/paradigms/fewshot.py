@@ -140,7 +140,7 @@ def matching_probabilities(
 # %% ../../nbs/10_paradigms/11_fewshot.ipynb #a572752c
 def inner_step(
     params:dict[str, Tensor], # Weights that require gradients
-    loss:Callable,            # Such a dict → a number: the loss on a task's support
+    loss:Callable,            # Such a dict → a number, the loss on a support; uses every weight
     lr:float,                 # The step's rate
     first_order:bool=False,   # Is the inner gradient a constant for the derivative to come?
 )->dict[str, Tensor]:         # New weights, under the same names, that depend on the old ones
@@ -183,7 +183,7 @@ def waves(
 
 # %% ../../nbs/10_paradigms/11_fewshot.ipynb #dc3cc096
 def attribute_scores(
-    p:Float[Tensor, "row attribute"],          # Probability of each attribute, 0 to 1
+    p:Float[Tensor, "row attribute"],          # Probability of each attribute; learns through this
     signatures:Float[Tensor, "class attribute"], # 1 where a class has it, else 0
     least:float=1e-6,                          # Probabilities are kept this far from 0 and 1
 )->Float[Tensor, "row class"]:

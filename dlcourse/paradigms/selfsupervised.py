@@ -41,7 +41,7 @@ def nt_xent(
 
 # %% ../../nbs/10_paradigms/05_selfsupervised.ipynb #6b2f616d
 def uniformity(
-    z:Float[Tensor, "row dim"], # Embeddings; two rows or more
+    z:Float[Tensor, "row dim"], # Embeddings; two rows or more, none of length 0
     t:float=2.,                 # What squared distances are multiplied with
 )->Float[Tensor, ""]:           # 0 where all are one; lower is more even
     "How evenly embeddings of length 1 are spread (Wang & Isola 2020)"

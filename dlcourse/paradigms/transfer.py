@@ -106,7 +106,7 @@ def free_parts(
     model:nn.Module,
     trained:Sequence[str], # Names of parts that stay free, such as `blocks.1`; () freezes all
 )->list[str]:              # Names of the parameters that are free now
-    "Free the parameters inside the named parts, freeze all others"
+    "Free the named parts, freeze the rest; raises `InputError` for a name that matches nothing"
     named = dict(model.named_parameters())
     for part in trained:
         if not any(name == part or name.startswith(f'{part}.') for name in named):
@@ -120,8 +120,7 @@ def training_mode(
     model:nn.Module,
 )->nn.Module: # The same
     "Training mode, except for batch normalizations none of whose own parameters is free"
-    model.train()
-    for part in model.modules():
+    for part in model.train().modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.train(any(p.requires_grad for p in part.parameters()))
     return model
@@ -234,7 +233,7 @@ def weights_between(
     tuned:dict[str, Tensor],  # Of the same network, later
     share:float,              # 0: the start; 1: the tuned ones
 )->dict[str, Tensor]:         # New tensors; what is no float is that of `tuned`
-    "Weights on the way from one network to another (Wortsman et al. 2022)"
+    "Weights between two networks' (Wortsman et al. 2022); raises `InputError` if names differ"
     if set(start) != set(tuned):
         raise InputError("`start` and `tuned` must have the same names; "
                          f"only one has {sorted(set(start) ^ set(tuned))[0]}")

@@ -26,7 +26,8 @@ def next_center_chances(
 )->Float[Tensor, " row"]:             # Adds up to 1
     "k-means++: how likely each row is the next centre, by its squared distance to the nearest"
     gaps = (x[:, None] - centers).square().sum(2).amin(1)
-    return gaps/gaps.sum()
+    total = gaps.sum()
+    return gaps/total if total > 0 else torch.full_like(gaps, 1/len(gaps))
 
 # %% ../../nbs/10_paradigms/02_unsupervised.ipynb #f53c1936
 def update_centers(

@@ -130,7 +130,7 @@ def double_q_targets(
     terminated:Bool[Tensor, " batch"],      # Where nothing is to come
     steps:Int[Tensor, " batch"],            # How many rewards were summed, for each row
     gamma:float,                            # What a reward is worth a step later
-)->Float[Tensor, " batch"]:
+)->Float[Tensor, " batch"]: # In the rewards' precision
     "Targets of double Q-learning over several steps (van Hasselt, Guez & Silver 2016, eq. 4)"
     best = chooser.argmax(-1, keepdim=True)
     after = judge.gather(-1, best)[:, 0]

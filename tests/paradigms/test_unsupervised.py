@@ -275,3 +275,9 @@ def test_deep_clusters_find_heaps_and_leave_the_random_state_alone():
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+def test_chances_are_even_where_all_rows_are_centers():
+    x = torch.ones(40, 2)
+    assert next_center_chances(x, x[:1]).tolist() == pytest.approx([1/40]*40)
+    assert k_means(x, 2, starts=1).inertia == 0
