@@ -40,7 +40,9 @@ def tell(
     tokens:Int[Tensor, " word"], # One answer
 )->str:                          # Words up to the end
     "An answer to read"
-    if tokens.ndim != 1: raise InputError(f"`tokens` must be one answer, got {tokens.shape}")
+    tokens = torch.as_tensor(tokens)
+    if tokens.ndim != 1:
+        raise InputError(f"`tokens` must be one answer; got the shape {tuple(tokens.shape)}")
     return ' '.join(ANSWER_WORDS[t] for t in tokens[spoken(tokens)].tolist())
 
 def word_counts(

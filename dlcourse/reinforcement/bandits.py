@@ -242,7 +242,9 @@ def crossed_means(
     states, actions, rewards = map(np.asarray, (states, actions, rewards))
     for name, values, count in zip(('states', 'actions'), (states, actions), shape, strict=True):
         if values.shape != rewards.shape or not np.isin(values, np.arange(count)).all():
-            raise InputError(f"`{name}` must be whole numbers from 0 to {count - 1}, one a reward")
+            raise InputError(f"`{name}` must be whole numbers from 0 to {count - 1}, one for each "
+                             f"of {rewards.size} rewards; got {values.size}, {values.min()} to "
+                             f"{values.max()}")
     predicted, half = np.empty((len(states), shape[1])), np.arange(len(states)) % 2
     for part in (0, 1):
         from_ = half != part

@@ -43,7 +43,8 @@ def fit_bradley_terry(
                          f"{tuple(differences.shape)}")
     number_of(steps, 'steps', 1)
     if weights is not None and not (weights >= 0).all():
-        raise InputError("`weights` must be numbers from 0 up, one a pair")
+        raise InputError("`weights` must be numbers from 0 up, one a pair; got "
+                         f"{float(weights.min()):.3g} as least")
     if not ridge > 0: raise InputError(f"`ridge` must be above 0, got {ridge}")
     x = differences.double()
     weights = x.new_ones(x.shape[:-1]) if weights is None else weights.double()

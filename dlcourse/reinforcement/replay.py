@@ -67,7 +67,7 @@ class Replay:
                 raise InputError(f"`{name}` must have the shape {(n, *table.shape[1:])}; got "
                                  f"{tuple(values.shape)}")
             if values.is_floating_point() and not values.to(table.dtype).isfinite().all():
-                raise InputError(f"`{name}` must be finite; got NaN, infinity or too much")
+                raise InputError(f"`{name}` must be finite; got NaN or infinity")
             if name == 'action' and values.is_floating_point() > table.is_floating_point():
                 raise InputError(f"`action` must be whole numbers, got {values.dtype}; for others "
                                  "give an `action_shape`")
