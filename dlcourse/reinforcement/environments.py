@@ -175,6 +175,9 @@ def checked_step(
 )->tuple:     # obs, reward, terminated, truncated, info with `final_obs`
     """A step of any vector environment, looked at; raises `InputError` for actions that are none,
     four values instead of five, wrong shapes, NaN, and ends without `final_obs`"""
+    if not hasattr(env, 'obs_size'):
+        raise InputError("`env` must have `num_envs`, `obs_size` and actions as a `VectorEnv` has "
+                         f"them; got {type(env).__name__}")
     came, n = env.step(checked_actions(env, actions)), env.num_envs
     if not isinstance(came, tuple) or len(came) != 5:
         size = len(came) if isinstance(came, tuple) else type(came).__name__

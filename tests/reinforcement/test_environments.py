@@ -227,3 +227,7 @@ def test_what_was_seen_last_is_an_array(final):
         assert checked_step(env, np.zeros(1, int))[4]['final_obs'].shape == (1, 4)
     else:
         with pytest.raises(InputError, match='`info`'): checked_step(env, np.zeros(1, int))
+
+
+def test_other_kinds_of_environments_are_told_what_is_missing():
+    with pytest.raises(InputError, match='`env`'): checked_step(object(), np.zeros(1, int))
