@@ -26,6 +26,7 @@ def spoken(
     tokens:Int[Tensor, "*batch word"],  # Numbers of words
 )->Bool[Tensor, "*batch word"]:         # True up to the end, and at the end itself
     "Which places of an answer count; raises `InputError` for what is no word"
+    tokens = torch.as_tensor(tokens)
     if tokens.is_floating_point() or tokens.dtype == torch.bool or tokens.ndim < 1:
         raise InputError(f"`tokens` must be whole numbers of words, got {tokens.dtype} of shape "
                          f"{tuple(tokens.shape)}")
@@ -39,14 +40,17 @@ def tell(
     tokens:Int[Tensor, " word"], # One answer
 )->str:                          # Words up to the end
     "An answer to read"
+    tokens = torch.as_tensor(tokens)
+    if tokens.ndim != 1:
+        raise InputError(f"`tokens` must be one answer; got the shape {tuple(tokens.shape)}")
     return ' '.join(ANSWER_WORDS[t] for t in tokens[spoken(tokens)].tolist())
 
 def word_counts(
     tokens:Int[Tensor, "*batch word"], # Answers
 )->Float[Tensor, "*batch words"]:      # How often each word stands in them, up to the end
     "Count the words of answers"
-    ones = nn.functional.one_hot(tokens, len(ANSWER_WORDS)).float()
-    return (ones*spoken(tokens)[..., None]).sum(-2)
+    counts = spoken(tokens)[..., None]
+    return (nn.functional.one_hot(tokens.long(), len(ANSWER_WORDS)).float()*counts).sum(-2)
 
 # %% ../../nbs/11_reinforcement/21_answers.ipynb #f047d6fe
 def gold_reward(
@@ -73,6 +77,7 @@ class TablePolicy(nn.Module):
         if logits.ndim != 5 or tuple(logits.shape[1:]) != shape:
             raise InputError(f"`logits` must have the shape (members, {', '.join(map(str, shape))})"
                              f"; got {tuple(logits.shape)}")
+        if logits.isnan().any(): raise InputError("`logits` must be numbers, and hold NaN")
         self.logits = nn.Parameter(logits.detach().clone())
 
     def copies(self,
@@ -102,8 +107,9 @@ class TablePolicy(nn.Module):
         tokens:Int[Tensor, "member question answer word"],
     )->Float[Tensor, "member question answer word"]: # 0 after the end
         "Log-probabilities of the words that stand there"
+        mask = spoken(tokens)
         own = self._rows(tokens).gather(-1, tokens[..., None])[..., 0]
-        return torch.where(spoken(tokens), own, 0.)
+        return torch.where(mask, own, 0.)
 
     @torch.no_grad()
     def sample(self,
@@ -111,7 +117,7 @@ class TablePolicy(nn.Module):
         generator:torch.Generator, # Of the draws
     )->Int[Tensor, "member question answer word"]:
         "Draw answers; after the end stands the end"
-        members, questions = self.logits.shape[:2]
+        (members, questions), count = self.logits.shape[:2], number_of(count, 'count', 0)
         heap = self.logits.softmax(-1).flatten(0, 1)
         last = torch.zeros(members*questions, count, dtype=torch.int64, device=heap.device)
         row, words, done = torch.arange(len(heap), device=heap.device)[:, None], [], last > 0
@@ -136,7 +142,8 @@ def divergence(
     total = 0.
     for place in range(MOST_SPOKEN):
         here, there = log_p[:, :, place], log_q[:, :, place]
-        total = total + (at*(here.exp()*(here - there)).sum(-1)).sum(-1)
+        nats = torch.where(here == -torch.inf, 0., here.exp()*(here - there)).sum(-1)
+        total = total + torch.where(at > 0, at*nats, 0.).sum(-1)
         at = torch.einsum('mqa,mqab->mqb', at, here.exp())
         at = at*(torch.arange(len(ANSWER_WORDS), device=at.device) > 0)
     return total.mean(-1)

@@ -70,7 +70,8 @@ def checked_chances(
     means, # The chance of each arm to pay, [run, arm]
 )->Float[np.ndarray, "run arm"]:
     "Chances, looked at; raises `InputError` unless they are a table of numbers from 0 to 1"
-    found = np.asarray(means, float)
+    try: found = np.asarray(means, float)
+    except (TypeError, ValueError): found = np.empty(0) # Words, or rows of several lengths
     if found.ndim != 2 or not found.size or not ((found >= 0) & (found <= 1)).all():
         raise InputError("`means` must be a table of chances from 0 to 1, runs × arms; got the "
                          f"shape {found.shape}, from {found.min(initial=np.inf)} to "
@@ -118,7 +119,7 @@ class ClickFeed:
             raise InputError("`arriving` must be a chance above 0 for each arm, got "
                              f"{self.arriving}")
         self.window = number_of(window, 'window', 1)
-        self.kept = 1 - self.arriving
+        self.kept, self.now, self._arms = 1 - self.arriving, 0, ()
 
     def start(self,
         runs:int,
@@ -145,6 +146,8 @@ class ClickFeed:
         rng:np.random.Generator,
     ):
         "Show one thing in every run, then let a step pass"
+        if self.now >= len(self._arms):
+            raise InputError(f"`start` must name more steps than {len(self._arms)}, or comes first")
         rows = np.arange(len(arms))
         self.shown[rows, arms] += 1
         self._missing[rows, arms] += 1

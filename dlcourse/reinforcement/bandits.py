@@ -121,7 +121,7 @@ class LinUCB(ArmPolicy):
         if np.shape(contexts) != (len(self.pulls), self.dim):
             raise InputError(f"`contexts` must have the shape {(len(self.pulls), self.dim)}, runs "
                              f"× dim; got {np.shape(contexts)}")
-        x = contexts[:, None, :]
+        x = np.asarray(contexts, float)[:, None, :]
         expected = (self.theta*x).sum(-1)
         if not self.alpha: return expected
         known = (x[..., None, :] @ self.inverse)[..., 0, :]
@@ -133,6 +133,7 @@ class LinUCB(ArmPolicy):
         contexts, # [run, dim]
     ):
         "One more row for the regression of the arm that was pulled"
+        contexts = np.asarray(contexts, float)
         super().learn(arms, rewards)
         rows = np.arange(len(arms))
         self.inverse[rows, arms] = updated_inverse(self.inverse[rows, arms], contexts)
@@ -182,6 +183,11 @@ def equal_rows(
     total = np.square(weights).sum()
     return float(np.sum(weights)**2/total) if total else 0.
 
+def _check_rewards(rewards, weights):
+    if rewards.shape != weights.shape:
+        raise InputError(f"`rewards` must be {len(weights)} numbers, one a row; got the shape "
+                         f"{rewards.shape}")
+
 def _estimated(scores, level):
     "The mean of a score a row, with its interval"
     scores = np.asarray(scores, float)
@@ -199,7 +205,8 @@ def ips_value(
     level:float=.95,       # Of the interval
 )->Estimate:
     "What the new policy would earn a row (Horvitz & Thompson 1952); normalized as by Hájek (1971)"
-    weights = importance_weights(target, actions, chances)
+    weights, rewards = importance_weights(target, actions, chances), np.asarray(rewards)
+    _check_rewards(rewards, weights)
     if not normalized: return _estimated(weights*rewards, level)
     if not weights.sum():
         raise InputError("`target` never takes a logged action: the log says nothing about it")
@@ -216,7 +223,9 @@ def doubly_robust_value(
     level:float=.95,       # Of the interval
 )->Estimate:
     "What the new policy would earn a row (Dudík, Langford & Li 2011)"
-    weights = importance_weights(target, actions, chances)
+    weights, rewards = importance_weights(target, actions, chances), np.asarray(rewards)
+    _check_rewards(rewards, weights)
+    target, predicted, actions = np.asarray(target), np.asarray(predicted), np.asarray(actions)
     if np.shape(predicted) != np.shape(target):
         raise InputError(f"`predicted` must have the shape of `target`, {np.shape(target)}; got "
                          f"{np.shape(predicted)}")
@@ -230,6 +239,12 @@ def crossed_means(
     shape:tuple[int, int],              # How many kinds and actions
 )->Float[np.ndarray, "row action"]:     # Where the other half has nothing: its overall mean
     "Mean reward of each action for each row's kind, from the rows of the other half"
+    states, actions, rewards = map(np.asarray, (states, actions, rewards))
+    for name, values, count in zip(('states', 'actions'), (states, actions), shape, strict=True):
+        if values.shape != rewards.shape or not np.isin(values, np.arange(count)).all():
+            raise InputError(f"`{name}` must be whole numbers from 0 to {count - 1}, one for each "
+                             f"of {rewards.size} rewards; got {values.size}, {values.min()} to "
+                             f"{values.max()}")
     predicted, half = np.empty((len(states), shape[1])), np.arange(len(states)) % 2
     for part in (0, 1):
         from_ = half != part

@@ -103,8 +103,10 @@ class ControlConfig:
             raise InputError(f"`method` must be ddpg, td3 or sac, got {self.method!r}")
         for name in ('steps', 'warm', 'updates', 'batch', 'width', 'capacity'):
             number_of(getattr(self, name), name, 1)
-        if not 0 <= self.gamma < 1:
-            raise InputError(f"`gamma` must lie in [0, 1), got {self.gamma}")
+        number_of(self.warm, 'warm', 1, self.steps - 1)
+        number_of(self.gamma, 'gamma', 0, .9999, whole=False)
+        for name in ('lr', 'rate', 'noise', 'scale'):
+            number_of(getattr(self, name), name, 0, 1e3, whole=False)
 
 # %% ../../nbs/11_reinforcement/14_control.ipynb #c96dfe63
 class ControlAgent:
@@ -140,7 +142,7 @@ class ControlAgent:
         explore:bool=False,                # Drawn, or with noise?
     )->Float[np.ndarray, "copy action"]:
         "What to do; without exploring, the action in the middle"
-        rows = torch.as_tensor(obs).unflatten(0, (-1, self.members)).transpose(0, 1)
+        rows = torch.as_tensor(obs).float().unflatten(0, (-1, self.members)).transpose(0, 1)
         action, _ = self.choose(rows, self.actor, explore)
         if explore and not self.drawn:
             action = (action + self.config.noise*self._normal(action)).clamp(-1, 1)
@@ -219,9 +221,11 @@ def train_control(
         if cost is not None: # A Lagrange multiplier for each member
             share = torch.as_tensor(cost(final)).float().view(-1, members).mean(0)[:, None]
             price = (price + config.price_lr*(share - config.allowed)).clamp_min(0)
-        if (terminated | truncated).any():
-            returns.append(total.reshape(-1, members).mean(0))
-            total = np.where(terminated | truncated, 0, total)
+        over = (terminated | truncated).reshape(-1, members)
+        if over.any(): # NaN for a member none of whose copies ended
+            gained = (over*total.reshape(-1, members)).sum(0)
+            returns.append(np.where(over.any(0), gained/np.maximum(over.sum(0), 1), np.nan))
+            total = np.where(over.ravel(), 0, total)
         for k in range(config.updates*(t >= config.warm)):
             rows = torch.randint(len(memory)//members, (members, config.batch),
                                  generator=agent.generator)

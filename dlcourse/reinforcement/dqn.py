@@ -54,8 +54,12 @@ class DQNConfig:
                      n_step=1, explore_steps=1, decay_steps=1)
         for name, low in least.items(): number_of(getattr(self, name), name, low)
         if self.target_every is not None: number_of(self.target_every, 'target_every', 1)
+        for name in ('lr', 'final_lr'): number_of(getattr(self, name), name, 0, 10, whole=False)
         for name in ('gamma', 'epsilon'):
             number_of(getattr(self, name), name, 0, 1, whole=False)
+        if self.gamma == 1 and self.scale_rewards:
+            raise InputError("`gamma` must be below 1, for rewards are multiplied by 1 - gamma; "
+                             "got 1; or give scale_rewards=False")
 
 # %% ../../nbs/11_reinforcement/09_dqn.ipynb #eb9026e5
 class QNetwork(nn.Module):
@@ -91,7 +95,7 @@ class QNetwork(nn.Module):
         obs,  # [n, obs_size], an array or a tensor
     )->Int[np.ndarray, " n"]:
         "The best action by its own values"
-        obs = torch.as_tensor(obs, device=self.scale.device)
+        obs = torch.as_tensor(obs, dtype=self.scale.dtype, device=self.scale.device)
         return self(obs).argmax(-1).cpu().numpy()
 
 @dataclass

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .logs import SCALE, ManyNets, Steps, fit_nets, rows_of_each
 
 # %% ../../nbs/11_reinforcement/25_dreams.ipynb #b66e437b
@@ -63,6 +63,8 @@ def dream_policy(
     seed:int=0,
 )->tuple[Tensor, Tensor]: # Weights on scaled observations [run, obs], steps they last in the dream
     "Linear policies by the cross-entropy method, in the model alone"
+    for name, value, least in (('horizon', horizon, 1), ('rounds', rounds, 1), ('crowd', crowd, 8)):
+        number_of(value, name, least)
     runs, k, size = starts.shape
     g = torch.Generator().manual_seed(seed)
     mean, spread = torch.zeros(runs, 1, size), torch.ones(runs, 1, size)

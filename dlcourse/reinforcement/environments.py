@@ -83,6 +83,7 @@ class VectorEnv:
         seed:int|None=None, # Of everything from here on; go on drawing when not given
     )->tuple:               # Observations [num_envs, obs_size], and an empty `info`
         "Start all episodes anew"
+        if seed is not None: number_of(seed, 'seed', 0)
         if seed is not None or self.rng is None: self.rng = np.random.default_rng(seed)
         self.state = self._start(self.rng, self.num_envs)
         self._born[:] = self._clock
@@ -174,6 +175,9 @@ def checked_step(
 )->tuple:     # obs, reward, terminated, truncated, info with `final_obs`
     """A step of any vector environment, looked at; raises `InputError` for actions that are none,
     four values instead of five, wrong shapes, NaN, and ends without `final_obs`"""
+    if not hasattr(env, 'obs_size'):
+        raise InputError("`env` must have `num_envs`, `obs_size` and actions as a `VectorEnv` has "
+                         f"them; got {type(env).__name__}")
     came, n = env.step(checked_actions(env, actions)), env.num_envs
     if not isinstance(came, tuple) or len(came) != 5:
         size = len(came) if isinstance(came, tuple) else type(came).__name__
@@ -185,13 +189,15 @@ def checked_step(
     if any(end.dtype != bool for end in ends):
         raise InputError("`terminated` and `truncated` must be booleans; got "
                          f"{ends[0].dtype} and {ends[1].dtype}")
+    if not isinstance(info, dict):
+        raise InputError(f"`info` of the environment must be a dict; got {type(info).__name__}")
     if 'final_obs' not in info:
         if (ends[0] | ends[1]).any():
             raise InputError("`info['final_obs']` must hold what was seen last where an episode "
                              f"ended; got {[*info]}: use autoreset in the same step")
         info = {**info, 'final_obs': obs}
-    _checked('final_obs', info['final_obs'], obs.shape)
-    return obs, reward, *ends, info
+    final = _checked('final_obs', info['final_obs'], obs.shape)
+    return obs, reward, *ends, {**info, 'final_obs': final}
 
 # %% ../../nbs/11_reinforcement/02_environments.ipynb #20741449
 def returns_of(
@@ -202,7 +208,9 @@ def returns_of(
     gamma:float,                              # What a reward is worth a step later
 )->Float[np.ndarray, "time n"]:
     "Discounted returns of a stretch; an estimate stands for what a cut, or its end, left out"
-    returns, after = np.zeros_like(rewards), next_values[-1]
+    returns = np.zeros(np.shape(rewards), np.result_type(rewards, np.float32))
+    if not len(returns): return returns
+    after = next_values[-1]
     for t in reversed(range(len(rewards))):
         after = np.where(truncated[t], next_values[t], after)
         returns[t] = after = rewards[t] + gamma*np.where(terminated[t], 0, after)
@@ -213,6 +221,7 @@ def episode_returns(
     act:Callable,          # Observations [n, obs_size] → actions
     episodes:int=10,       # How many, shared out among the copies in advance
     seed:int|None=None,    # Of the starts
+    most:int=1_000_000,    # Steps of all copies, against policies that never come to an end
 )->Float[np.ndarray, " episodes"]: # Undiscounted, copy after copy
     "Returns of whole episodes; counting the first that end would prefer short ones"
     episodes, n = number_of(episodes, 'episodes', 1), env.num_envs
@@ -220,6 +229,8 @@ def episode_returns(
     found, total = [[] for _ in range(n)], np.zeros(n)
     obs, _ = env.reset(seed=seed)
     while any(len(f) < q for f, q in zip(found, quota, strict=True)):
+        if (most := most - 1) < 0:
+            raise InputError("`env` has episodes that do not end; give it `max_steps`")
         obs, reward, terminated, truncated, _ = checked_step(env, act(obs))
         total += reward
         for i in (terminated | truncated).nonzero()[0]:

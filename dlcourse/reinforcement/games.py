@@ -80,12 +80,12 @@ class Game:
         if states.ndim != 2 or states.shape[1] != 2 or states.dtype.kind not in 'iu':
             raise InputError("`states` must be whole numbers [n, 2], the stones of both players; "
                              f"got {states.dtype} of the shape {states.shape}")
-        cells = np.bitwise_or.reduce(1 << self.places.ravel())
+        states, cells = states.astype(np.int64), np.bitwise_or.reduce(1 << self.places.ravel())
         bad = (states[:, 0] & states[:, 1] != 0) | ((states[:, 0] | states[:, 1]) & ~cells != 0)
         if bad.any():
             raise InputError(f"`states` must have one stone a cell, on the board; game "
                              f"{int(bad.argmax())} is {states[bad.argmax()].tolist()}")
-        return states.astype(np.int64)
+        return states
 
     def planes(self,
         states:Int[np.ndarray, "n 2"], # Positions
@@ -271,7 +271,7 @@ class Solved:
         "What positions are worth"
         pairs = np.dtype([('own', np.int64), ('other', np.int64)])
         known = np.ascontiguousarray(self.states).view(pairs)[:, 0]
-        asked = np.ascontiguousarray(states, np.int64).view(pairs)[:, 0]
+        asked = np.ascontiguousarray(self.game.checked(states)).view(pairs)[:, 0]
         place = np.searchsorted(known, asked).clip(max=max(len(known) - 1, 0))
         if len(asked) and (not len(known) or (known[place] != asked).any()):
             raise InputError("`states` must be positions that can be reached from the start")

@@ -22,7 +22,7 @@ class TabularWorld:
         terminal:Bool[np.ndarray, " s"],        # Where it ends
         cells:tuple=(),                         # (row, column) of each state, to draw it
     ):
-        self.transitions, self.rewards = np.asarray(transitions, float), np.asarray(rewards, float)
+        self.transitions, self.rewards = np.array(transitions, float), np.array(rewards, float)
         self.start, self.terminal = np.asarray(start, float), np.asarray(terminal, bool)
         self.cells, n = tuple(cells), len(self.transitions)
         shapes = self.transitions.shape[::2], self.rewards.shape, self.start.shape
@@ -34,6 +34,9 @@ class TabularWorld:
             if (rows < 0).any() or not np.allclose(rows.sum(-1), 1):
                 raise InputError(f"`{name}` must be chances that add up to 1; got sums from "
                                  f"{rows.sum(-1).min():.3g} to {rows.sum(-1).max():.3g}")
+        if self.terminal.shape != (n,) or not np.isfinite(self.rewards).all():
+            raise InputError(f"`terminal` must be {n} booleans and `rewards` finite; got the shape "
+                             f"{self.terminal.shape} and {self.rewards.min()} as least reward")
         self.transitions[self.terminal] = np.eye(n)[self.terminal][:, None]
         self.rewards[self.terminal] = 0
 

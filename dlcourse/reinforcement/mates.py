@@ -87,7 +87,11 @@ def find_mate(
     "The first move of a mate in two, proved"
     moves, proof = list(board.legal_moves), _Proof(board)
     if not moves: return FoundMate(None, 0, 0)
-    ranks = np.argsort(-np.asarray(order(board, moves), float), kind='stable')
+    given = np.asarray(order(board, moves), float)
+    if given.shape != (len(moves),):
+        raise InputError(f"`order` must give {len(moves)} numbers, one a move; got the shape "
+                         f"{given.shape}")
+    ranks = np.argsort(-given, kind='stable')
     for tried, k in enumerate(ranks, 1):
         if proof.holds(moves[k]): return FoundMate(moves[k].uci(), proof.looked, tried)
     return FoundMate(None, proof.looked, len(moves))
@@ -200,7 +204,8 @@ def train_mates(
     return net.eval()
 
 def _fit(net, planes, target, epochs):
-    steps = epochs*-(-len(planes)//256)
+    if not len(planes): raise InputError("`examples` must hold a picture or more, got none")
+    steps = max(epochs*-(-len(planes)//256), 2) # One alone would get the lowest rate
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=.05, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in range(epochs):

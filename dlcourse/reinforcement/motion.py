@@ -25,7 +25,7 @@ def per_copy(
     if not (np.isfinite(numbers) & (numbers > 0)).all():
         raise InputError(f"`{name}` must be above 0 and finite; got {numbers.min()} to "
                          f"{numbers.max()}")
-    return numbers
+    return numbers.copy()
 
 class Pendulum(VectorEnv):
     "Swing a pendulum up and hold it: Gymnasium's Pendulum-v1; seen are cos, sin and speed"

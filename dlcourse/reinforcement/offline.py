@@ -119,7 +119,7 @@ def offline_q(
     seed:int=0,
 )->tuple[ManyNets, Callable]: # Networks, and how they act
     "Q-learning from a log alone; rewards are counted (1 − γ) times, so that 1 is the most"
-    runs, n, size = log.obs.shape
+    gamma, (runs, n, size) = number_of(gamma, 'gamma', 0, .9999, whole=False), log.obs.shape
     sizes = (size, hidden, hidden, behaviour.tables[-1].shape[-1])
     nets, target = ManyNets(runs, sizes, seed), ManyNets(runs, sizes, seed)
     x, after = log.obs/SCALE, log.next_obs/SCALE
@@ -171,6 +171,8 @@ def fqe_tables(
     weights:Float[np.ndarray, " n"]|None=None, # How often each episode counts; once when not given
 )->Float[np.ndarray, "later s a"]: # q̂ with all steps left first, 0 at the end and where untried
     "Fitted Q evaluation by tables of means (Le, Voloshin & Yue 2019), backward from the last step"
+    if weights is not None and not (np.asarray(weights) >= 0).all():
+        raise InputError(f"`weights` must be 0 or more; got {np.min(weights)}")
     (states, actions), alive = policy.shape, log.alive.ravel()
     after, each = log.states[:, 1:].ravel(), np.ones(len(log.states))
     place = (log.states[:, :-1]*actions + log.actions).ravel()
@@ -198,6 +200,9 @@ def ratios_of(
     "π/p of each step, 1 after the end; raises `InputError` where a chance is not above 0"
     if not (log.chances > 0).all():
         raise InputError(f"`chances` must be above 0; got {log.chances.min()}")
+    if not np.allclose(policy.sum(1), 1) or (policy < 0).any():
+        raise InputError("`policy` must be chances that add up to 1 in every row; got sums from "
+                         f"{policy.sum(1).min():.3g} to {policy.sum(1).max():.3g}")
     return np.where(log.alive, policy[log.states[:, :-1], log.actions]/log.chances, 1.)
 
 def robust_episode_scores(

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from ..core.cards import Card
-from ..core.errors import number_of
+from ..core.errors import InputError, number_of
 from dlcourse.reinforcement.actors import (
     ActorCritic,
     Learner,
@@ -118,6 +118,8 @@ def episodes_of(
     collector.restart()
     rows, going, alive = [], [], np.ones(collector.env.num_envs, bool)
     while alive.any():
+        if len(rows) == 100_000:
+            raise InputError("`env_of` makes episodes that do not end; give them `max_steps`")
         rows.append(collector.step(learner))
         going.append(alive)
         alive = alive & ~(rows[-1][5] | rows[-1][6])
@@ -192,6 +194,8 @@ class PPOConfig:
         rollout = self.num_envs*self.num_steps
         number_of(self.minibatches, 'minibatches', 1, rollout)
         number_of(self.total_steps, 'total_steps', rollout)
+        for name in ('lr', 'entropy', 'value_weight', 'adam_eps'):
+            number_of(getattr(self, name), name, 0, 1e3, whole=False)
         for name in ('gamma', 'gae_lambda'):
             number_of(getattr(self, name), name, 0, 1, whole=False)
         if self.clip is not None: number_of(self.clip, 'clip', 0, whole=False)

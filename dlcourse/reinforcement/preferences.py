@@ -41,6 +41,10 @@ def fit_bradley_terry(
     if differences.ndim < 2 or not torch.isfinite(differences).all():
         raise InputError("`differences` must be finite numbers [..., pair, feature]; got the shape "
                          f"{tuple(differences.shape)}")
+    number_of(steps, 'steps', 1)
+    if weights is not None and not (weights >= 0).all():
+        raise InputError("`weights` must be numbers from 0 up, one a pair; got "
+                         f"{float(weights.min()):.3g} as least")
     if not ridge > 0: raise InputError(f"`ridge` must be above 0, got {ridge}")
     x = differences.double()
     weights = x.new_ones(x.shape[:-1]) if weights is None else weights.double()
@@ -141,13 +145,17 @@ def tune_by_scores(
 )->tuple[TablePolicy, list]: # The policy, and what was kept
     "Tune copies of a policy by PPO or GRPO; raises `InputError` for scores that are not finite"
     policy, fixed = reference.copies(members), reference.copies(members)
+    if budgets is not None and (budgets.shape != (members,) or not (budgets > 0).all()
+                                or not config.beta > 0):
+        raise InputError(f"`budgets` must be {members} numbers above 0, with a `beta` above 0 to "
+                         f"begin with; got {budgets.tolist()} and beta={config.beta}")
     generator = torch.Generator(policy.logits.device).manual_seed(seed)
     values = _Values(policy, config.value_lr)
     optimizer = torch.optim.Adam(policy.parameters(), lr=config.lr)
     beta, kept = policy.logits.new_full((members, 1, 1, 1), config.beta), []
     for _ in range(config.steps):
         tokens = policy.sample(config.group, generator)
-        mask, scores = spoken(tokens), score(tokens)
+        mask, scores = spoken(tokens), torch.as_tensor(score(tokens)).detach().to(policy.logits)
         if scores.shape != tokens.shape[:-1] or not torch.isfinite(scores).all():
             raise InputError("`score` must give a finite number for each answer, of the shape "
                              f"{tuple(tokens.shape[:-1])}; got {tuple(scores.shape)}")
@@ -197,6 +205,10 @@ def tune_directly(
     lr:float=.05,          # Of the policy's table
 )->TablePolicy:            # A member for each of the pairs' members
     "Tune copies of a policy by DPO; raises `InputError` for other than one price for each member"
+    beta, steps = torch.as_tensor(beta), number_of(steps, 'steps', 1)
+    if rejected.shape != chosen.shape:
+        raise InputError(f"`rejected` must have the shape of `chosen`, {tuple(chosen.shape)}; got "
+                         f"{tuple(rejected.shape)}")
     if beta.shape != chosen.shape[:1] or not (beta > 0).all():
         raise InputError(f"`beta` must be {len(chosen)} numbers above 0, one for each member; got "
                          f"{beta.tolist()}")
@@ -234,7 +246,8 @@ def fit_tastes(
                          f"got {groups}")
     generator, best = torch.Generator().manual_seed(seed), (-torch.inf, None)
     flat = differences.double().flatten(0, 1).expand(groups, -1, -1)
-    for _ in range(starts):
+    number_of(steps, 'steps', 1)
+    for _ in range(number_of(starts, 'starts', 1)):
         own = torch.rand(len(differences), groups, generator=generator).double().softmax(-1)
         own = F.one_hot(own.argmax(-1), groups).double()*.8 + .2/groups
         for _ in range(steps):

@@ -66,8 +66,11 @@ class Replay:
             if values.shape != (n, *table.shape[1:]):
                 raise InputError(f"`{name}` must have the shape {(n, *table.shape[1:])}; got "
                                  f"{tuple(values.shape)}")
-            if values.is_floating_point() and not values.isfinite().all():
+            if values.is_floating_point() and not values.to(table.dtype).isfinite().all():
                 raise InputError(f"`{name}` must be finite; got NaN or infinity")
+            if name == 'action' and values.is_floating_point() > table.is_floating_point():
+                raise InputError(f"`action` must be whole numbers, got {values.dtype}; for others "
+                                 "give an `action_shape`")
             rows[name] = values
         for name, values in rows.items():
             table = getattr(self, name)
@@ -113,9 +116,9 @@ class NStep:
     )->tuple:        # Arguments for `Replay.add`: rows that have become ripe; there may be none
         "Take a step of all environments; what has `n` rewards or has ended comes out"
         n, ripe = len(reward), []
-        final_obs, terminated = np.asarray(final_obs), np.asarray(terminated)
-        ended = terminated | np.asarray(truncated)
-        self._waiting.append([np.asarray(obs), np.asarray(action), np.zeros(n), np.ones(n, bool)])
+        final_obs, terminated = np.asarray(final_obs), np.asarray(terminated, bool)
+        ended = terminated | np.asarray(truncated, bool)
+        self._waiting.append([np.array(obs), np.array(action), np.zeros(n), np.ones(n, bool)])
         for age, entry in enumerate(reversed(self._waiting), start=1):
             begun, done, total, alive = entry
             total += self.gamma**(age - 1)*np.asarray(reward)*alive
@@ -138,7 +141,8 @@ class PrioritizedReplay(Replay):
         beta:float=.4,          # How far the weights mend what they do to a mean: 1 fully
     ):
         super().__init__(capacity, obs_size, action_shape, seed)
-        self.alpha, self.beta = alpha, beta
+        self.alpha = number_of(alpha, 'alpha', 0, 1, whole=False)
+        self.beta = number_of(beta, 'beta', 0, 1, whole=False)
         self._size = 1 << (self.capacity - 1).bit_length()
         self._tree = np.zeros(2*self._size) # Node k has the children 2k and 2k + 1; 1 is the root
         self._top = 1.
@@ -161,6 +165,9 @@ class PrioritizedReplay(Replay):
         priority:Float[Tensor, " batch"], # Above 0, such as the error's size and a little more
     ):
         "New priorities; raises `InputError` where one is not above 0 and finite"
+        if not len(index) or int(index.max()) >= len(self) or index.shape != priority.shape:
+            raise InputError(f"`index` must be rows from 0 to {len(self) - 1}, `priority` one "
+                             f"each; got {len(index)} and {len(priority)}")
         values = priority.detach().double().cpu().numpy()
         if not (np.isfinite(values) & (values > 0)).all():
             raise InputError("`priority` must be finite and above 0; got "

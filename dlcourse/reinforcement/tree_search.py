@@ -23,7 +23,7 @@ def checked_answers(
 )->tuple[Float[np.ndarray, "n actions"], Float[np.ndarray, " n"]]: # Shares that add up to 1; values
     "What a network says; raises `InputError` for NaN, another shape, or no weight on legal moves"
     try: priors, values = (np.asarray(part, np.float32) for part in answers)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError): # The last of tensors with a gradient
         raise InputError("`evaluate` must give weights of moves and values, two arrays") from None
     if priors.shape != legal.shape or values.shape != legal.shape[:1]:
         raise InputError(f"`evaluate` must give weights {list(legal.shape)} and values "
@@ -109,11 +109,16 @@ def search(
 )->Found:
     "Monte Carlo tree search; raises `InputError` for positions or answers that are none"
     states = game.checked(states)
-    number_of(c, 'c', 0, whole=False)
+    number_of(c, 'c', 0, 1e6, whole=False)
     forest = _Forest(game, len(states), number_of(simulations, 'simulations', 1) + 1)
     roots = np.arange(len(states))*forest.size
     forest.add(roots, states, evaluate)
-    if noise is not None: forest.priors[roots] = noise(forest.priors[roots], game.legal(states))
+    if noise is not None:
+        shares = np.asarray(noise(forest.priors[roots], game.legal(states)))
+        if shares.shape != forest.priors[roots].shape or not np.isfinite(shares).all():
+            raise InputError("`noise` must give finite shares of the shape that it gets; got the "
+                             f"shape {shares.shape}")
+        forest.priors[roots] = shares
     for _ in range(simulations): forest.simulate(score, c, evaluate)
     return Found(forest.visits[roots], forest.total[roots])
 

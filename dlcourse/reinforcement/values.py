@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..core.errors import number_of
+from ..core.errors import InputError, number_of
 from .environments import VectorEnv, checked_step
 from .grids import TabularWorld
 
@@ -34,6 +34,11 @@ def policy_values(
 )->Float[np.ndarray, " s"]:
     "What each state is worth under a policy, exactly: a system of linear equations"
     gamma, every = number_of(gamma, 'gamma', 0, .999999, whole=False), np.arange(len(policy))
+    policy, (states, actions) = np.asarray(policy), world.rewards.shape
+    if policy.shape != (states,) or not np.isin(policy, np.arange(actions)).all() \
+            or policy.dtype.kind not in 'iu':
+        raise InputError(f"`policy` must be {states} whole numbers from 0 to {actions - 1}; got "
+                         f"{policy.dtype} of shape {policy.shape}")
     moves, rewards = world.transitions[every, policy], world.rewards[every, policy]
     return np.linalg.solve(np.eye(len(policy)) - gamma*moves, rewards)
 
@@ -43,7 +48,8 @@ def value_iteration(
     tolerance:float=1e-10,# Stop when no value changes by more
 )->Float[np.ndarray, "s a"]:
     "The worth of each action under the best policy, by repeated backups from zero"
-    gamma = number_of(gamma, 'gamma', 0, .999999, whole=False)
+    gamma = number_of(gamma, 'gamma', 0, .9999, whole=False)
+    tolerance = number_of(tolerance, 'tolerance', 0, whole=False)
     values, change = np.zeros(len(world.start)), np.inf
     while change > tolerance:
         q = bellman_backup(values, world.transitions, world.rewards, gamma)
@@ -54,12 +60,13 @@ def policy_iteration(
     world:TabularWorld,
     gamma:float,          # Below 1
 )->tuple[Int[np.ndarray, " s"], int]: # The best policy, and how many rounds it took
-    "Evaluate exactly, improve, until no action is worth more by 1e-12 than the one taken"
+    "Evaluate exactly, improve, until no action is worth more than the one taken, but for rounding"
     policy, rounds = np.zeros(len(world.start), int), 0
     while True:
         values, rounds = policy_values(world, policy, gamma), rounds + 1
         q = bellman_backup(values, world.transitions, world.rewards, gamma)
-        better = q.max(1) > q[np.arange(len(policy)), policy] + 1e-12
+        margin = 1e-12*max(np.abs(q).max(), 1.) # Rounding grows with the values
+        better = q.max(1) > q[np.arange(len(policy)), policy] + margin
         if not better.any(): return policy, rounds
         policy = np.where(better, q.argmax(1), policy)
 
@@ -106,9 +113,13 @@ def q_learning(
     targets=q_targets,      # What the values shall learn
 )->Float[np.ndarray, "s a"]:
     "Action values from steps alone (Watkins 1989); raises `InputError` for a broken environment"
+    if env.num_actions is None or env.obs_size != 1:
+        raise InputError("`env` must have whole actions, and the number of a state as its only "
+                         f"observation; got {env.obs_size} numbers")
+    gamma = number_of(gamma, 'gamma', 0, 1, whole=False)
     rng, q = np.random.default_rng(seed), np.zeros((num_states, env.num_actions))
     visits, (obs, _) = np.zeros_like(q), env.reset(seed=seed)
-    for _ in range(steps):
+    for _ in range(number_of(steps, 'steps', 1)):
         s, now, error = obs[:, 0].astype(int), np.zeros_like(q), np.zeros_like(q)
         action = (q[s] + 1e-9*rng.random((len(s), q.shape[1]))).argmax(1) # Ties by chance
         guess = rng.random(len(s)) < epsilon

@@ -88,6 +88,7 @@ class ZeroConfig:
         whole = 'generations games simulations width batch_size passes window'
         for name in whole.split(): number_of(getattr(self, name), name, 1)
         for name in ('opening', 'explore'): number_of(getattr(self, name), name, 0)
+        for name in ('lr', 'c', 'alpha'): number_of(getattr(self, name), name, 0, 1e3, whole=False)
         for name in ('share', 'mix'): number_of(getattr(self, name), name, 0, 1, whole=False)
 
 def tic_tac_toe()->ZeroConfig:

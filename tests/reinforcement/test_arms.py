@@ -84,3 +84,13 @@ def test_what_cannot_be_is_refused_by_name():
     with pytest.raises(InputError, match='`counts`'): play_delayed(ByChance(), [[.1]], feed, 2, 'x')
     with pytest.raises(InputError, match='`feed`'):
         play_delayed(ByChance(), [[.1, .2]], feed, 2, 'ripe')
+
+
+@pytest.mark.parametrize('means', [[[.1, .2], [.1]], 'x'])
+def test_chances_that_are_no_table_are_refused(means):
+    with pytest.raises(InputError, match='`means`'): play_arms(None, means, 2)
+
+
+def test_a_feed_is_started_before_it_shows():
+    with pytest.raises(InputError, match='`start`'):
+        ClickFeed([.5], 3).show(np.array([0]), np.array([True]), np.random.default_rng(0))

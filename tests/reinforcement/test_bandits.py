@@ -178,3 +178,22 @@ def test_other_wrong_input_is_refused_by_name():
     with pytest.raises(InputError, match='`explore`'): EpsilonGreedy(-1)
     with pytest.raises(InputError, match='`c`'): UCB(-1)
     with pytest.raises(InputError, match='`dim`'): LinUCB(0)
+
+
+@pytest.mark.parametrize('rewards', [np.ones(1), np.ones((6, 1)), np.ones(7)])
+def test_a_reward_a_row(rewards):
+    target, actions, chances = np.full((6, 2), .5), np.zeros(6, int), np.full(6, .5)
+    with pytest.raises(InputError, match='`rewards`'): ips_value(target, actions, rewards, chances)
+    with pytest.raises(InputError, match='`rewards`'):
+        doubly_robust_value(target, actions, rewards, chances, target)
+
+
+@pytest.mark.parametrize('states', [[0, -1, 1, 0], [0, 5, 1, 0], [0, 1]])
+def test_kinds_are_in_the_table(states):
+    with pytest.raises(InputError, match='`states`'):
+        crossed_means(np.array(states), np.array([0, 0, 1, 1]), np.ones(4), (2, 2))
+
+
+def test_lists_are_tables_too():
+    assert crossed_means([0, 1, 0, 1], [0, 1, 0, 1], [1., 2., 3., 4.], (2, 2)).shape == (4, 2)
+    play_arms(LinUCB(2), lambda step, rng: ([[1., 2.]], [[.1, .2]]), 3)

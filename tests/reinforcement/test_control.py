@@ -15,7 +15,7 @@ from dlcourse.reinforcement.control import (
     squashed_normal,
     train_control,
 )
-from dlcourse.reinforcement.environments import CartPole
+from dlcourse.reinforcement.environments import CartPole, VectorEnv
 from dlcourse.reinforcement.motion import Pendulum, Reacher
 
 
@@ -110,3 +110,27 @@ def test_settings_are_checked(name, value):
 def test_worlds_are_checked():
     with pytest.raises(InputError, match='`env`'): train_control(CartPole(2), members=2)
     with pytest.raises(InputError, match='multiple'): train_control(Pendulum(3), members=2)
+
+
+class Counting(VectorEnv):
+    "Copy i ends after 3 + i steps; each is rewarded with 1, and seen in float64"
+    obs_size, num_actions, action_size, max_steps = 1, None, 1, 50
+
+    def _start(self, rng, count): return np.zeros((1, count))
+
+    def _observe(self, state): return state.T.astype(float)
+
+    def _move(self, state, actions):
+        return state + 1, np.ones(self.num_envs), state[0] + 1 >= 3 + np.arange(self.num_envs)
+
+
+def test_returns_are_those_of_episodes_that_ended():
+    config = ControlConfig(steps=12, warm=5, updates=1, batch=4, width=8, capacity=400)
+    returns = np.array(train_control(Counting(4), config, members=2)[1])
+    np.testing.assert_array_equal(returns[:4], [[3, np.nan], [np.nan, 4], [5, np.nan],
+                                                [3, 6]])
+
+
+@pytest.mark.parametrize(('name', 'value'), [('warm', 800), ('lr', np.nan), ('scale', -1.)])
+def test_recipes_that_never_learn_are_refused(name, value):
+    with pytest.raises(InputError, match=f'`{name}`'): ControlConfig(**{name: value})

@@ -110,3 +110,15 @@ def test_environments_that_cannot_be_learned_from():
         with pytest.raises(InputError, match=word): train_dqn(env_of, small(), 0)
     for scale in ((1., 2.), (1., 1., 1., 0.)):
         with pytest.raises(InputError, match='obs_scale'): QNetwork(4, 2, obs_scale=scale)
+
+
+def test_rewards_are_not_scaled_to_nothing():
+    with pytest.raises(InputError, match='`gamma`'): small(gamma=1)
+    assert small(gamma=1, scale_rewards=False).gamma == 1
+    with pytest.raises(InputError, match='`lr`'): small(lr=float('nan'))
+
+
+def test_it_learns_from_observations_in_float64():
+    class Double(CartPole):
+        def _observe(self, state): return state.T.astype(float)
+    train_dqn(Double, small(total_steps=400))

@@ -12,6 +12,7 @@ from dlcourse.reinforcement.environments import (
     film,
     returns_of,
 )
+from dlcourse.reinforcement.grids import gridworld
 
 
 def their_episode(start, actions):
@@ -195,3 +196,38 @@ def test_a_film_has_a_place_for_each_frame():
                ['a'])
     assert len(fig.axes) == 4 and fig.axes[0].get_title() == 'a' and fig.axes[1].patches
     with pytest.raises(InputError, match='frames'): film([])
+
+
+def test_a_policy_that_never_arrives_is_told_so():
+    with pytest.raises(InputError, match='`max_steps`'):
+        episode_returns(gridworld('S..\n..G').vector(1), lambda obs: np.zeros(1, int), 1, most=50)
+
+
+def test_returns_of_whole_rewards_and_of_no_steps():
+    no = np.zeros((3, 1), bool)
+    found = returns_of(np.ones((3, 1), int), np.zeros((3, 1)), no, no, .5)
+    np.testing.assert_array_equal(found.T, [[1.75, 1.5, 1]])
+    assert returns_of(np.ones((0, 1)), np.zeros((0, 1)), no[:0], no[:0], .5).shape == (0, 1)
+
+
+@pytest.mark.parametrize('seed', [1.5, -1])
+def test_seeds_are_whole_numbers(seed):
+    with pytest.raises(InputError, match='`seed`'): CartPole(1).reset(seed=seed)
+
+
+@pytest.mark.parametrize('final', [None, 'list'])
+def test_what_was_seen_last_is_an_array(final):
+    class Odd(CartPole):
+        def step(self, actions):
+            *came, info = super().step(actions)
+            return *came, final and {'final_obs': came[0].tolist()}
+    env = Odd(1)
+    env.reset(seed=0)
+    if final:
+        assert checked_step(env, np.zeros(1, int))[4]['final_obs'].shape == (1, 4)
+    else:
+        with pytest.raises(InputError, match='`info`'): checked_step(env, np.zeros(1, int))
+
+
+def test_other_kinds_of_environments_are_told_what_is_missing():
+    with pytest.raises(InputError, match='`env`'): checked_step(object(), np.zeros(1, int))

@@ -109,3 +109,13 @@ def test_other_bad_input_is_refused():
     with pytest.raises(InputError, match=r'\(rows \+ 1\)\*columns'): ConnectFour(9, 9)
     with pytest.raises(InputError, match='`n`'): game.start(-1)
     with pytest.raises(InputError, match='`plies`'): openings(game, 3, 9)
+
+
+@pytest.mark.parametrize('states', [np.array([[.5, 0]]), np.zeros(2, int)])
+def test_a_table_knows_positions_only(states):
+    with pytest.raises(InputError, match='`states`'): Solved(TicTacToe()).of(states)
+
+
+def test_unsigned_positions_are_positions():
+    found = TicTacToe().checked(np.zeros((1, 2), np.uint64))
+    assert found.dtype == np.int64 and found.tolist() == [[0, 0]]

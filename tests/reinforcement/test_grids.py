@@ -80,3 +80,16 @@ def test_a_drawing_has_arrows_where_there_is_something_to_do():
     _, (ax,) = panels(1)
     draw_grid(world, ax, [.1, .2, 0], [2, 2, 0])
     assert [t.get_text() for t in ax.texts] == ['0.10', '', '0.20', '', '0.00', 'end']
+
+
+def test_tables_of_the_caller_stay_as_they_are():
+    moves, rewards = np.full((2, 1, 2), .5), np.ones((2, 1))
+    TabularWorld(moves, rewards, [1, 0], [False, True])
+    assert (moves == .5).all() and (rewards == 1).all()
+
+
+@pytest.mark.parametrize(('reward', 'terminal'), [(np.nan, [False, True]), (1., [True]),
+                                                  (np.inf, [False, True])])
+def test_rewards_are_finite_and_every_state_ends_or_not(reward, terminal):
+    with pytest.raises(InputError, match='`terminal`'):
+        TabularWorld(np.full((2, 1, 2), .5), np.full((2, 1), reward), [1, 0], terminal)

@@ -62,3 +62,10 @@ def test_torques_outside_are_refused(actions):
     env = Pendulum(1)
     env.reset(seed=0)
     with pytest.raises(InputError, match='`actions`'): env.step(actions)
+
+
+def test_the_callers_masses_may_change():
+    mass = np.ones(2)
+    env = Pendulum(2, mass=mass)
+    mass[0] = 99
+    assert env.mass.tolist() == [1, 1]

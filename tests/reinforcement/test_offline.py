@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
+from dlcourse.reinforcement.dreams import dream_policy
 from dlcourse.reinforcement.environments import CartPole
 from dlcourse.reinforcement.grids import gridworld
 from dlcourse.reinforcement.logs import collected, finite_value, logged_episodes
@@ -123,3 +124,23 @@ def test_a_dream_of_the_true_world_is_the_world():
     for action in actions: states.append(step(states[-1], action))
     assert torch.allclose(dreamed(step, torch.stack(states[:-1]), actions),
                           torch.stack(states[1:]))
+
+
+@pytest.mark.parametrize('factor', [3., -1.])
+def test_a_policy_to_be_judged_has_chances(factor):
+    log = logged_episodes(WORLD, OLD, 20, 5, 0)
+    with pytest.raises(InputError, match='`policy`'): robust_value(log, OLD*factor, GAMMA)
+
+
+def test_weights_and_discounts_are_looked_at():
+    log = logged_episodes(WORLD, OLD, 20, 5, 0)
+    with pytest.raises(InputError, match='`weights`'): fqe_tables(log, OLD, GAMMA, -np.ones(20))
+    shown = collected(CartPole, balance, 2, 30)
+    with pytest.raises(InputError, match='`gamma`'):
+        offline_q(shown, cloned(shown.obs, shown.actions), gamma=1, updates=1)
+
+
+@pytest.mark.parametrize('name', ['horizon', 'rounds', 'crowd'])
+def test_a_dream_has_steps_rounds_and_a_crowd(name):
+    with pytest.raises(InputError, match=f'`{name}`'):
+        dream_policy(None, torch.zeros(1, 3, 4), **{name: 0})

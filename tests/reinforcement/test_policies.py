@@ -264,3 +264,9 @@ def test_the_kept_agent_balances(tmp_path):
     obs = np.random.default_rng(0).normal(size=(20, 4))
     assert (agent.act(obs) == again.act(obs)).all()
     assert 'mean return' in card.results[0].claim
+
+
+@pytest.mark.parametrize('name', ['lr', 'entropy', 'value_weight', 'adam_eps'])
+def test_rates_are_numbers_from_0(name):
+    for bad in (-1., float('nan')):
+        with pytest.raises(InputError, match=f'`{name}`'): PPOConfig(**{name: bad})

@@ -251,3 +251,64 @@ def test_a_scorer_learns_and_is_kept(tmp_path, monkeypatch):
 def test_every_word_can_be_said():
     assert len(ANSWER_WORDS) == len(set(ANSWER_WORDS)) == 12
     assert answers.MOST_SPOKEN == half_taught().sample(3, rng()).shape[-1]
+
+
+@pytest.mark.parametrize(('beta', 'budgets'), [(0., [.1, .1]), (.1, [.1, 0.]), (.1, [.1])])
+def test_budgets_need_a_price_and_one_a_member(beta, budgets):
+    with pytest.raises(InputError, match='`budgets`'):
+        tune_by_scores(half_taught(), gold_reward, TuningConfig(steps=1, beta=beta), members=2,
+                       budgets=torch.tensor(budgets))
+
+
+@pytest.mark.parametrize('score', [lambda t: gold_reward(t).double(),
+                                   lambda t: gold_reward(t).numpy(),
+                                   lambda t: gold_reward(t).requires_grad_()])
+def test_scores_of_any_kind_teach_the_same(score):
+    config = TuningConfig(steps=3)
+    found, want = (tune_by_scores(half_taught(), s, config, members=2)[0].logits
+                   for s in (score, gold_reward))
+    torch.testing.assert_close(found, want)
+
+
+def test_a_policy_may_forbid_a_word():
+    policy = half_taught()
+    logits = policy.logits.detach().clone()
+    logits[..., 8] = -math.inf
+    without = TablePolicy(logits)
+    assert divergence(without, without).item() == 0
+    assert 0 < divergence(without, policy).item() < math.inf
+    assert divergence(policy, without).item() == math.inf
+    with pytest.raises(InputError, match='`logits`'): TablePolicy(logits*math.nan)
+
+
+@pytest.mark.parametrize('call', [
+    lambda p: word_counts(torch.tensor([[99, 0]])), lambda p: tell(torch.tensor([[1, 0], [2, 0]])),
+    lambda p: p.log_probs(torch.full((1, 4, 1, 3), 50))])
+def test_no_words_are_refused_before_they_are_looked_up(call):
+    with pytest.raises(InputError, match='`tokens`'): call(half_taught())
+
+
+def test_answers_may_be_short_whole_numbers_or_lists():
+    assert word_counts(torch.tensor([[1, 0]], dtype=torch.int32)).sum() == 2
+    assert spoken([1, 2]).all()
+    with pytest.raises(InputError, match='`count`'): half_taught().sample(-1, rng())
+
+
+GAPS = torch.randn(2, 6, 3, generator=rng())
+
+@pytest.mark.parametrize(('name', 'call'), [
+    ('starts', lambda: fit_tastes(GAPS, starts=0)), ('steps', lambda: fit_tastes(GAPS, steps=0)),
+    ('steps', lambda: fit_bradley_terry(GAPS, steps=-1)),
+    ('weights', lambda: fit_bradley_terry(GAPS, torch.full((2, 6), math.nan)))])
+def test_fits_without_a_step_or_a_weight_are_refused(name, call):
+    with pytest.raises(InputError, match=f'`{name}`'): call()
+
+
+def test_direct_tuning_looks_at_its_pairs():
+    policy = half_taught()
+    chosen, rejected = compare_answers(policy.copies(2), 5, rng())
+    tune_directly(policy, chosen, rejected, [.1, 1.], steps=1)
+    with pytest.raises(InputError, match='`steps`'):
+        tune_directly(policy, chosen, rejected, torch.tensor([.1, 1.]), steps=-3)
+    with pytest.raises(InputError, match='`rejected`'):
+        tune_directly(policy, chosen, rejected[:, :1], torch.tensor([.1, 1.]))

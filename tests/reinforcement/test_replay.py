@@ -113,3 +113,35 @@ def test_the_tree_adds_up_after_any_changes():
     for bad in (0., -1., float('nan'), float('inf')):
         with pytest.raises(InputError, match='priority'):
             ring.update(torch.tensor([0]), torch.tensor([bad]))
+
+
+def test_ends_may_be_numbers_and_buffers_may_be_written_over():
+    three, obs = NStep(2, .9), np.arange(3.)[:, None]
+    ripe = three.add(obs, np.arange(3), np.ones(3), obs + 10, np.array([0, 1, 0]), np.zeros(3, int))
+    assert ripe[0].tolist() == [[1]]
+    one, buffer = NStep(2, .9), np.zeros((1, 1))
+    one.add(buffer, [0], [1.], buffer, [False], [False])
+    buffer[:] = 7
+    assert one.add(buffer, [0], [1.], buffer, [False], [False])[0].tolist() == [[0]]
+
+
+@pytest.mark.parametrize(('name', 'action', 'reward'), [('action', [.9, 1.7], [0., 0.]),
+                                                        ('reward', [0, 1], [1e300, 0.])])
+def test_what_a_table_cannot_hold_is_refused(name, action, reward):
+    rows = np.zeros((2, 2))
+    with pytest.raises(InputError, match=f'`{name}`'):
+        Replay(10, 2).add(rows, np.array(action), np.array(reward), rows, np.zeros(2, bool))
+
+
+@pytest.mark.parametrize('options', [dict(alpha=np.nan), dict(alpha=-1), dict(beta=np.nan),
+                                     dict(beta=5000)])
+def test_exponents_of_priorities_lie_between_0_and_1(options):
+    with pytest.raises(InputError, match=f'`{[*options][0]}`'): PrioritizedReplay(8, 1, **options)
+
+
+@pytest.mark.parametrize(('rows', 'count'), [([12], 1), ([], 0), ([0, 1], 1)])
+def test_priorities_are_of_rows_that_are_there(rows, count):
+    ring = PrioritizedReplay(16, 1)
+    fill(ring, range(4))
+    with pytest.raises(InputError, match='`index`'):
+        ring.update(torch.tensor(rows, dtype=torch.int64), torch.ones(count))

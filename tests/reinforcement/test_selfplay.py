@@ -221,3 +221,31 @@ def test_positions_that_are_none_are_refused():
     for bad in ('', 'hello', '8/8/8/8/8/8/8/K7', None):
         with pytest.raises(InputError, match='`fen`'): board_of(bad)
     with pytest.raises(InputError, match='`part`'): mate_puzzles('all')
+
+
+@pytest.mark.parametrize('order', [lambda board, moves: [0],
+                                   lambda board, moves: np.zeros((len(moves), 1))])
+def test_an_order_has_a_number_for_each_move(order):
+    with pytest.raises(InputError, match='`order`'):
+        find_mate(board_of(mate_puzzles('test')[0][0]), order)
+
+
+@pytest.mark.parametrize(('name', 'options'), [
+    ('noise', dict(noise=lambda p, legal: p*np.nan)), ('noise', dict(noise=lambda p, legal: p[0])),
+    ('c', dict(c=float('inf')))])
+def test_noise_and_curiosity_are_finite(name, options):
+    game = TicTacToe()
+    with pytest.raises(InputError, match=f'`{name}`'):
+        search(game, game.start(2), rollouts(game, np.random.default_rng(0)), 5, **options)
+
+
+def test_answers_with_gradients_are_refused():
+    game = TicTacToe()
+    with pytest.raises(InputError, match='`evaluate`'):
+        search(game, game.start(2), lambda s: (torch.ones(len(s), 9, requires_grad=True),
+                                               torch.zeros(len(s))), 5)
+
+
+@pytest.mark.parametrize('name', ['lr', 'c', 'alpha'])
+def test_rates_of_learning_by_play_are_numbers_from_0(name):
+    with pytest.raises(InputError, match=f'`{name}`'): ZeroConfig(**{name: -1.})

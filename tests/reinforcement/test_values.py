@@ -121,3 +121,34 @@ def test_backups_contract():
     a, b = rng.normal(size=(2, 4))
     apart = [bellman_backup(v, world.transitions, world.rewards, .7) for v in (a, b)]
     assert np.abs(apart[0] - apart[1]).max() <= .7*np.abs(a - b).max()
+
+
+@pytest.mark.parametrize(('step', 'gamma'), [(-1e6, .99), (-1e9, .9)])
+def test_large_costs_do_not_let_equal_actions_take_turns(step, gamma):
+    world = gridworld('S....' + '\n.....'*3 + '\n....G', .2, step=step, goal=-step)
+    policy, rounds = policy_iteration(world, gamma)
+    values = policy_values(world, policy, gamma)
+    assert rounds < 20
+    np.testing.assert_allclose(bellman_backup(values, world.transitions, world.rewards, gamma)
+                               .max(1), values, rtol=1e-9)
+
+
+@pytest.mark.parametrize(('gamma', 'tolerance', 'name'), [
+    (.9, -1, 'tolerance'), (.9, np.nan, 'tolerance'), (.99999, 1e-10, 'gamma')])
+def test_backups_that_would_not_end_are_refused(gamma, tolerance, name):
+    with pytest.raises(InputError, match=f'`{name}`'):
+        value_iteration(gridworld('SG'), gamma, tolerance)
+
+
+@pytest.mark.parametrize('policy', [-np.ones(4, int), np.zeros(3, int), np.zeros(4),
+                                    np.full(4, 3)])
+def test_what_is_no_policy_is_refused(policy):
+    with pytest.raises(InputError, match='`policy`'): policy_values(random_world(0), policy, .9)
+
+
+@pytest.mark.parametrize(('env', 'gamma', 'steps', 'name'), [
+    (gridworld('S.G').vector(2, 9, one_hot=True), .9, 9, 'env'), (CartPole(2), .9, 9, 'env'),
+    (gridworld('S.G').vector(2, 9), 3., 9, 'gamma'),
+    (gridworld('S.G').vector(2, 9), .9, 0, 'steps')])
+def test_worlds_without_numbers_of_states_are_refused(env, gamma, steps, name):
+    with pytest.raises(InputError, match=f'`{name}`'): q_learning(env, 3, gamma, steps)
