@@ -62,3 +62,12 @@ def test_torques_outside_are_refused(actions):
     env = Pendulum(1)
     env.reset(seed=0)
     with pytest.raises(InputError, match='`actions`'): env.step(actions)
+
+
+def test_the_gap_is_told_along_the_first_link_and_across():
+    env = Reacher(20)
+    obs, _ = env.reset(seed=0)
+    turn = np.exp(-1j*env.state[0])
+    x, y = env.hand(env.state) - env.state[4:]
+    want = (x + 1j*y)*turn
+    np.testing.assert_allclose(obs[:, 8:], np.stack([want.real, want.imag], 1), atol=1e-6)
