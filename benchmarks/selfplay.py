@@ -64,10 +64,12 @@ def speed(game, few, many, simulations=100):
             one = Peer(game, evaluate, 1.5)
             for _ in range(simulations): one.search(state[None])
     def ours(): search(game, states, evaluate, simulations, c=1.5)
-    timing = interleave({'peer': peer, 'ours': ours}, rounds=3)
+    def alone():
+        for state in states[:few]: search(game, state[None], evaluate, simulations, c=1.5)
+    timing = interleave({'peer': peer, 'ours': ours, 'ours, one game': alone}, rounds=3)
     print(timing)
-    rates = {'peer': few*simulations/timing.best('peer'),
-             'ours': many*simulations/timing.best('ours')}
+    rates = {name: games*simulations/timing.best(name)
+             for name, games in (('peer', few), ('ours', many), ('ours, one game', few))}
     print(type(game).__name__, {name: round(rate) for name, rate in rates.items()},
           f"simulations a CPU second: {rates['ours']/rates['peer']:.0f} times as many")
 

@@ -113,7 +113,8 @@ class Reacher(VectorEnv):
 
     def _observe(self, state):
         turns = [np.cos(state[0]), np.sin(state[0]), np.cos(state[1]), np.sin(state[1])]
-        gap = self.hand(state) - state[4:]
+        x, y = self.hand(state) - state[4:]
+        gap = turns[0]*x + turns[1]*y, turns[0]*y - turns[1]*x # Along the first link, and across
         return np.stack([*turns, *state[2:4]/4, *state[4:], *gap], 1).astype(np.float32)
 
     @staticmethod

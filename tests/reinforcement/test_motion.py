@@ -69,3 +69,12 @@ def test_the_callers_masses_may_change():
     env = Pendulum(2, mass=mass)
     mass[0] = 99
     assert env.mass.tolist() == [1, 1]
+
+
+def test_the_gap_is_told_along_the_first_link_and_across():
+    env = Reacher(20)
+    obs, _ = env.reset(seed=0)
+    turn = np.exp(-1j*env.state[0])
+    x, y = env.hand(env.state) - env.state[4:]
+    want = (x + 1j*y)*turn
+    np.testing.assert_allclose(obs[:, 8:], np.stack([want.real, want.imag], 1), atol=1e-6)
