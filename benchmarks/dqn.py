@@ -3,6 +3,7 @@
 python benchmarks/dqn.py seeds [FIRST]  ten seeds: CPU seconds, mean of 100 returns, greedy returns
 python benchmarks/dqn.py parts [COUNT [NAME …]] five seeds, or COUNT, with one part out or in
 python benchmarks/dqn.py triad          ten seeds of target network × number of steps
+python benchmarks/dqn.py short          ten seeds, ended after 50,000 steps as the peer is
 python benchmarks/dqn.py peer [SEED …]  Stable-Baselines3's tuned preset, where it is installed
 python benchmarks/dqn.py steps          environment steps per CPU second against Gymnasium's
 
@@ -100,6 +101,13 @@ def triad():
             row(f'target {target}, steps {steps}', runs)
 
 
+def short():
+    "The recipe, ended where the peer ends: its learning rate still falls until step 150,000"
+    runs = [trained(seed, total_steps=50_000) for seed in range(10)]
+    print('greedy', sorted(round(run['greedy']) for run in runs))
+    row('the whole recipe, 50,000 steps', runs)
+
+
 def peer(*which:str):
     "Stable-Baselines3's tuned preset: 50,000 steps, as its zoo says"
     import gymnasium
@@ -147,5 +155,5 @@ def steps(n:int=64, count:int=1500):
 if __name__ == '__main__':
     torch.set_num_threads(1)
     what, *rest = sys.argv[1:] or ['seeds']
-    dict(seeds=seeds, parts=parts, triad=triad, peer=peer, steps=steps)[what](*rest)
+    dict(seeds=seeds, parts=parts, triad=triad, short=short, peer=peer, steps=steps)[what](*rest)
     print(f'load {load():.1f}; {machine()}')

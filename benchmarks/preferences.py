@@ -1,13 +1,34 @@
 """Reward models of the real preference pairs over five splits: `python benchmarks/preferences.py`
+DPO of the lesson's world for longer than there: `python benchmarks/preferences.py dpo [STEPS]`
 
 What people would pick first stands beside the course's: the longer answer, and a logistic
 regression of word counts. Each split holds back the pairs of a fifth of the questions. The kept
 model's ridge and factors were chosen on other splits of the same pairs."""
+import sys
+
 import numpy as np
 import torch
 
+from dlcourse.evaluation.runs import interquartile_mean
+from dlcourse.reinforcement.answers import compare_answers, divergence, gold_reward, half_taught
 from dlcourse.reinforcement.choices import answer_features, pair_halves, real_pairs, word_table
-from dlcourse.reinforcement.preferences import fit_bradley_terry
+from dlcourse.reinforcement.preferences import fit_bradley_terry, tune_directly
+
+
+def dpo(steps:str='400', seeds:int=10, betas:tuple=(.1, .4, 1.6)):
+    "Divergence and gold reward of DPO after so many steps on the lesson's choices"
+    half = half_taught()
+    pairs = compare_answers(half.copies(seeds), 250, torch.Generator().manual_seed(0))
+    pairs = [t.repeat_interleave(len(betas), 0) for t in pairs]
+    policy = tune_directly(half, *pairs, torch.tensor(betas*seeds), steps=int(steps))
+    with torch.no_grad():
+        gold = gold_reward(policy.sample(250, torch.Generator().manual_seed(9))).mean((1, 2))
+        far = divergence(policy, half.copies(len(gold)))
+    for k, beta in enumerate(betas):
+        own = gold[k::len(betas)]
+        print(f'β = {beta:g}, {steps} steps: {far[k::len(betas)].mean():.2f} nats, gold median '
+              f'{own.quantile(.5):.2f}, worst {own.min():.2f}, middle half '
+              f'{interquartile_mean(own.numpy()):.2f}')
 
 
 def main():
@@ -30,4 +51,6 @@ def main():
               f'most {max(values):.3f}')
 
 
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['dpo']: dpo(*sys.argv[2:])
+    else: main()
