@@ -1,4 +1,4 @@
-"""The settings of the lesson's semi-supervised ways, tried on writers that its tables do not test on
+"""The settings of the semi-supervised ways, tried on writers that the tables do not test on
 
 `python benchmarks/semisupervised.py`: forty labels and a heap from four of the training writers,
 tested on the three others; means of five draws of the labels (100 to 104).
