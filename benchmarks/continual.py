@@ -1,7 +1,7 @@
 """The strength of EWC's pull, tried on writers that the lesson's tables do not test on
 
 `python benchmarks/continual.py`: both courses of five tasks, learnt from four of the training
-writers and tested on the three others; the mean final accuracy of three seeds.
+writers and tested on the three others; the mean final accuracy of two seeds.
 """
 import torch
 
@@ -9,7 +9,7 @@ from dlcourse.core.datasets import load
 from dlcourse.paradigms.learners import learn_in_turn
 from dlcourse.paradigms.tasks import Task, permuted_tasks, split_tasks
 
-SEEDS = 100, 101, 102
+SEEDS = 100, 101
 STRENGTHS = 3, 30, 300, 3000
 
 def training_writers()->Task:
@@ -23,8 +23,8 @@ def training_writers()->Task:
 def main():
     data = training_writers()
     print(f'{len(data.y)} digits to learn from, {len(data.y_test)} to test on')
-    for name, tasks in (('split', lambda seed: split_tasks(data)),
-                        ('permuted', lambda seed: permuted_tasks(5, seed, data))):
+    for name, tasks in (('permuted', lambda seed: permuted_tasks(5, seed, data)),
+                        ('split', lambda seed: split_tasks(data))):
         for strength in STRENGTHS:
             ends = [learn_in_turn(tasks(seed), 'ewc', seed, strength=strength)[-1].mean()
                     for seed in SEEDS]
