@@ -5,7 +5,9 @@ adapters), 1,500 test pictures that are the same for all. `features`: a logistic
 last maps; `inner`: on those after block 15; `last`: the four blocks before it fine-tuned from
 there; `lora`: adapters of rank 8 in them; `scratch`: a small convolutional network at 32 pixels,
 with flips and shifts; `pixels`: a logistic regression on colours.
-SST-2 likewise stands in fine_tuning.py. `peft` compares the correction with peft's, where it is.
+SST-2 likewise stands in fine_tuning.py. `peft` compares the correction with peft's, where it is:
+on 27 November 2026, two cores under load, the answers were 0 apart, and twenty steps forwards and
+backwards took .135 to .157 CPU seconds, peft's .139 to .157 (five rounds): as good as equal.
 Needs the pictures under `cifar10_jpg` and `efficientnet-lite0` in the data home.
 Run: OMP_NUM_THREADS=1 python benchmarks/transfer.py [ways] [sizes] [seeds]
 such as `features,inner 10,50 0,1,2`, or `python benchmarks/transfer.py peft`
