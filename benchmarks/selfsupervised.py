@@ -7,7 +7,8 @@ must lie in the data home. `… loss` times the loss forwards and backwards, par
 is `NTXentLoss.forward` of lightly (lightly/loss/ntx_ent_loss.py, without its memory bank and its
 gathering over processes), re-stated here, for the package pulls in torchvision. `… five` compares
 SimCLR's probe with the network from scratch at five labels of each class, digits, pair by pair,
-with the settings of the lesson (300 batches of 64; 300 of 32).
+with the settings of the lesson (300 batches of 64; 300 of 32): on 27 November 2026 .932 and .923 at
+ten seeds, +.009 (95 % from -.008 to +.026).
 Run: OMP_NUM_THREADS=1 python benchmarks/selfsupervised.py digits|mnist|loss|five [seeds]
 """
 import os
