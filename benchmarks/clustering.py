@@ -4,6 +4,18 @@
 ten places; ten clusters, three starts by k-means++ each, double precision, one thread. k-means runs
 until nothing changes; the mixture takes ten steps of EM from the clusters of each start. Parity
 first: the largest relative difference of the inertias, and of the mean log densities.
+27 November 2026, scikit-learn 1.9.1, two cores under load; all three starts, CPU seconds,
+least and most of three rounds, and by how many times scikit-learn is ahead (median of the rounds):
+
+|                           | ours           | scikit-learn   |     | apart   |
+|---------------------------|----------------|----------------|-----|---------|
+| 900 digits, k-means       | .017 to .022   | .0065 to .0081 | 2.7 | 6e-16   |
+| 900 digits, mixture       | .044 to .051   | .054 to .058   | .86 | 6e-16   |
+| 20,000 × 16, k-means      | .38 to .42     | .050 to .055   | 7.7 | 3e-15   |
+| 20,000 × 16, mixture      | 1.47 to 1.81   | .67 to .73     | 2.1 | 1e-16   |
+
+So ours is the slower one but for the small mixture: each of its steps of k-means sorts all rows by
+their distance, for a cluster that might be empty, and EM makes a table [row, k, dim].
 Run: OMP_NUM_THREADS=1 python benchmarks/clustering.py
 """
 import os
