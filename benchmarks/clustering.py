@@ -15,7 +15,7 @@ least and most of three rounds, and by how many times scikit-learn is ahead (med
 | 20,000 × 16, mixture      | 1.47 to 1.81   | .67 to .73     | 2.1 | 1e-16   |
 
 So ours is the slower one but for the small mixture. Of the 6 ms of a step of k-means with 20,000
-rows two fifths go into finding and sorting the worst served rows, whether or not a cluster is empty.
+rows two fifths go into finding and sorting the worst served rows, though no cluster is empty.
 Run: OMP_NUM_THREADS=1 python benchmarks/clustering.py
 """
 import os
