@@ -5,13 +5,16 @@ autoencoder, a network from scratch with the same labels, pixels. MNIST's pictur
 14 × 14; 54,000 to pretrain on, labels of 1, 5 and 10 % of them, all 10,000 test pictures. MNIST
 must lie in the data home. `… loss` times the loss forwards and backwards, parity first; the peer
 is `NTXentLoss.forward` of lightly (lightly/loss/ntx_ent_loss.py, without its memory bank and its
-gathering over processes), re-stated here, for the package pulls in torchvision.
+gathering over processes), re-stated here, for the package pulls in torchvision. `… five` compares
+SimCLR's probe with the network from scratch at five labels of each class, digits, pair by pair,
+with the settings of the lesson (300 batches of 64; 300 of 32): on 27 November 2026 .932 and .923 at
+ten seeds, +.009 (95 % from -.008 to +.026).
 
 27 November 2026. MNIST, five seeds, at 1, 5, 10 % of the labels: pixels .851, .885, .898; from
 scratch .980, .987, .988; SimCLR .957, .971, .974; BYOL .919, .946, .951; masked autoencoder .862,
 .911, .924. NT-Xent: 2.4 times as fast as lightly's at 128 pictures of 64 numbers, 1.8 times at 512
 of 128, parity 1.7e-10 (one run, under load).
-Run: OMP_NUM_THREADS=1 python benchmarks/selfsupervised.py digits|mnist|loss [seeds]
+Run: OMP_NUM_THREADS=1 python benchmarks/selfsupervised.py digits|mnist|loss|five [seeds]
 """
 import os
 import sys
@@ -74,6 +77,20 @@ def table(name, seeds):
     print(over_seeds(ways | {k: pretrained(f) for k, f in WAYS.items()}, seeds=range(seeds)))
 
 
+def five(seeds, labels=5):
+    x, y, x_test, y_test = writer_halves()
+    def simclr(seed):
+        model = train_simclr(x, seed, steps=300, batch_size=64)
+        return linear_probe(features_of(model, x), y, few_labels(y, labels, seed),
+                            features_of(model, x_test), y_test)
+    def scratch(seed):
+        rows = few_labels(y, labels, seed)
+        model = train_digits(x[rows], y[rows], seed, batch_size=32, width=16, steps=300)
+        return share_right(model, x_test, y_test)
+    runs = over_seeds({'SimCLR': simclr, 'from scratch': scratch}, seeds=range(seeds))
+    print(runs, runs.compare('SimCLR', 'from scratch'), sep='\n')
+
+
 def as_lightly(out0, out1, temperature=.5):
     out0, out1 = F.normalize(out0, dim=1), F.normalize(out1, dim=1)
     n = len(out0)
@@ -110,4 +127,5 @@ if __name__ == '__main__':
     torch.set_num_threads(1)
     what, seeds = sys.argv[1], int((*sys.argv[2:], 5)[0])
     if what == 'loss': loss()
+    elif what == 'five': five(seeds)
     else: table(what, seeds)

@@ -5,10 +5,15 @@ adapters), 1,500 test pictures that are the same for all. `features`: a logistic
 last maps; `inner`: on those after block 15; `last`: the four blocks before it fine-tuned from
 there; `lora`: adapters of rank 8 in them; `scratch`: a small convolutional network at 32 pixels,
 with flips and shifts; `pixels`: a logistic regression on colours.
-SST-2 likewise stands in fine_tuning.py. `peft` compares the correction with peft's, where it is.
+SST-2 likewise stands in fine_tuning.py. `peft` compares the correction with peft's, where it is:
+on 27 November 2026, two cores under load, the answers were 0 apart, and twenty steps forwards and
+backwards took .135 to .157 CPU seconds, peft's .139 to .157 (five rounds): as good as equal.
 Needs the pictures under `cifar10_jpg` and `efficientnet-lite0` in the data home.
 Run: OMP_NUM_THREADS=1 python benchmarks/transfer.py [ways] [sizes] [seeds]
-such as `features,inner 10,50 0,1,2`, or `python benchmarks/transfer.py peft`
+such as `features,inner 10,50 0,1,2`, or `python benchmarks/transfer.py peft`, or `… textures`:
+the lesson's waves and grain, read after blocks 3, 5, 10 and 15 at 32 and at 96 pixels.
+27 November 2026, five seeds, 96 pixels: grain .924, .840, .614 and .538, waves .770, .816, .870 and
+.772; 32 pixels: grain .810, .616, .602 and .608, waves .676, .712, .750 and .774.
 """
 import copy
 import os
@@ -22,7 +27,7 @@ from harness import cpu_seconds, interleave, machine
 from torch import nn
 
 from dlcourse.evaluation.intervals import told
-from dlcourse.paradigms.cifar import cifar_home, enlarged, read_cifar
+from dlcourse.paradigms.cifar import cifar_home, enlarged, lite_maps, read_cifar
 from dlcourse.paradigms.transfer import (
     LoRAConv,
     TransferConfig,
@@ -143,6 +148,37 @@ def beside_peft():
     print(interleave(dict(ours=step(ours), peft=step(theirs)), rounds=5))
 
 
+def stripes(n, period, rng):
+    t, (turn, phase) = torch.arange(32.), 2*torch.pi*torch.rand(2, n, 1, 1, generator=rng)
+    at = t[None, None]*turn.cos() + t[None, :, None]*turn.sin()
+    return torch.sin(2*torch.pi*at/period + phase) + torch.randn(n, 32, 32, generator=rng)
+
+
+def noise(n, size, rng): return size*torch.randn(n, 32, 32, generator=rng)
+
+
+def textures(seeds=5, blocks=(3, 5, 10, 15), sides=(32, 96), n=100):
+    "Twenty labels of each kind, new pictures for each seed: the share right, block by block"
+    net = lite0()
+    kinds = {'waves': (stripes, 2.5, 3.), 'grain': (noise, 1., 1.1)}
+    for name, (make, *sizes) in kinds.items():
+        def pictures(of_each, seed, make=make, sizes=sizes):
+            rng = torch.Generator().manual_seed(seed)
+            z = torch.cat([make(of_each, size, rng) for size in sizes])
+            grey = (127 + 40*z).clamp(0, 255).byte()[..., None].expand(-1, -1, -1, 3)
+            return grey, torch.arange(2*of_each)//of_each
+        for side in sides:
+            for block in blocks:
+                rights = []
+                for seed in range(seeds):
+                    (x, y), (x_t, y_t) = pictures(20, seed), pictures(n//2, 1000 + seed)
+                    with torch.no_grad():
+                        z, z_t = (lite_maps(net, p, block, side).mean((2, 3)) for p in (x, x_t))
+                    right = (guessed(fitted_head(z, y), z_t) == y_t).float().mean().item()
+                    rights.append(right)
+                print(name, f'{side} pixels, after block {block}: {told(rights)}', flush=True)
+
+
 def main(ways, sizes, seeds):
     torch.set_num_threads(1)
     print(machine())
@@ -163,6 +199,7 @@ def main(ways, sizes, seeds):
 
 if __name__ == '__main__':
     if sys.argv[1:] == ['peft']: beside_peft()
+    elif sys.argv[1:] == ['textures']: textures()
     else:
         usual = [WAYS, SIZES, SEEDS]
         ways, sizes, seeds = [given.split(',') for given in

@@ -113,7 +113,7 @@ def train_byol(
     batch_size:int=128,   # Pictures in one; each is seen twice
     width:int=16,         # Of the encoder
     lr:float=3e-3,        # At its highest
-    momentum:float=.9,    # Of the target; with 0 it is the online network of one step before
+    momentum:float=.9,    # Of the target; with 0 it is the online network itself
     predictor:bool=True,  # Without it the embeddings themselves must agree
     stop:bool=True,       # Without it the gradient flows through the target's side, and the target
                           # is the online network itself
