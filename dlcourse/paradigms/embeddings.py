@@ -23,7 +23,7 @@ def squared_distances(
     b:Float[Tensor, "other dim"], # Points
 )->Float[Tensor, "row other"]:    # 0 or more
     "The squared distance of each row of one to each of the other"
-    middle = b.detach().mean(0) # Else the gaps between points far from 0 would cancel
+    middle = b.detach().mean(0).trunc() # Far from 0 the gaps would cancel; near it, nothing moves
     a, b = a - middle, b - middle
     return (a.square().sum(1)[:, None] + b.square().sum(1) - 2*a @ b.T).clamp(min=0)
 
@@ -84,10 +84,10 @@ def normalized_graph(
 )->Float[Tensor, "row row"]:          # Each weight over the roots of both rows' sums
     "Weights as the normalized Laplacian takes them; raises `InputError` for a row without any"
     sums = weights.sum(1)
-    bad = ~((sums > 0) & (weights >= 0).all(1)) # NaN too
-    if bad.any():
-        raise InputError(f"`weights` of row {int(bad.nonzero()[0])} must be 0 or more, one of them "
-                         "above 0; give it a neighbour, or leave it out")
+    if not (weights >= 0).all(): raise InputError("`weights` must be 0 or more, and none NaN")
+    if not (sums > 0).all():
+        raise InputError(f"`weights` of row {int((sums <= 0).nonzero()[0])} are all 0; "
+                         "give it a neighbour, or leave it out")
     return weights/(sums[:, None]*sums).sqrt()
 
 def spectral_map(
