@@ -274,7 +274,7 @@ def test_deep_clusters_find_heaps_and_leave_the_random_state_alone():
     (lambda: DeepClusters(4, 0), 'k'),
     (lambda: k_means(torch.arange(3.).repeat(100)[:, None], 5), '`k` must be at most 3'),
     (lambda: fit_mixture(torch.arange(3.).repeat(100)[:, None], 5), '`k` must be at most 3'),
-    (lambda: fit_mixture(1e4*points(50, 1)[0] + torch.zeros(1, 3), 2), '`ridge`'),
+    (lambda: fit_mixture(1e4*points(50, 1)[0].float() + torch.zeros(1, 3), 2), '`ridge`'),
     (lambda: silhouette(torch.eye(3)*math.nan, torch.tensor([0, 0, 1])), 'row 0'),
     (lambda: silhouette(torch.eye(4), torch.tensor([0, 0, 1])), '`labels`'),
     (lambda: spectral_clusters(points(12)[0], 12), '`k`'),
