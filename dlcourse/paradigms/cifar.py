@@ -57,7 +57,7 @@ def read_cifar(
         for name, raw in pictures_in(path):
             own = found.setdefault(Path(f'-/-/{name}').parts[-3:-1], [])
             if of_each is None or len(own) < of_each: own.append(_decoded(name, raw, path))
-    except tarfile.TarError as e:
+    except (tarfile.TarError, EOFError) as e: # The last where it is cut off
         raise InputError(f"`{path}` cannot be read as an archive: {e}") from None
     classes = cifar_classes(found)
     if not classes or {*found} != {(p, c) for p in ('train', 'test') for c in classes}:

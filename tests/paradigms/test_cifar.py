@@ -64,8 +64,12 @@ def test_archives_that_are_none(folder, tmp_path):
     for extra in ('x.jpg', 'a/x.jpg', 'test/cow/x.jpg'):
         pack(extra)
         with pytest.raises(InputError, match='must hold train/CLASS'): read_cifar(packed)
+    short = tmp_path/'short.tar.xz'
+    with tarfile.open(short, 'w:xz') as archive: archive.add(folder/'train', 'train')
+    short.write_bytes(short.read_bytes()[:-100])
     packed.write_bytes(b'no archive')
-    with pytest.raises(InputError, match='cannot be read as an archive'): read_cifar(packed)
+    for bad in (short, packed):
+        with pytest.raises(InputError, match='cannot be read as an archive'): read_cifar(bad)
 
 
 def test_where_the_pictures_lie(folder, tmp_path):
