@@ -23,9 +23,8 @@ def squared_distances(
     b:Float[Tensor, "other dim"], # Points
 )->Float[Tensor, "row other"]:    # 0 or more
     "The squared distance of each row of one to each of the other"
-    middle, width = b.detach().mean(0), b.detach().std(0, correction=0)
-    middle = middle.where(middle.abs() > 10*width, 0.) # So far from 0 the gaps would cancel
-    a, b = a - middle, b - middle
+    middle, width = a.detach().mean(0), a.detach().std(0, correction=0)
+    if middle.norm() > 10*width.norm(): a, b = a - middle, b - middle # Else the gaps would cancel
     return (a.square().sum(1)[:, None] + b.square().sum(1) - 2*a @ b.T).clamp(min=0)
 
 def _points(x):
