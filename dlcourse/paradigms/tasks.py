@@ -37,6 +37,7 @@ def split_tasks(
 )->list[Task]:           # With the classes' own numbers
     "Some classes at a time; raises `InputError` where that leaves one over or a class is missing"
     data = flat_digits() if data is None else data
+    if not len(data.y): raise InputError("`data` must hold a row or more, got none")
     classes = int(data.y.max()) + 1
     if classes % number_of(each, 'each', 1):
         raise InputError(f"`each` must divide the {classes} classes, got {each}")
@@ -69,6 +70,7 @@ def rotated_rows(
     degrees:float,                  # To the left, all alike
 )->Float[Tensor, "row numbers"]:
     "Pictures turned about their middle; raises `InputError` where a row is no square"
+    number_of(degrees, 'degrees', -1e6, 1e6, whole=False)
     side = math.isqrt(x.shape[1])
     if side*side != x.shape[1]:
         raise InputError(f"`x` must be square pictures, got rows of {x.shape[1]} numbers")
@@ -85,6 +87,7 @@ def turning(
     degrees:float=120.,  # The last batch is turned by so much, the first not at all
 )->list[tuple[Tensor, Tensor, float]]: # Rows, classes, degrees
     "A stream whose pictures turn a little further with every batch"
+    if not len(data.y): raise InputError("`data` must hold a row or more, got none")
     number_of(batches, 'batches', 2)
     number_of(batch_size, 'batch_size', 1)
     g, stream = torch.Generator().manual_seed(seed), []

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
+from ..vision.digit_reader import in_evaluation
 
 # %% ../../nbs/10_paradigms/08_transfer.ipynb #303925aa
 def few_of_each(
@@ -25,8 +26,9 @@ def few_of_each(
     rng:torch.Generator,   # Where the choice comes from
 )->Int[Tensor, " chosen"]: # Rows, class by class
     "Draw so many rows of each class; raises `InputError` where one has fewer"
+    y, rows = torch.as_tensor(y), []
+    if not len(y): raise InputError("`y` must hold the class of a row or more, got none")
     number_of(k, 'k', 1)
-    rows = []
     for c in y.unique():
         own = (y == c).nonzero().flatten()
         if len(own) < k:
@@ -42,12 +44,16 @@ def fitted_head(
     "A logistic regression on standardized features, as a layer that takes them as they are"
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
+    features, found = features.detach(), y.unique().tolist()
+    if len(found) < 2 or found != list(range(len(found))) or not features.isfinite().all():
+        raise InputError("`features` must be finite and `y` two classes or more, from 0 without a "
+                         f"gap; got {found}")
     scaler = StandardScaler().fit(features.double().numpy())
     fitted = LogisticRegression(C=C, max_iter=1000).fit(scaler.transform(features.numpy()), y)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1: weight, bias = np.r_[-weight/2, weight/2], np.r_[-bias/2, bias/2]
     weight = weight/scaler.scale_
-    head = nn.Linear(weight.shape[1], len(weight))
+    head = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight)) # Draws nothing
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weight))
         head.bias.copy_(torch.as_tensor(bias - weight @ scaler.mean_))
@@ -68,7 +74,7 @@ class TransferConfig:
     def __post_init__(self):
         if self.way not in ('head', 'all', 'lora'):
             raise InputError(f"`way` must be head, all or lora; got {self.way!r}")
-        for name, least in (('epochs', 0), ('batch', 1), ('rank', 1)):
+        for name, least in (('epochs', 0), ('batch', 2), ('rank', 1)):
             number_of(getattr(self, name), name, least)
 
 def descend(
@@ -82,6 +88,8 @@ def descend(
     optimizer = torch.optim.AdamW(groups, weight_decay=.01, fused=True)
     steps = config.epochs*-(-len(x)//config.batch)
     if not steps: return
+    if len(x) < 2: raise InputError(f"`x` must have two rows or more, got {len(x)}")
+    steps = max(steps, 2) # One step alone would get the lowest rate
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, [g['lr'] for g in groups], steps)
     for _ in range(config.epochs):
         for rows in torch.randperm(len(x)).to(x.device).split(config.batch):
@@ -91,15 +99,16 @@ def descend(
                 optimizer.step()
             schedule.step()
 
-@torch.inference_mode()
+@torch.no_grad()
 def guessed(
     model:nn.Module,
     x:Tensor,
     block:int=500, # Rows at a time
 )->Int[Tensor, " row"]: # The class with the highest score
     "What a network says, in evaluation mode"
-    model.eval()
-    return torch.cat([model(part).argmax(1) for part in x.split(block)])
+    with in_evaluation(model):
+        return torch.cat([model(part).argmax(1)
+                          for part in x.split(number_of(block, 'block', 1))])
 
 # %% ../../nbs/10_paradigms/08_transfer.ipynb #8e1eb25a
 def free_parts(

@@ -65,6 +65,9 @@ def first_centers(
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
     for _ in range(k - 1):
         chances = next_center_chances(x, x[chosen]).cpu()
+        if chances.isnan().any():
+            raise InputError(f"`k` must be at most {len(chosen)}, the number of different rows, "
+                             f"got {k}; choose fewer")
         chosen.append(int(torch.multinomial(chances, 1, generator=generator)))
     return x[chosen]
 
@@ -186,7 +189,10 @@ def fit_mixture(
     state = sizes/len(x), means, covariances + ridge*torch.eye(x.shape[1]).to(x)
     history = []
     for _ in range(number_of(steps, 'steps', 1)):
-        *new, value = em_step(x, *state, ridge)
+        try: *new, value = em_step(x, *state, ridge)
+        except ValueError:
+            raise InputError(f"`ridge` must be larger for rows like these, got {ridge}; or divide "
+                             "`x` by its deviation") from None
         history.append(float(value))
         if len(history) > 1 and history[-1] - history[-2] < tolerance: break
         state = new
@@ -241,7 +247,9 @@ def spectral_clusters(
     seed:int=0,                 # Of the k-means on the vectors
 )->Int[Tensor, " row"]:
     "k-means on vibrations of the graph of neighbours, each row of length 1 (Ng et al. 2002)"
-    _checked(x, k)
+    x = _checked(x, k)
+    number_of(k, 'k', 1, len(x) - 1)
+    number_of(neighbours, 'neighbours', 1, len(x) - 1)
     places = spectral_map(neighbour_graph(x, neighbours), k, first=True)
     places = places/places.norm(dim=1, keepdim=True).clamp(min=1e-12)
     return k_means(places, k, seed=seed).labels
@@ -252,6 +260,9 @@ def silhouette(
     labels:Int[Tensor, " row"], # Clusters, two or more
 )->float:                       # From −1 to 1
     "How much farther the next cluster is than one's own, in the mean (Rousseeuw 1987)"
+    x = finite_rows(x).to(torch.promote_types(x.dtype, torch.float32))
+    if labels.shape != x.shape[:1]:
+        raise InputError(f"`labels` must be one for each of {len(x)} rows; got {len(labels)}")
     groups, own = labels.unique(return_inverse=True)
     if not 2 <= len(groups) < len(x):
         raise InputError(f"`labels` must name 2 to {len(x) - 1} clusters; got {len(groups)}")
@@ -261,7 +272,7 @@ def silhouette(
     mine = own[:, None]
     inside = sums.gather(1, mine)[:, 0]/(sizes[own] - 1).clamp(min=1)
     other = (sums/sizes).scatter(1, mine, math.inf).amin(1)
-    score = (other - inside)/torch.maximum(other, inside)
+    score = (other - inside)/torch.maximum(other, inside).clamp(min=1e-30) # 0 where both are 0
     return float(score.where(sizes[own] > 1, 0.).mean())
 
 def stability(

@@ -42,6 +42,7 @@ def few_labels(
     seed:int=0,            # Of the draw
 )->Int[Tensor, " chosen"]: # Numbers of rows, class by class
     "Rows whose labels are known; raises `InputError` where a class has fewer than `each`"
+    y = torch.as_tensor(y)
     number_of(each, 'each', 1)
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed)).to(y.device)
     rows = []
@@ -85,6 +86,9 @@ def linear_probe(
     "Logistic regression on frozen numbers; raises `InputError` for NaN, or a single class"
     from sklearn.linear_model import LogisticRegression
     known, new = _numbers(known, 'known'), _numbers(new, 'new')
+    if known.shape[1] != new.shape[1] or np.shape(y_new) != new.shape[:1] or not len(new):
+        raise InputError(f"`new` must be rows of {known.shape[1]} numbers, `y_new` a class of "
+                         f"each; got {new.shape} and {tuple(np.shape(y_new))}")
     labels = np.asarray(torch.as_tensor(y).cpu())[np.asarray(torch.as_tensor(rows).cpu())]
     if len(np.unique(labels)) < 2:
         raise InputError("`rows` must hold two classes or more, or there is nothing to tell apart; "

@@ -1,4 +1,5 @@
 "CIFAR-10 as files: what is read, and what is named where it is none"
+import tarfile
 from io import BytesIO
 
 import numpy as np
@@ -47,6 +48,28 @@ def test_what_is_no_picture_and_what_is_not_there(folder, tmp_path):
     empty = tmp_path/'empty'
     empty.mkdir()
     with pytest.raises(InputError, match='must hold train/CLASS'): read_cifar(empty)
+
+
+def test_archives_that_are_none(folder, tmp_path):
+    packed = tmp_path/'packed.tar'
+    def pack(*extra):
+        with tarfile.open(packed, 'w') as archive:
+            for part in ('train', 'test'): archive.add(folder/part, part)
+            for name in extra: archive.add(folder/'train'/'cat'/'0.jpg', name)
+            held = tarfile.TarInfo('train/cat/q.jpg')
+            held.type = tarfile.DIRTYPE
+            archive.addfile(held)
+    pack()
+    assert len(read_cifar(str(packed))['test'][1]) == 4
+    for extra in ('x.jpg', 'a/x.jpg', 'test/cow/x.jpg'):
+        pack(extra)
+        with pytest.raises(InputError, match='must hold train/CLASS'): read_cifar(packed)
+    short = tmp_path/'short.tar.xz'
+    with tarfile.open(short, 'w:xz') as archive: archive.add(folder/'train', 'train')
+    short.write_bytes(short.read_bytes()[:-100])
+    packed.write_bytes(b'no archive')
+    for bad in (short, packed):
+        with pytest.raises(InputError, match='cannot be read as an archive'): read_cifar(bad)
 
 
 def test_where_the_pictures_lie(folder, tmp_path):

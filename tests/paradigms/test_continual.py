@@ -157,3 +157,24 @@ def test_options_that_cannot_be_are_named():
         follow_stream(mlp(9, 4), [], 'all')
     with pytest.raises(InputError, match="must have seen a row"): Reservoir(3).sample(1)
     with pytest.raises(InputError, match="`size`"): Reservoir(0)
+    with pytest.raises(InputError, match="must have seen a row"): Window(3).sample(1)
+    with pytest.raises(InputError, match="`steps`"): follow_stream(mlp(9, 4), [], steps=0)
+
+
+@pytest.mark.parametrize('memory', [Reservoir, Window])
+def test_a_memory_is_its_own(memory):
+    kept, row, label = memory(2), torch.zeros(3), torch.tensor(0)
+    kept.add(row, label)
+    row[:], label[()] = 9, 9
+    assert not kept.sample(1)[0].any() and not kept.sample(1)[1].any()
+    for n in (0, -1):
+        with pytest.raises(InputError, match="`n`"): kept.sample(n)
+
+
+@pytest.mark.parametrize(('call', 'name'), [
+    (lambda: rotated_rows(torch.ones(2, 9), float('nan')), '`degrees`'),
+    (lambda: rotated_rows(torch.ones(2, 9), float('inf')), '`degrees`'),
+    (lambda: turning(toy(0)), '`data`'), (lambda: split_tasks(toy(0)), '`data`'),
+])
+def test_tasks_that_cannot_be_are_named(call, name):
+    with pytest.raises(InputError, match=name): call()

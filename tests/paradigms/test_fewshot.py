@@ -120,3 +120,17 @@ def test_characters_differ_more_than_drawings_and_lean():
     torch.testing.assert_close(still[0], still[3])
     leaning, _ = made_characters(3, 4, rng(), wobble=0., slant=0., lean=.5)
     assert (leaning[0] - still[0]).abs().max() > .3
+
+
+def test_characters_in_parts_are_those_at_once():
+    x, y = made_characters(300, 2, rng(), side=6) # More than a part holds
+    assert x.shape == (600, 1, 6, 6) and 0 <= x.min() and torch.equal(y, torch.arange(600)//2)
+    torch.testing.assert_close(x.amax((1, 2, 3)), torch.ones(600), atol=.5, rtol=0)
+
+
+def test_episodes_of_lists_and_of_what_is_none():
+    assert episode([0, 0, 1, 1], 2, 1, 1, rng()).support.shape == (2,)
+    e, y = torch.randn(60, 4, generator=rng()), torch.arange(60) % 4
+    for bad, name in (((e, y, 2, 1, 0), '`episodes`'), ((e*torch.nan, y, 2, 1), '`e`'),
+                      ((e, y[:40], 2, 1), '`e`')):
+        with pytest.raises(InputError, match=name): episode_accuracy(*bad)

@@ -164,6 +164,16 @@ def test_options_that_cannot_be_are_named():
     with pytest.raises(InputError, match="`patch` must divide `side`"): MaskedAutoencoder(8, 3)
     with pytest.raises(InputError, match="`momentum`"): train_byol(x, batch_size=4, momentum=2)
     with pytest.raises(InputError, match="`ink`"): view(x, rng(), ink=-1)
+    with pytest.raises(InputError, match="`width`"): train_simclr(x, batch_size=4, width=0)
+    for bad in (x.repeat(1, 3, 1, 1), x[:, :, :4]):
+        with pytest.raises(InputError, match="`x` must be square"): train_mae(bad, batch_size=4)
+
+
+@pytest.mark.parametrize(('known', 'y'), [((30, 2), (30, 1)), ((30, 2), (1,)), ((30, 3), (30,))])
+def test_a_probe_wants_a_class_for_each_row(known, y):
+    x, labels = torch.randn(30, 2, generator=rng()), torch.arange(30) % 3
+    with pytest.raises(InputError, match="`new` must be rows"):
+        linear_probe(torch.zeros(known), labels, torch.arange(30), x, torch.zeros(y).long())
 
 
 def test_the_encoder_is_kept_and_leaves_the_global_numbers(tmp_path):

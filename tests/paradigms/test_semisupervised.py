@@ -35,6 +35,19 @@ def webbed(n=60, seed=0):
     return x, graph, y
 
 
+def chain(n): return torch.ones(n - 1).diag(1) + torch.ones(n - 1).diag(-1)
+
+
+def ends(n):
+    y = torch.full((n,), -1)
+    y[0], y[-1] = 0, 1
+    return y
+
+
+def test_shares_far_from_any_label_add_up_to_1():
+    torch.testing.assert_close(propagate(chain(400), ends(400))[100].sum(), torch.tensor(1.))
+
+
 @pytest.mark.parametrize('alpha', [.2, .9])
 def test_spreading_is_the_closed_form_and_scikit_learns(alpha):
     x, graph, y = webbed()
@@ -103,6 +116,14 @@ def test_views_follow_their_generator_and_training_its_seed():
     (lambda: propagate(torch.ones(3, 3), torch.full((3,), -1)), '`y`'),
     (lambda: propagate(torch.zeros(3, 3), torch.tensor([0, 1, -1])), 'row 0'),
     (lambda: propagate(torch.ones(3, 3), torch.tensor([0, 1, -1]), alpha=1.), 'alpha'),
+    (lambda: propagate(chain(40), ends(40), .9999), '`steps`'),
+    (lambda: propagate(-torch.ones(3, 3), torch.tensor([0, 1, -1])), '`weights`'),
+    (lambda: propagate(torch.ones(3, 3)*torch.nan, torch.tensor([0, 1, -1])), '`weights`'),
+    (lambda: propagate(torch.ones(3, 3), torch.tensor([0, 1])), '`y`'),
+    (lambda: propagate(torch.ones(3, 3), [0, 1, -1]), '`y`'),
+    (lambda: propagate(torch.ones(3, 3), torch.tensor([0., 1, -1])), '`y`'),
+    (lambda: digits_with_few_labels(2, classes=[1, 1]), '`classes`'),
+    (lambda: right_share(torch.nn.Identity(), torch.eye(3), torch.zeros(3, 1).long()), '`y`'),
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()

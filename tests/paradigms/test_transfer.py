@@ -145,7 +145,7 @@ def test_names_rates_modes_and_mixtures_refuse_what_cannot_be():
     with pytest.raises(InputError, match="there is no 'tail'"): free_parts(net(), ['tail'])
     with pytest.raises(InputError, match='`way` must be head, all or lora'):
         TransferConfig(way='half')
-    for bad in (dict(epochs=-1), dict(batch=0), dict(rank=0)):
+    for bad in (dict(epochs=-1), dict(batch=1), dict(rank=0)):
         with pytest.raises(InputError): TransferConfig(**bad)
     a = net().state_dict()
     with pytest.raises(InputError, match='must have the same names; only one has'):
@@ -162,3 +162,34 @@ def test_frozen_normalizations_are_held():
     free_parts(model, ['4'])
     assert [m.training for m in training_mode(model).modules() if isinstance(m, nn.BatchNorm2d)] \
         == [False, False]
+
+
+def test_a_single_step_learns_and_a_single_row_is_refused():
+    x, y = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    before = model[-1].weight.detach().clone()
+    config = TransferConfig(batch=64, epochs=1, lr=1e-2, head_lr=1e-2)
+    assert (transfer(model, x, y, config)[-1].weight - before).abs().max() > 1e-4
+    with pytest.raises(InputError, match='`x`'): transfer(model, x[:1], y[:1], config)
+
+
+def test_a_head_is_fitted_without_chance():
+    x, y = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 3
+    before = torch.random.get_rng_state()
+    fitted_head(x.requires_grad_(), y)
+    assert torch.equal(before, torch.random.get_rng_state())
+    for bad in ((x, 2*y), (x, 0*y), (x*torch.nan, y)):
+        with pytest.raises(InputError, match='`features` must be finite'): fitted_head(*bad)
+
+
+def test_to_be_asked_changes_no_mode():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Dropout(.5)).train()
+    said = guessed(model, torch.ones(2, 4))
+    assert model.training and model[1].training and not said.is_inference()
+    with pytest.raises(InputError, match='`block`'): guessed(model, torch.ones(2, 4), 0)
+
+
+def test_few_of_a_list_and_of_nothing():
+    g = torch.Generator().manual_seed(0)
+    assert sorted(few_of_each([0, 1, 0, 1], 2, g).tolist()) == [0, 1, 2, 3]
+    with pytest.raises(InputError, match='`y`'): few_of_each([], 1, g)

@@ -265,13 +265,28 @@ def test_deep_clusters_find_heaps_and_leave_the_random_state_alone():
     (lambda: fit_mixture(torch.zeros(5, 2), 2), '`k`'),
     (lambda: crossed([0, 1], [0]), '`a` and `b`'),
     (lambda: silhouette(torch.eye(3), torch.zeros(3).long()), '`labels`'),
-    (lambda: spectral_clusters(torch.eye(3), 2), 'k'),
+    (lambda: spectral_clusters(torch.eye(3), 3), '`k`'),
     (lambda: tsne(torch.eye(5)), 'perplexity'),
     (lambda: umap_like(torch.eye(5), k=1), 'k'),
     (lambda: normalized_graph(torch.zeros(2, 2)), 'row 0'),
     (lambda: kept_neighbours(torch.eye(4), torch.eye(3)), '`y`'),
     (lambda: train_deep_clusters(torch.eye(3), 2), 'two rows'),
     (lambda: DeepClusters(4, 0), 'k'),
+    (lambda: k_means(torch.arange(3.).repeat(100)[:, None], 5), '`k` must be at most 3'),
+    (lambda: fit_mixture(torch.arange(3.).repeat(100)[:, None], 5), '`k` must be at most 3'),
+    (lambda: fit_mixture(1e4*points(50, 1)[0].float() + torch.zeros(1, 3), 2), '`ridge`'),
+    (lambda: silhouette(torch.eye(3)*math.nan, torch.tensor([0, 0, 1])), 'row 0'),
+    (lambda: silhouette(torch.eye(4), torch.tensor([0, 0, 1])), '`labels`'),
+    (lambda: spectral_clusters(points(12)[0], 12), '`k`'),
+    (lambda: spectral_clusters(points(8)[0], 2), '`neighbours`'),
+    (lambda: tsne(torch.ones(50, 3), perplexity=5), '`start`'),
+    (lambda: tsne(torch.eye(9), perplexity=5, start=torch.ones(9, 2)), '`start`'),
+    (lambda: tsne(torch.eye(9), perplexity=5, start=torch.eye(8)), '`start`'),
+    (lambda: normalized_graph(torch.tensor([[2., -1], [-1, 2]])), '0 or more'),
+    (lambda: normalized_graph(torch.full((2, 2), math.nan)), 'none NaN'),
+    (lambda: distance_order(torch.eye(4), torch.eye(3)), '`y`'),
+    (lambda: distance_order(torch.eye(4), torch.eye(4)*math.nan), '`y`'),
+    (lambda: train_deep_clusters(torch.eye(9), 2, epochs=0), '`epochs`'),
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
@@ -281,3 +296,34 @@ def test_chances_are_even_where_all_rows_are_centers():
     x = torch.ones(40, 2)
     assert next_center_chances(x, x[:1]).tolist() == pytest.approx([1/40]*40)
     assert k_means(x, 2, starts=1).inertia == 0
+
+
+@pytest.mark.parametrize('far', [0., 100., 1e4])
+def test_it_does_not_matter_where_rows_lie(far):
+    place, group = torch.tensor([[0., 0], [3, 0], [0, 3]]), torch.arange(3).repeat_interleave(30)
+    x = (place[group] + .3*torch.randn(90, 2, generator=rng())).double().float() + far
+    assert adjusted_rand(k_means(x, 3).labels, group) == 1
+    want = metrics.silhouette_score(x.double(), group)
+    assert silhouette(x, group) == pytest.approx(want, abs=1e-4)
+    near, _ = nearest_rows(x, 5)
+    apart = torch.cdist(x.double(), x.double()).sort(1).values[:, 1:6]
+    torch.testing.assert_close(near.double(), apart, atol=1e-3, rtol=1e-3)
+
+
+def test_silhouettes_of_rows_that_share_a_place():
+    x, y = torch.tensor([[0, 0], [0, 0], [0, 0], [0, 0], [5, 5], [5, 6]]), torch.arange(6)//2
+    assert silhouette(x, y) == pytest.approx(metrics.silhouette_score(x, y))
+
+
+def test_the_order_of_distances_that_tie_and_of_a_point():
+    x = torch.randint(3, (40, 4), generator=rng()).float()
+    want = spearmanr(pdist(x), pdist(x[:, :1])).statistic
+    assert distance_order(x, x[:, :1]) == pytest.approx(want)
+    assert math.isnan(distance_order(x, torch.zeros(40, 2)))
+
+
+@pytest.mark.parametrize('call', [
+    lambda x: nearest_rows(x, 3)[0], pca_map, lambda x: neighbour_chances(x, 5)])
+def test_whole_numbers_arrays_and_lists_are_rows_too(call):
+    x = torch.arange(100).view(50, 2)
+    for rows in (x, x.numpy(), x.tolist()): torch.testing.assert_close(call(rows), call(x.float()))
