@@ -65,7 +65,7 @@ def first_centers(
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
     for _ in range(k - 1):
         chances = next_center_chances(x, x[chosen]).cpu()
-        if chances.isnan().any():
+        if (chances[chosen] > 0).any(): # Even to those chosen: no row is left that differs
             raise InputError(f"`k` must be at most {len(chosen)}, the number of different rows, "
                              f"got {k}; choose fewer")
         chosen.append(int(torch.multinomial(chances, 1, generator=generator)))

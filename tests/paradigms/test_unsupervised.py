@@ -295,7 +295,7 @@ def test_what_cannot_be_is_named(call, name):
 def test_chances_are_even_where_all_rows_are_centers():
     x = torch.ones(40, 2)
     assert next_center_chances(x, x[:1]).tolist() == pytest.approx([1/40]*40)
-    assert k_means(x, 2, starts=1).inertia == 0
+    with pytest.raises(InputError, match='`k` must be at most 1'): k_means(x, 2, starts=1)
 
 
 @pytest.mark.parametrize('far', [0., 100., 1e4])
