@@ -26,8 +26,8 @@ def alpha_beta(
     high:float=math.inf,  # … and from where on the other would not let it come so far
 )->float:                 # The value to who is to move, where it lies between `low` and `high`
     "Minimax with alpha–beta pruning: look no further once the best so far is `high` or more"
-    known = worth(state)
-    if known is not None: return known
+    value = worth(state)
+    if value is not None: return value
     best = -math.inf
     for child in children(state):
         best = max(best, -alpha_beta(child, children, worth, -high, -max(low, best)))
