@@ -60,8 +60,10 @@ def read_cifar(
     except (tarfile.TarError, EOFError) as e: # The last where it is cut off
         raise InputError(f"`{path}` cannot be read as an archive: {e}") from None
     classes = cifar_classes(found)
-    if not classes or {*found} != {(p, c) for p in ('train', 'test') for c in classes}:
-        raise InputError(f"`{path}` must hold train/CLASS/*.jpg and test/CLASS/*.jpg")
+    known = {part for part, _ in found} == {'train', 'test'}
+    if not known or not {name for _, name in found} <= {*classes}:
+        raise InputError(f"`{path}` must hold train/CLASS/*.jpg and test/CLASS/*.jpg, of no class "
+                         "in test that train has not")
     parts = {}
     for part in ('train', 'test'):
         own = [(k, found.get((part, name), [])) for k, name in enumerate(classes)]
