@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
 from ..data.transforms import affine, cutout, photometric, warp
+from .views import few_labels
 from ..training.zoo import mlp
 
 # %% ../../nbs/10_paradigms/13_few_labels.ipynb #3a7e495b
@@ -46,12 +47,8 @@ def digits_with_few_labels(
         if not group or len({*group}) < len(group) or not set(group) <= set(range(10)):
             raise InputError(f"`{name}` must be digits from 0 to 9, one or more, none twice; got "
                              f"{group}")
-    order, chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)), []
-    for digit in known:
-        of_it = order[y[order] == digit]
-        number_of(each, 'each', 1, len(of_it))
-        chosen.append(of_it[:each])
-    chosen = torch.cat(chosen)
+    chosen = few_labels(y, each, seed)
+    chosen = chosen[torch.isin(y[chosen], torch.tensor(known))]
     rest = torch.ones(len(x), dtype=torch.bool)
     rest[chosen] = False
     rest &= torch.isin(y, torch.tensor(unknown))
