@@ -119,7 +119,7 @@ def rates_bound(
     ratios = ((1 - delta - miss)/alarm, (1 - delta - alarm)/miss)
     return EpsilonBound(epsilon=math.log(max(1., *ratios)), method='many runs', **given)
 
-# %% ../../nbs/17_privacy/14_bounds.ipynb #fce1d12b
+# %% ../../nbs/17_privacy/14_bounds.ipynb #88be14e4
 def _scores(values, name):
     try: values = np.asarray(values, float)
     except (TypeError, ValueError):
@@ -135,7 +135,7 @@ def many_run_bound(
     non_members:Sequence[float], # Of each run without it
     *,
     delta:float,                 # Of the claim
-    thresholds:Sequence[float]|None=None, # Written down before; left alone, half of the runs choose
+    thresholds:Sequence[float]|None=None, # Written down before; else half of the runs choose
     confidence:float=.95,        # How often the bound shall be right
     rule:str='dp',               # 'dp' for any mechanism, 'gdp' for Gaussian noise
     seed:int=0,                  # Of the two halves
