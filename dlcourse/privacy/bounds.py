@@ -82,11 +82,12 @@ def _largest(holds, steps=60): # The largest number for which a falling conditio
         if high - low < 1e-9*(1 + low): break
     return low
 
-# %% ../../nbs/17_privacy/14_bounds.ipynb #209b687c
+# %% ../../nbs/17_privacy/14_bounds.ipynb #4e969d68
 BOUND_RULES = ('dp', 'gdp')
 
 def _rule(rule):
-    if rule not in BOUND_RULES: raise InputError(f"`rule` must be one of {BOUND_RULES}, got {rule!r}")
+    if rule not in BOUND_RULES:
+        raise InputError(f"`rule` must be one of {BOUND_RULES}, got {rule!r}")
 
 def _limits(hits, members, alarms, others, error): # Upper limits of misses and false alarms
     miss = clopper_pearson(members - hits, members, 1 - error)[1]
