@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dlcourse
+from .accounts import privacy_app
 from .audit import audit_app
 from .certify import certify_app
 from .data import datasets_app
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(audit_app, name='audit')
 app.add_typer(datasets_app, name='datasets')
+app.add_typer(privacy_app, name='privacy')
 for commands in (learn_app, review_app, certify_app, doctor_app): app.add_typer(commands)
 
 def _version(wanted:bool):

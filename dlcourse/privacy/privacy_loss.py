@@ -132,8 +132,8 @@ class PureLoss:
         p[-1], q[-1] = p[-1] + up, q[-1] + down
         return _laid(p, q, first, step, self.delta)
 
-# %% ../../nbs/17_privacy/00_privacy_loss.ipynb #9195ff99
-MOST_POINTS = 2**21 # Of any grid
+# %% ../../nbs/17_privacy/00_privacy_loss.ipynb #7f04dd4e
+MOST_POINTS = 2**20 # Of any grid
 
 def _tilted(profile, tilt):
     "Logarithm of E exp(tilt·loss), and mean and variance of the loss under tilted probabilities"

@@ -48,6 +48,8 @@ OPTIONS = {
     'review': 'folder --json --list --most --page', 'new-key': '--json --private --public',
     'certificate': 'submission --days --issuer --json --key --lesson --name --out --sandbox '
                    '--seed --with-answers',
+    'privacy epsilon': '--delta --json --noise-multiplier --sample-rate --steps',
+    'privacy calibrate': '--delta --epsilon --json --noise-multiplier --sample-rate --steps',
     'verify': 'record --again --inside --json --key --sandbox --seed',
 }
 
