@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['QUIET', 'SUPPORTED', 'is_there', 'load_flower', 'acting_as_server', 'hushed', 'contexts_of', 'cause_of',
-           'InProcessGrid', 'FederatedRun', 'keep_result', 'run_of', 'run_in_process', 'Configured', 'run_simulated']
+           'InProcessGrid', 'FederatedRun', 'keep_result', 'run_of', 'run_in_process', 'Configured', 'run_simulated',
+           'run_node']
 
-# %% ../../nbs/18_federated/01_flower.ipynb #db812e12
+# %% ../../nbs/18_federated/01_flower.ipynb #1c90336e
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -277,3 +279,12 @@ def run_simulated(
             client_app=Configured(client_app, dict(run_config or {})), server_app=server_app,
             backend_config=backend, server_app_context=context)
     return run_of(context)
+
+# %% ../../nbs/18_federated/01_flower.ipynb #a610b46b
+def run_node():
+    """Flower's SuperNode in this process, with the words of the command line; the first is how
+    many seconds lie between its signs of life, which Flower 1.41 has no option for"""
+    load_flower()
+    constants = need('flwr.common.constant', 'federated')
+    constants.HEARTBEAT_DEFAULT_INTERVAL = int(sys.argv.pop(1)) # Before the node's modules read it
+    need('flwr.supernode.cli', 'federated').flower_supernode()
