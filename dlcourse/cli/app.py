@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'SHOWS_VERSION', 'main']
 
-# %% ../../nbs/cli/app.ipynb #3fa447f1
+# %% ../../nbs/cli/app.ipynb #4376c99a
 from typing import Annotated
 
 import typer
@@ -17,17 +17,18 @@ from .certify import certify_app
 from .data import datasets_app
 from .doctor import doctor_app
 from .exits import ended, guard_streams
+from .federation import federated_app
 from .learn import learn_app
 from .review import review_app
 
-
-# %% ../../nbs/cli/app.ipynb #5ba2a07b
+# %% ../../nbs/cli/app.ipynb #f864bdd2
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False,
     help="A deep-learning course whose notebooks are a tested package, "
          "and the audits its models answer to.",
 )
 app.add_typer(audit_app, name='audit')
+app.add_typer(federated_app, name='federated')
 app.add_typer(datasets_app, name='datasets')
 app.add_typer(privacy_app, name='privacy')
 for commands in (learn_app, review_app, certify_app, doctor_app): app.add_typer(commands)
