@@ -4,11 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 WANTED := pyproject.toml setup.py constraints.txt
+SITE   := .venv-site
 LESSON ?=
+CHECK  ?=
 MINUTES ?= 8
 
 .DEFAULT_GOAL := help
-.PHONY: help audit lab test check fast setup pages bench gpu wheels clean
+.PHONY: help audit lab test check fast setup pages site bench gpu wheels clean
 
 help:            ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +35,9 @@ setup: $(VENV)/dev.done     ## Install everything into .venv
 pages: $(VENV)/dev.done     ## Execute the lessons whose source changed, and rebuild README.md
 	@$(BIN)/python tools/pages.py
 
+site: $(SITE)/done         ## Make the web site in _out/site/html; CHECK=1 makes it twice and compares
+	@$(SITE)/bin/python site/make_site.py $(if $(CHECK),--twice)
+
 bench: $(VENV)/dev.done     ## Run every comparison in benchmarks/
 	@for f in $(filter-out benchmarks/harness.py benchmarks/gpu.py, $(wildcard benchmarks/*.py)); do \
 	  echo "== $$f"; OMP_NUM_THREADS=1 $(BIN)/python $$f || exit 1; done
@@ -44,7 +49,7 @@ wheels: $(VENV)/dev.done    ## Fetch the wheels that `make gpu` needs on a machi
 	@$(BIN)/python benchmarks/gpu.py --wheels $(if $(FOR),--for $(FOR)) $(if $(THERE),--there $(THERE))
 
 clean:           ## Remove what the other targets made
-	rm -rf $(VENV) _out build dist *.egg-info
+	rm -rf $(VENV) $(SITE) _out build dist *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -67,3 +72,12 @@ $(VENV)/dev.done: $(WANTED) | $(BIN)/python
 	@echo "Setting up .venv with everything (once, a few minutes) …"
 	@$(PIP) install -q -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/core.done $(VENV)/lab.done $@
+
+# The site has an environment of its own: learners need none of it, and it needs neither NumPy nor torch
+$(SITE)/done: site/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "dlcourse needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.11 site"; exit 1; }
+	@echo "Setting up $(SITE) (once, about 0.1 GB) …"
+	@$(PYTHON) -m venv --clear $(SITE)
+	@$(SITE)/bin/python -m pip --disable-pip-version-check install -q -r site/constraints.txt
+	@touch $@

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from environments import ROOT, Failed, lab_programs, run
 
-CHECKED = ('dlcourse', 'nbs', 'tools', 'tests', 'benchmarks', 'setup.py')
+CHECKED = ('dlcourse', 'nbs', 'tools', 'tests', 'benchmarks', 'site', 'setup.py')
 KEPT = ('pyproject.toml', 'dlcourse/__init__.py') # What an export must not write
 HIDDEN = shutil.ignore_patterns('.*', '_*', '*.part')
 UNTRACKED = {'_modidx.py'} # nbdev's index of symbols: made by each export, part of no commit
@@ -98,6 +98,12 @@ def lessons(work:Path):
         DLCOURSE_SIZE='smoke')
 
 
+def site(work:Path):
+    "Make the web site and look at every link; the tests below look at it in a browser"
+    make = Path(shutil.which('make') or 'make')
+    run(make.name, '-s', 'site', f'PYTHON={sys.executable}', programs=make.parent)
+
+
 def tests(work:Path): run('pytest', '-n', '2', '--dist', 'loadgroup', MPLBACKEND='Agg')
 
 
@@ -114,7 +120,7 @@ def clean(work:Path):
 
 
 STEPS = {'notebook lint': lint, 'export': export, 'package is the export': same_package,
-         'ruff': ruff, 'README': readme, 'lessons': lessons, 'tests': tests,
+         'ruff': ruff, 'README': readme, 'lessons': lessons, 'site': site, 'tests': tests,
          'notebooks are clean': clean}
 FAST = ('notebook lint', 'export', 'package is the export', 'ruff', 'README', 'tests',
         'notebooks are clean') # What needs no second environment

@@ -12,6 +12,7 @@ from nbconvert import MarkdownExporter
 INDEX = 'nbs/index.ipynb'
 NOTICE = (f"<!-- Made from {INDEX} by tools/readme.py. "
           "Edit the notebook, then run `make pages`. -->")
+LESSONS = '<!-- lessons -->' # Where the table of lessons belongs
 CODE = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.M | re.S)
 LINK = re.compile(r'''(\]\(\s*<?|^\s*\[[^\]]+\]:\s*<?|\b(?:src|href|srcset)=["'])'''
                   r'''(?![a-z][\w+.-]*:|[#/])([^\s)>"']+)''', re.M | re.I)
@@ -48,6 +49,20 @@ def shown(
     return bool(cell.source)
 
 
+def lesson_table()->str: # Markdown
+    "The lessons by part, as their notebooks call themselves"
+    sys.path.append(str(ROOT/'site'))
+    from course import duration, read_course
+    rows = []
+    for part in read_course():
+        pages = [(p.title, p.path.relative_to(ROOT).as_posix()) for p in part.lessons]
+        links = ', '.join(f'[{title}]({path})' for title, path in pages)
+        if not links: continue
+        claim = f'**{part.title}.** {part.claim}'
+        rows.append(f'| {claim} | {links} | {duration(part.minutes)} | `dlcourse.{part.name}` |')
+    return '\n'.join(['| part | lessons | time | package |', '|---|---|---|---|', *rows])
+
+
 def readme(
     root:Path=ROOT, # The project's folder
 )->str:             # Text of README.md
@@ -56,6 +71,7 @@ def readme(
     nb.cells = [cell for cell in nb.cells if shown(cell)]
     nb.metadata['language_info'] = {'name': 'python'}
     body, _ = MarkdownExporter().from_notebook_node(nb)
+    if LESSONS in body: body = body.replace(LESSONS, lesson_table())
     return NOTICE + '\n\n' + re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
 
 

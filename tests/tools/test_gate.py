@@ -25,8 +25,8 @@ def test_it_stops_at_the_first_step_that_fails(capsys):
     assert capsys.readouterr().out.splitlines()[-1] == 'make test: all 1 steps hold'
 
 
-def test_all_steps_but_the_lessons_are_fast():
-    assert set(gate.FAST) == set(gate.STEPS) - {'lessons'}
+def test_all_steps_but_those_with_environments_of_their_own_are_fast():
+    assert set(gate.FAST) == set(gate.STEPS) - {'lessons', 'site'}
 
 
 def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch, capsys):

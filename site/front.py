@@ -1,0 +1,250 @@
+"The pages that no notebook is: landing page, map, toolkit, results, glossary, overviews"
+import html
+import re
+import tomllib
+
+from api_pages import Library
+from course import ROOT, Part, duration
+from lesson_pages import count, meta, raw, upper
+from terms import Term, sentence_for
+
+from dlcourse.core.pages import marked
+
+HERE = ROOT/'site'
+PLATFORM_RULE = 'How it is made'
+
+
+def tidy(claim:str)->str: return upper(claim.removeprefix('Engine room: ').rstrip('.'))
+
+
+# The order of things: what Sphinx's templates are given
+
+
+def structure(parts:list[Part], commands:dict, version:str)->dict:
+    "Sidebar, ways, breadcrumbs and the bar on top"
+    tree, library, chains, parents = [], [], [], {}
+    for part in parts:
+        entry = dict(doc=part.doc, title=part.title, number=part.number,
+                     pages=[item(p) for p in part.shown], rooms=[item(p) for p in part.behind])
+        tree.append(entry)
+        library.append(dict(doc=f'api/{part.name}/index', title=part.name, number=part.number,
+                            pages=[dict(doc=p.api, title=p.name) for p in part.pages], rooms=[]))
+        parents[part.doc] = [('course', 'Course')]
+        parents[f'api/{part.name}/index'] = [('api/index', 'Library')]
+        for page in part.pages:
+            parents[page.doc] = [('course', 'Course'), (part.doc, part.title)]
+            parents[page.api] = [('api/index', 'Library'), (f'api/{part.name}/index', part.name)]
+    # The parts about the course itself stand behind the lessons, below a rule
+    platform = [p.doc for p in parts if p.platform]
+    tree.sort(key=lambda e: e['doc'] in platform)
+    for e in tree: e['rule'] = PLATFORM_RULE if e['doc'] in platform[:1] else ''
+    lessons = [(p.doc, p.title) for part in parts if not part.platform for p in part.lessons]
+    inside = [(p.doc, p.title) for part in parts if part.platform for p in part.pages]
+    chains = [dict(index='course', title='All lessons', pages=lessons),
+              dict(index='course', title='All lessons', pages=inside)]
+    for part in parts:
+        for page in part.behind:
+            chains.append(dict(index=part.doc, title=part.title, pages=[(page.doc, page.title)]))
+        chains.append(dict(index='api/index', title='The library',
+                           pages=[(p.api, p.name) for p in part.pages]))
+    names = sorted(n for n in commands if n != 'commands/index')
+    chains.append(dict(index='commands/index', title='All commands',
+                       pages=[(n, n.split('/')[1]) for n in names]))
+    parents |= {n: [('commands/index', 'Command line')] for n in names}
+    places = [f'{p.name}/' for p in parts]
+    nav = [('course', 'Learn', places), ('toolkit', 'Audit', []),
+           ('api/index', 'Library', ['api/']), ('commands/index', 'Commands', ['commands/']),
+           ('results', 'Results', []), ('glossary', 'Glossary', []), ('teach', 'Teach', [])]
+    return dict(tree=tree, library=library, chains=chains, parents=parents, nav=nav,
+                version=version)
+
+
+def item(page)->dict: return dict(doc=page.doc, title=page.title)
+
+
+# Overviews
+
+
+def lesson_card(page, up:str)->str:
+    facts = [duration(page.minutes)]
+    if page.lesson.exercises: facts.append(count(len(page.lesson.exercises), 'exercise'))
+    return (f'<li><a href="{up}{page.doc}.html"><strong>{html.escape(page.title)}</strong>'
+            f'<span>{marked(tidy(page.claim))}</span></a><em>{" · ".join(facts)}</em></li>')
+
+
+def needs(part:Part)->str:
+    "What has to be installed for a part"
+    text = ' '.join(c.source for p in part.lessons for c in (*p.lesson.imports, *p.lesson.cells))
+    torch = re.search(r'^\s*(import|from) torch\b', text, re.M)
+    return 'PyTorch' if torch else 'no deep-learning framework'
+
+
+def facts_of(part:Part)->str:
+    if not part.lessons: return count(len(part.pages), 'page')
+    asked = sum(len(p.lesson.exercises) for p in part.lessons)
+    said = [count(len(part.lessons), 'lesson'), f'about {duration(part.minutes)}']
+    if asked: said.append(count(asked, 'exercise'))
+    return ' · '.join([*said, needs(part)])
+
+
+def part_page(part:Part, parts:list[Part])->str:
+    "The overview of a part"
+    number = f'Part {part.number} · ' if part.number else ''
+    taken = any(p.title == part.title for other in parts for p in other.pages)
+    lines = [*meta(part.claim or part.title), f'# {part.title}{": the part"*taken}', '',
+             raw(f'<p class="claim">{html.escape(part.claim)}</p><p class="facts"><span>{number}'
+                 f'{facts_of(part)}</span><a href="../api/{part.name}/index.html">API: '
+                 f'<code>dlcourse.{part.name}</code></a></p>'), '']
+    shown = ''.join(lesson_card(p, '../') for p in part.shown)
+    if shown: lines += [raw(f'<ol class="lessons">{shown}</ol>'), '']
+    if part.behind:
+        rooms = ''.join(f'<li><a href="../{p.doc}.html">{html.escape(p.title)}</a> '
+                        f'{marked(tidy(p.claim))}</li>' for p in part.behind)
+        lines += ['## Engine rooms', '', 'The plumbing that these lessons stand on, each with what '
+                  'it guarantees. Nobody has to read them to follow the course.', '',
+                  raw(f'<ul class="rooms">{rooms}</ul>'), '']
+    return '\n'.join(lines)
+
+
+def api_part_page(part:Part, library:Library)->str:
+    "The modules of a part, with what they offer"
+    lines = [*meta(f'The modules of dlcourse.{part.name}'), f'# `dlcourse.{part.name}`', '',
+             raw(f'<p class="claim">{html.escape(part.claim)}</p>'), '']
+    for page in part.pages:
+        names = [t.name for t in library.modules.get(page.id, [])]
+        listed = ' '.join(f'<a href="{page.name}.html#{page.module}.{n}"><code>{n}</code></a>'
+                          for n in names)
+        claim = tidy(page.claim).replace('*', r'\*')
+        lines += [f'## [{page.name}](/{page.api}.md)', '', claim + '.', '']
+        if listed: lines += [raw(f'<p class="names">{listed}</p>'), '']
+    return '\n'.join(lines)
+
+
+def api_index(parts, library)->str:
+    lines = [*meta('Every public function and class of dlcourse'), '# The library', '',
+             'What a lesson builds is what you import. Each name has its signature, what its '
+             'parameters mean, and the lesson that builds it. Names of classes in signatures are '
+             'links; other projects can link here through `objects.inv`.', '',
+             raw('<p class="facts"><a href="../genindex.html">Index of all names</a></p>'), '']
+    rows = ''.join(
+        f'<li><a href="{p.name}/index.html"><strong>dlcourse.{p.name}</strong><span>'
+        f'{html.escape(p.claim)}</span></a><em>{count(len(p.pages), "module")} · '
+        f'{sum(len(library.modules.get(x.id, [])) for x in p.pages)} names</em></li>'
+        for p in parts)
+    return '\n'.join([*lines, raw(f'<ol class="lessons">{rows}</ol>')]) + '\n'
+
+
+def course_page(parts)->str:
+    "The map of the course"
+    course, platform = [p for p in parts if not p.platform], [p for p in parts if p.platform]
+    lessons = sum(len(p.lessons) for p in course)
+    asked = sum(len(x.lesson.exercises) for p in course for x in p.lessons)
+    hours = round(sum(p.minutes for p in course)/60)
+    lines = [*meta('The map of the course: parts, lessons, time'), '# The course', '',
+             raw(f'<p class="claim">{lessons} lessons, {asked} exercises that check themselves, '
+                 f'about {hours} hours. A part stands on those before it, and on nothing else.'
+                 '</p>'), '']
+    for part in course:
+        items = ''.join(f'<li><a href="{p.doc}.html">{html.escape(p.title)}</a></li>'
+                        for p in part.lessons)
+        lines += [raw(f'<section class="part"><h2 id="{part.name}"><span class="number">'
+                      f'{part.number}</span><a href="{part.doc}.html">{html.escape(part.title)}'
+                      f'</a></h2><p>{html.escape(part.claim)}</p><ul class="chips">{items}</ul>'
+                      f'<p class="small">{facts_of(part)}</p></section>'), '']
+    rows = ''.join(f'<li><a href="{p.doc}.html"><strong>{html.escape(p.title)}</strong><span>'
+                   f'{html.escape(p.claim)}</span></a><em>{facts_of(p)}</em></li>'
+                   for p in platform)
+    lines += [raw(f'<section class="part"><h2 id="made">How it is made</h2><p>The course is '
+                  f'itself a tested program, and its parts are told in the same way.</p>'
+                  f'<ol class="lessons">{rows}</ol></section>'), '']
+    return '\n'.join(lines)
+
+
+def glossary_page(terms:list[Term], parts)->str:
+    "Every term in bold, with its sentence, linked to its lesson"
+    from lesson_pages import Converter
+    lines = [*meta('The words of the course, each where it is first used'), '# Glossary', '',
+             raw(f'<p class="claim">{len(terms)} words, each with the sentence that introduces it '
+                 'and the lesson it comes from.</p>')]
+    letters = sorted({t.word[0].upper() for t in terms})
+    jump = ' '.join(f'<a href="#letter-{x.lower()}">{x}</a>' for x in letters)
+    lines += [raw(f'<nav class="letters" aria-label="Letters">{jump}</nav>'), '']
+    letter = ''
+    for term in terms:
+        if term.word[0].upper() != letter:
+            letter = term.word[0].upper()
+            place = f'<span class="anchor" id="letter-{letter.lower()}"></span>'
+            lines += [f'## {letter}', '', raw(place), '']
+        pointed = Converter(term.page, {}, {}).with_links
+        lines += [raw(f'<div class="term"><p class="word"><a href="{term.page.doc}.html#{term.id}">'
+                      f'{html.escape(term.word)}</a><span>{html.escape(term.page.title)}'
+                      '</span></p>'), '',
+                  sentence_for(term, pointed), '', raw('</div>'), '']
+    return '\n'.join(lines)
+
+
+def results_page()->str:
+    "What was measured, with machine, date and command"
+    results = tomllib.loads((ROOT/'benchmarks'/'results.toml').read_text('utf-8'))
+    lines = [*meta('What was measured, on which machine, when, and by which command'),
+             '# Results', '',
+             raw('<p class="claim">Every figure with the machine, the day and the command that '
+                 'prints it. Also where the course loses.</p>'), '',
+             'The commands run in a checkout. A figure stands here as it was measured on that day; '
+             'it is not what your machine will give. The files are `benchmarks/*.py`, and '
+             '`benchmarks/results.toml` holds this page.', '']
+    for group in results['group']:
+        lines += [f'## {group["title"]}', '', group.get('about', ''), '']
+        cards = []
+        for r in group['result']:
+            facts = [r['machine'], str(r['date'])] + ([r['runs']] if r.get('runs') else [])
+            said = dict(what='what', figure='figure', beside='beside', falls_short='short')
+            told = ''.join(f'<p class="{kind}">{marked(r[key])}</p>'
+                           for key, kind in said.items() if r.get(key))
+            cards.append(
+                f'<li>{told}<p class="small">{html.escape(" · ".join(facts))}</p><pre tabindex="0" '
+                f'role="region" aria-label="Command: {html.escape(r["what"])}">'
+                f'{html.escape(r["command"])}</pre></li>')
+        lines += [raw(f'<ul class="results">{"".join(cards)}</ul>'), '']
+    return '\n'.join(lines)
+
+
+def filled(name:str, **values)->str:
+    "A page written by hand in `site/pages`, with numbers that come from the course"
+    text = (HERE/'pages'/f'{name}.md').read_text('utf-8')
+    def value(match):
+        if match[1] not in values: raise SystemExit(f"site/pages/{name}.md asks for {match[1]}")
+        found = values[match[1]]
+        return f'{found:,}' if isinstance(found, int) else found
+    return re.sub(r'\[\[(\w+)\]\]', value, text)
+
+
+def course_map(parts)->str:
+    "The parts on the landing page"
+    course = [p for p in parts if not p.platform]
+    return ''.join(
+        f'<li><a href="{p.doc}.html"><span class="number">{p.number}</span><strong>'
+        f'{html.escape(p.title)}</strong><span class="says">{html.escape(p.claim)}</span><em>'
+        f'{count(len(p.lessons), "lesson")} · {duration(p.minutes)}</em></a></li>' for p in course)
+
+
+def numbers(parts)->dict:
+    "What the landing page counts"
+    course = [p for p in parts if not p.platform]
+    lessons = [x for p in course for x in p.lessons]
+    asked = [e for x in lessons for e in x.lesson.exercises]
+    from lesson_pages import claims_of, mistakes_of
+    return dict(
+        lessons=len(lessons), exercises=len(asked), hours=round(sum(x.minutes for x in lessons)/60),
+        quizzes=sum(len(x.lesson.quizzes) for x in lessons), parts=len(course),
+        claims=sum(len(claims_of(e.checks)) for e in asked),
+        mistakes=sum(len(mistakes_of(e.wrongs)) for e in asked),
+        hints=sum(len(e.hints) for e in asked), map=course_map(parts))
+
+
+def front_pages(parts, library, terms)->dict[str, str]: # Document → Markdown
+    known = numbers(parts)
+    pages = {name: filled(name, **known) for name in ('index', 'toolkit', 'teach', '404')
+             if (HERE/'pages'/f'{name}.md').exists()}
+    return pages | {'course': course_page(parts), 'glossary': glossary_page(terms, parts),
+                    'results': results_page(), 'api/index': api_index(parts, library)}

@@ -1,0 +1,64 @@
+"The glossary: terms in bold at their first use, with the sentence that says what they are"
+import re
+import tomllib
+from dataclasses import dataclass
+
+from course import ROOT, Page, Part
+from lesson_pages import BLOCK, slug
+
+from dlcourse.classroom.cells import BELONGING, cells_of
+
+BOLD = re.compile(r'\*\*([^*\n]{2,48})\*\*')
+CODE = re.compile(r'^```.*?^```|^\$\$.*?\$\$|^\|.*?$|^#.*?$', re.M | re.S)
+PARAGRAPH = re.compile(r'\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)')
+SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
+NO_TERMS = set(tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))['no_terms'])
+PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
+LONGEST = 420
+
+
+@dataclass(frozen=True)
+class Term:
+    "A word of the course, where it was first used"
+    word: str
+    id: str
+    sentence: str
+    page: Page
+
+
+def terms_of(parts:list[Part])->list[Term]:
+    "The terms of all lessons, each at its first use"
+    found, ids = {}, set()
+    for page in (p for part in parts for p in part.lessons):
+        for cell in cells_of(page.nb):
+            if cell.kind != 'markdown' or cell.about('hide', *BELONGING): continue
+            for paragraph in PARAGRAPH.split(CODE.sub('', cell.source)):
+                for word, sentence in bold_in(paragraph):
+                    key = word.lower().removesuffix('s')
+                    id = f'term-{slug(word)}'
+                    if key in found or id in ids: continue
+                    ids.add(id)
+                    found[key] = Term(word, id, sentence, page)
+    return sorted(found.values(), key=lambda t: (t.word.lower(), t.word))
+
+
+def bold_in(paragraph:str):
+    "Terms in a paragraph, with their sentences"
+    text = ' '.join(re.sub(r'^(\s*[-*>]|\s*\d+\.)\s', '', paragraph.strip()).split())
+    for sentence in SENTENCE.split(text):
+        for match in BOLD.finditer(sentence):
+            word, before, after = match[1].strip(), sentence[:match.start()], sentence[match.end():]
+            if not PLAIN.fullmatch(word) or word.lower() in NO_TERMS: continue
+            if not before.strip() and after.lstrip()[:1] in (':', ',', ''): continue # It runs in
+            if not before.strip() and len(word.split()) > 2: continue
+            if before.rstrip()[-1:] == '|' or after.lstrip()[:1] == '|': continue
+            if sentence.count('**') > 8 or len(sentence) > LONGEST or len(sentence) < 25: continue
+            yield word, sentence
+
+
+def sentence_for(term:Term, pointed)->str:
+    "The sentence as Markdown of the glossary"
+    parts = BLOCK.split(pointed(term.sentence))
+    def kept(match): return match[0] if match[1] == term.word else match[1]
+    parts[::2] = [re.sub(r'\*\*(.+?)\*\*', kept, p) for p in parts[::2]]
+    return ''.join(parts)

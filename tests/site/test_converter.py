@@ -1,0 +1,199 @@
+"What becomes of each kind of cell on a page of the web site"
+import json
+import re
+from base64 import b64encode
+
+import api_pages
+import course
+import lesson_pages
+import pytest
+import site_checks
+import terms
+from made_up import code, md, text, write
+
+PNG = (b'\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR' + (30).to_bytes(4) + (20).to_bytes(4) + bytes(9))
+DEF = '''#| exports
+#| exercise total level=2 importance=3 minutes=5
+def total(
+    rows:list, # Numbers
+)->float:      # Their sum
+    "The sum of some numbers"
+    return sum(rows)'''
+CHECK = '''#| check total
+@check(hint="Look")
+def adds(total):
+    "Every number counts."
+    expect(total([1, 2]), 3)'''
+WRONG = '''#| wrong total
+wrong("The last one is lost.", lambda rows: sum(rows[:-1]))
+right(lambda rows: float(sum(rows)))'''
+QUIZ = '''#| quiz empty
+quiz("What is the sum of *nothing*?", right={'0': "By definition."},
+     wrong={'an error': "Not here."})'''
+
+
+def picture(alt):
+    return dict(output_type='display_data', metadata={'image/png': {'alt': alt}}, data={
+        'image/png': b64encode(PNG).decode(), 'text/html': '<img src="data:image/png;base64,AA">'})
+
+
+CELLS = [
+    code('#| default_exp data.read'), md('# Reading\n\n> What is there'), md('## How'),
+    md('A **running sum** is a sum that is told after each number. See '
+       '[it](02_more.ipynb#Then-what) and [that](../03_training/01_batches.ipynb), '
+       '[a file](../../x.toml), `total` and `other`.'),
+    code('import math\n\nfrom dlcourse.core.pages import marked'), code('here = page()'),
+    code(DEF), md('#| hint total\nBegin with `0`.'), code(CHECK), code(WRONG), code(QUIZ),
+    code('total([1, 2])', text('<3> & more\n')), code('#| hide\nsecret()', text('secret')),
+    code('show(fig, alt="A line")', picture('A line "rises"')),
+    code('t', dict(output_type='execute_result', metadata={}, data={
+        'text/html': '<style>x{}</style><table style="a"><tr><th></th>'
+                     '<th align="left">b</th></tr></table>'}))]
+
+
+@pytest.fixture
+def made(tmp_path):
+    "The page that a small notebook becomes"
+    path = write(tmp_path/'nbs'/'04_data'/'01_read.ipynb', *CELLS)
+    page = course.read_page(path)
+    known = {'dlcourse.data.read.total': 1, 'dlcourse.core.pages.marked': 1}
+    return lesson_pages.Converter(page, known, {'running sum': 'term-running-sum'}).page_text(
+        '04', 'Data')
+
+
+def test_nothing_of_the_source_shows_that_is_not_for_readers(made):
+    assert '#|' not in made.text and 'secret' not in made.text and 'expect(' not in made.text
+    assert made.text.count('\n# ') == 1 and 'What is there' in made.text
+
+
+def test_an_exercise_is_a_callout_with_folds(made):
+    callout = made.text[made.text.index('id="exercise-total"'):]
+    order = ['The sum of some numbers', '...  # your turn', 'Hint 1 of 1', 'Begin with `0`.',
+             'What is checked (1)', '- Every number counts.', 'Common mistakes (1)',
+             '- The last one is lost.', 'Solution', 'return sum(rows)']
+    places = [callout.index(words) for words in order]
+    assert places == sorted(places)
+    assert 'raise NotImplementedError' not in made.text
+
+
+def test_a_question_opens_its_answers_without_a_script(made):
+    assert '<details class="answer right" name="quiz-empty"><summary>0</summary>' in made.text
+    assert '**No.** Not here.' in made.text and '*nothing*' in made.text
+    assert '<script' not in made.text
+
+
+def test_links_lead_to_pages_and_names_to_the_library(made):
+    assert '[it](/data/more.md#then-what)' in made.text
+    assert '[that](/training/batches.md)' in made.text
+    assert 'a file, {py:obj}`total <dlcourse.data.read.total>` and `other`' in made.text
+    assert '<dfn id="term-running-sum">**running sum**</dfn>' in made.text
+
+
+def test_outputs_are_shown_as_they_are(made):
+    assert '&lt;3&gt; &amp; more' in made.text
+    (name, data), = made.figures.items()
+    assert data == PNG and f'src="../{name}" alt="A line &quot;rises&quot;" width="30"' in made.text
+    assert '<td></td><th>b</th>' in made.text and '<style>' not in made.text
+    assert made.text.count('Imports and set-up') == 1 and 'Code of the figure' in made.text
+
+
+def test_terms_are_found_with_their_sentences():
+    sentence = 'A **query** finds a **key**, said **in short.** Then | **x** |'
+    assert list(terms.bold_in(f'First. {sentence}')) == [('query', sentence), ('key', sentence)]
+    assert not list(terms.bold_in('**Make it better**: find one more of these things, quickly.'))
+
+
+@pytest.mark.parametrize('said, minutes', [
+    ('An hour with the five exercises', 60), ('Half an hour', 30), ('40 minutes to read', 40),
+    ('About one and a half hours', 90), ('Two hours', 120)])
+def test_times_in_words_are_minutes(said, minutes):
+    match = course.LASTS.search(said)
+    assert course.spelled(match) == minutes
+
+
+def test_signatures_are_read_from_the_source():
+    source = '''__all__ = ['Box', 'pack']
+class Box:
+    "A box"
+    def __init__(self,
+        size:int=3, # In cells
+    ): ...
+def pack(
+    boxes:list[Box], # What is packed
+    *,
+    tight:bool=True, # Leave no room?
+)->Box:              # One for all
+    "Put boxes into one"
+@patch
+def open(self:Box): "Open it"
+'''
+    box, pack = api_pages.things_of(source)
+    assert [m.name for m in box.inside] == ['Box.open']
+    library = api_pages.Library([])
+    library.classes = {'Box': 'dlcourse.data.Box'}
+    assert library.signature(pack) == ('pack(boxes: list[dlcourse.data.Box], *, tight: bool = True)'
+                                       ' -> dlcourse.data.Box')
+    assert library.rows(pack) == [('boxes', '', 'What is packed'), ('tight', '', 'Leave no room?'),
+                                  ('returns', '', 'One for all')]
+    assert library.signature(box) == 'Box(size: int = 3)'
+    assert library.rows(box) == [('size', '', 'In cells')]
+
+
+GOOD = '<html><head><title>{}</title></head><body><h1>x</h1>{}</body></html>'
+
+
+def built(folder, body, **more):
+    for name, said in dict(index=body, **more).items():
+        (folder/f'{name}.html').write_text(GOOD.format(name, said), encoding='utf-8')
+    (folder/'objects.inv').touch()
+    return [fault.partition(': ')[2] for fault in site_checks.faults(folder)]
+
+
+@pytest.mark.parametrize('body, fault', [
+    ('<a href="b.html#here">b</a> <a href="https://example.org">out</a>', None),
+    ('<a href="c.html">c</a>', 'a link leads nowhere: c.html'),
+    ('<a href="b.html#there">b</a>', 'a link leads to no such place: b.html#there'),
+    ('<script src="https://cdn.example.org/x.js"></script>', 'it asks another host'),
+    ('<img src="a.png" alt="A line">', 'a file is missing: a.png'),
+    ('<img src="data:,x" alt="plot 3">', "the text 'plot 3' of a picture says nothing"),
+    ('<img src="data:,x">', 'a picture without alt'),
+    ('<pre>#| export</pre>', 'a raw directive'), ('<h1>y</h1>', '2 headings of the first order'),
+    ('<p id="a"></p><p id="a"></p>', 'two places of one name: a')])
+def test_faults_of_a_page_are_found(tmp_path, body, fault):
+    found = built(tmp_path, body, b='<p id="here">x</p>')
+    assert not found if fault is None else len(found) == 1 and found[0].startswith(fault)
+
+
+def test_a_page_that_is_too_large_is_found(tmp_path):
+    assert built(tmp_path, 'x'*1_000_001) == ['1.00 MB, more than 1 MB']
+
+
+def test_every_part_has_a_title_and_a_claim_where_it_is_known():
+    table = course.parts_table()
+    assert all(set(said) == {'title', 'claim'} for said in table.values())
+    folders = {re.sub(r'^\d+_', '', p.name) for p in course.NBS.glob('[0-9]*_*')}
+    assert not folders - table.keys(), "name the part in site/parts.toml"
+
+
+def test_two_pages_of_one_address_are_refused(tmp_path):
+    for name in ('01_read', '02_read'):
+        write(tmp_path/'04_data'/f'{name}.ipynb', CELLS[0], md('# A\n\n> b'))
+    with pytest.raises(SystemExit, match='would both be the page data/read.html'):
+        course.read_course(tmp_path)
+
+
+def test_each_figure_of_the_results_says_machine_day_and_command():
+    import tomllib
+    said = tomllib.loads((course.ROOT/'benchmarks'/'results.toml').read_text('utf-8'))
+    for result in (r for group in said['group'] for r in group['result']):
+        assert {'what', 'figure', 'machine', 'date', 'command'} <= result.keys(), result
+        script = re.search(r'benchmarks/\w+\.py', result['command'])[0]
+        assert (course.ROOT/script).exists(), script
+
+
+def test_a_learners_notebook_is_json_with_blanks():
+    pytest.importorskip('dlcourse')
+    from dlcourse.classroom.editions import learner_edition
+    page = course.read_page(course.NBS/'07_transformers'/'02_attention.ipynb')
+    edition = json.dumps(learner_edition(page.nb))
+    assert 'Your turn: causal_mask' in edition

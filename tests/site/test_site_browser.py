@@ -1,0 +1,123 @@
+"The built site in a real browser, from its folder: accessibility, width, search, questions"
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from classroom.browsing import LACKS, browser
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT/'_out'/'site'/'html'
+AXE, VERSION = ROOT/'_out'/'axe', '4.14.1'
+AXE_SHA256 = '29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c'
+KINDS = {
+    'landing': 'index.html', 'map': 'course.html', 'part': 'transformers/index.html',
+    'lesson': 'transformers/attention.html', 'statistics': 'fairness/uncertainty.html',
+    'engine room': 'transformers/search.html', 'platform': 'classroom/checks.html',
+    'module': 'api/transformers/attention.html', 'modules': 'api/evaluation/index.html',
+    'command': 'commands/audit.html', 'results': 'results.html', 'glossary': 'glossary.html',
+    'toolkit': 'toolkit.html', 'teach': 'teach.html', 'search': 'search.html'}
+LOOKS = {'light': (1280, 'light'), 'dark': (1280, 'dark'), 'phone': (360, 'light')}
+RUN = '''
+const done = arguments[arguments.length - 1];
+for (const d of document.querySelectorAll('article details')) {
+    d.removeAttribute('name');
+    d.open = true;
+}
+const told = v => `${v.id} (${v.impact}): ` + v.nodes.slice(0, 3).map(
+    n => n.html.slice(0, 120) + ' ' + n.any.map(a => a.message).join('; ')).join(' | ');
+axe.run(document, {iframes: false, resultTypes: ['violations']}).then(
+    found => done(found.violations.map(told)));
+'''
+WIDE = '''
+const width = document.documentElement.clientWidth;
+if (document.documentElement.scrollWidth <= width) return [];
+const all = [...document.querySelectorAll('main *')];
+return all.filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 5).map(
+    e => e.outerHTML.slice(0, 120));
+'''
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory):
+    "Chromium, on the site that `make site` made"
+    pytest.importorskip('selenium')
+    for program, lacks in LACKS.items():
+        if not program: pytest.skip(lacks)
+    if not (SITE/'index.html').exists(): pytest.skip("the site is not built here: make site")
+    with browser(tmp_path_factory.mktemp('browser')) as found: yield found
+
+
+@pytest.fixture(scope='module')
+def axe(tmp_path_factory):
+    "The rules of axe-core, fetched once by npm where it is to be had"
+    path = AXE/'package'/'axe.min.js'
+    if not path.exists() and shutil.which('npm'):
+        AXE.mkdir(parents=True, exist_ok=True)
+        fetch = f'npm pack --silent axe-core@{VERSION} && tar xzf axe-core-{VERSION}.tgz'
+        subprocess.run(fetch, shell=True, cwd=AXE, capture_output=True, timeout=120)
+    if not path.exists(): pytest.skip(f"axe-core is not here: npm pack axe-core@{VERSION}")
+    text = path.read_bytes()
+    assert hashlib.sha256(text).hexdigest() == AXE_SHA256
+    return text.decode('utf-8')
+
+
+def opened(driver, page, look='light', query=''):
+    "A page, at a width and in a theme"
+    width, theme = LOOKS[look]
+    driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
+        width=width, height=900, deviceScaleFactor=1, mobile=width < 500))
+    driver.get(f'{(SITE/page).as_uri()}{query}')
+    driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+    return driver
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+@pytest.mark.parametrize('look', LOOKS)
+@pytest.mark.parametrize('kind', KINDS)
+def test_each_kind_of_page_keeps_the_rules(driver, axe, kind, look):
+    opened(driver, KINDS[kind], look)
+    driver.execute_script(axe)
+    driver.set_script_timeout(120)
+    assert driver.execute_async_script(RUN) == []
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_page_scrolls_sideways_on_a_phone(driver, kind):
+    assert opened(driver, KINDS[kind], 'phone').execute_script(WIDE) == []
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_search_works_from_the_folder(driver):
+    from selenium.webdriver.support.ui import WebDriverWait
+    opened(driver, 'search.html', query='?q=attention')
+    def found(d): return [a.text for a in d.find_elements('css selector', '#search-results li a')]
+    words = WebDriverWait(driver, 60).until(lambda d: found(d) or None)
+    assert any('ttention' in word for word in words)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_a_question_is_answered_on_the_page(driver):
+    opened(driver, KINDS['lesson'])
+    wrong, right = (driver.find_element('css selector', f'.quiz .answer.{kind}')
+                    for kind in ('wrong', 'right'))
+    for answer, says in ((wrong, 'No.'), (right, 'Right.')):
+        driver.execute_script("arguments[0].querySelector('summary').click()", answer)
+        assert says in answer.text
+    assert not wrong.get_attribute('open'), "the first answer closes when another opens"
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_formulas_are_mathml(driver):
+    opened(driver, KINDS['lesson'])
+    heights = driver.execute_script(
+        "return [...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)")
+    assert len(heights) > 5 and max(heights) > 20 and not driver.find_elements(
+        'css selector', 'script[src*=mathjax]')
