@@ -6,7 +6,7 @@
 __all__ = ['BOUND_RULES', 'EpsilonBound', 'gdp_epsilon', 'rates_bound', 'many_run_bound', 'credible_epsilon', 'one_run_chance',
            'one_run_bound', 'one_run_gdp_bound', 'audit_one_run']
 
-# %% ../../nbs/17_privacy/14_bounds.ipynb #11f1de3f
+# %% ../../nbs/17_privacy/14_bounds.ipynb #21a7df96
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import InputError, number_of
 from ..evaluation.intervals import clopper_pearson
+from .accounting import epsilon as accounted_epsilon
 
 # %% ../../nbs/17_privacy/14_bounds.ipynb #5746fcc7
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +48,8 @@ def _error(confidence, delta):
     if delta >= 1: raise InputError(f"`delta` must be below 1, such as 1e-5; got {delta}")
     return 1 - confidence
 
-# %% ../../nbs/17_privacy/14_bounds.ipynb #340c0127
+# %% ../../nbs/17_privacy/14_bounds.ipynb #3a6c997e
 _normal = NormalDist()
-
-def _gdp_delta(epsilon, mu):
-    tail = _log_tail(epsilon/mu + mu/2)
-    return _normal.cdf(mu/2 - epsilon/mu) - math.exp(epsilon + tail)
-
-def _log_tail(z): # log of the normal's mass above z, also where that is below 1e-300
-    if z < 25: return math.log(math.erfc(z/math.sqrt(2))/2)
-    return -z*z/2 - math.log(z*math.sqrt(2*math.pi)) + math.log1p(-1/z**2)
 
 def gdp_epsilon(
     mu:float,    # Distance of the two normals: sensitivity / standard deviation
@@ -66,9 +59,8 @@ def gdp_epsilon(
     number_of(mu, 'mu', 0, whole=False)
     if not 0 < number_of(delta, 'delta', 0, 1, whole=False) < 1:
         raise InputError(f"`delta` must lie between 0 and 1 for Gaussian noise, got {delta}")
-    if not math.isfinite(mu): return math.inf
-    if mu == 0 or _gdp_delta(0., mu) <= delta: return 0.
-    return _largest(lambda epsilon: _gdp_delta(epsilon, mu) > delta)
+    if mu == 0: return 0.
+    return math.inf if not math.isfinite(mu) else accounted_epsilon(1/mu, 1., 1, delta)
 
 def _largest(holds, steps=60): # The largest number for which a falling condition still holds
     if not holds(0.): return 0.
