@@ -43,7 +43,7 @@ class PrivacyClaim:
         "Standard deviation of the noise in each number of a release"
         return self.noise_multiplier*self.clip_norm/self.expected_batch
 
-# %% ../../nbs/17_privacy/15_planted.ipynb #d0fbb199
+# %% ../../nbs/17_privacy/15_planted.ipynb #976e3479
 FAULTS = ('no clipping', 'clipping after the mean', 'noise over B²', 'noise without C',
           'per-layer clipping accounted as flat', 'reused noise seed',
           'shuffling accounted as Poisson', 'expected batch from the private size', 'batch norm',
@@ -64,9 +64,9 @@ def _of_each(model, loss, x, y): # Gradient of each row: one tensor [row, …] f
     named = {k: p for k, p in model.named_parameters() if p.requires_grad}
     if len(x) == 0: return [p.new_zeros(0, *p.shape) for p in named.values()]
     if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
-        losses = [loss(out[None], t[None]) for out, t in zip(model(x), y, strict=True)]
-        found = [torch.autograd.grad(v, [*named.values()], retain_graph=True) for v in losses]
-        return [torch.stack(column) for column in zip(*found, strict=True)]
+        losses = torch.stack([loss(o[None], t[None]) for o, t in zip(model(x), y, strict=True)])
+        return [*torch.autograd.grad(losses, [*named.values()], torch.eye(len(x)),
+                                     is_grads_batched=True)]
     def one(weights, a, b): return loss(functional_call(model, weights, (a[None],)), b[None])
     weights = {k: p.detach() for k, p in named.items()}
     return [*vmap(grad(one), (None, 0, 0), randomness='different')(weights, x, y).values()]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainingRecorder']
 
-# %% ../../nbs/17_privacy/15_recorder.ipynb #b645511d
+# %% ../../nbs/17_privacy/15_recorder.ipynb #33e086b1
 import copy
 import math
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from ..core.errors import InputError
 from ..core.random import random_state
 from .accounting import delta_at
 from .accounting import epsilon as accounted_epsilon
-from .findings import Recorded, RecorderCheck, evenness, loud_row
+from .findings import RecordedClaim, RecorderCheck, evenness, loud_row
 from .listening import record_releases
 from .planted import PrivacyClaim
 
-# %% ../../nbs/17_privacy/15_recorder.ipynb #8f67257b
+# %% ../../nbs/17_privacy/15_recorder.ipynb #3254edc6
 class TrainingRecorder:
     "Tests what is claimed of a private training loop by running it; raises `InputError`"
     def __init__(self,
@@ -55,7 +55,7 @@ class TrainingRecorder:
         return record_releases(self.train, self.model, x, y, self.seed + seed, silent=silent,
                                quiet=self.quiet)
 
-    def check(self)->Recorded: # Every check, with its evidence
+    def check(self)->RecordedClaim: # Every check, with its evidence
         "Run the loop some twenty times and say what of the claim holds; raises `InputError`"
         self.loud, self.after, self.modes = self.run(self.x, self.y, silent=False)
         self.still = self.run(self.x, self.y)[0]
@@ -72,7 +72,7 @@ class TrainingRecorder:
         checks = [self._apart(), self._steps(), self._sensitivity(), self._public_size(),
                   self._noise(), self._fresh(), self._sampling(), self._finite(), self._delta()]
         if self.claim.epsilon is not None: checks.append(self._epsilon())
-        return Recorded(tuple(_explained(checks)))
+        return RecordedClaim(tuple(_explained(checks)))
 
 # %% ../../nbs/17_privacy/15_recorder.ipynb #74b206a4
 def _one_row(runs): # What one row more adds: its length, and the difference of two such releases
