@@ -66,6 +66,7 @@ def _rule(metric, kind):
     else:
         label, meaning, of = WORDS.get(metric, (metric_name(metric), '', ''))
         what = f'{kind.capitalize()} of the {label.lower()} between groups'
+        if kind == 'limit': what = f'{label}, compared with what is tolerated'
         means = f'{label}: {meaning}, of {of}.' if meaning else f'{label}.'
     return dict(id=f'{metric}/{kind}', name=what, shortDescription=dict(text=f'{what}.'),
                 fullDescription=dict(text=means), defaultConfiguration=dict(level='error'))

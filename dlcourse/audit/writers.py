@@ -20,6 +20,7 @@ from .builds import junit, sarif
 from .card import model_card
 from .findings import EXIT_CODES, Findings, Section
 from .kinds import audit_parts
+from .leaks import PrivacyAudit # noqa: F401 (whose parts are registered there)
 from .sections import evidence_section
 from .tables import table_csv, table_frame, table_parquet
 from .terminal import notebook_html, terminal_lines

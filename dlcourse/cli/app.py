@@ -12,7 +12,7 @@ import typer
 
 import dlcourse
 from .accounts import privacy_app
-from .audit import audit_app
+from .attacks import audit_app # With the commands of cli.audit
 from .certify import certify_app
 from .data import datasets_app
 from .doctor import doctor_app

@@ -50,7 +50,7 @@ def plan(
 @command(forms_app, of=('policy_text', 'declare_policy'), without=('policy',))
 def policy(
     *,
-    kind:str='fairness',     # What is audited: fairness, scores, classes, regression or ranking
+    kind:str='fairness',     # What is audited: fairness, scores, classes, regression, ranking, privacy
     declare:Path|None=None,  # Write down that this policy file holds from now on, for --declared
     to:Path|None=None,       # The file that --declare writes; else beside it, .declared.toml
 ):
@@ -60,10 +60,15 @@ def policy(
     and --declared, refuses a policy that was changed since."""
     from dlcourse.core.errors import InputError
     from dlcourse.fairness.declared import declare_policy
-    from dlcourse.fairness.judged import policy_text
+    from dlcourse.fairness.judged import JUDGED, policy_text
     if to and not declare:
         raise InputError("`to` is the file that --declare writes; say which policy is declared")
+    if kind not in (*JUDGED, 'privacy'):
+        raise InputError(f"`kind` must be one of {', '.join(JUDGED)}, privacy; got '{kind}'")
     if declare: print(f'Written: {declare_policy(declare, to)}')
+    elif kind == 'privacy':
+        from dlcourse.privacy.tolerated import PRIVACY_POLICY
+        print(PRIVACY_POLICY, end='')
     else: print(policy_text(kind), end='')
 
 # %% ../../nbs/cli/forms.ipynb #2fc93a06

@@ -15,6 +15,11 @@ WORDS = { # Metric → what it is called, what it is, and of whom
     'count': ("Count", "people in the group", "everyone"),
     'mean_prediction': ("Mean score", "average of the score", "everyone"),
     'rmse': ("RMSE", "root of the mean squared error", "everyone"),
+    'attack_tpr': ("Members found", "taken for a member by an attack at its threshold", "members"),
+    'attack_auc': ("AUC of an attack", "how often a member has the higher score of two",
+                   "pairs of a member and a non-member"),
+    'claimed_epsilon': ("Claimed ε", "most that one person's data can change", "the training data"),
+    'found_epsilon': ("Lower bound on ε", "least ε that fits what was found", "canaries"),
     'r2': ("R²", "share of the outcome's variance that is explained", "everyone"),
 } | {m.name: (m.label, m.meaning, m.of) for m in (*METRICS.values(), *FIGURES.values())}
 
@@ -50,12 +55,27 @@ def _sides(d, rates):
         if r is None or r.value is None: yield g
         else: yield f"{g} ({value_text(d.metric, r.value)} of {r.n:,})"
 
+def _limit_sentence(d, name):
+    "A figure of its own that is compared with what is tolerated of it"
+    whom = f"{d.attribute} = {d.groups[0]}" if d.groups else d.attribute
+    what = f"{name if name[1:2].isupper() else name[:1].lower() + name[1:]}, {whom}"
+    if d.value is None: text = f"{what}: not known"
+    else: text = f"{what}: {number(d.value)}"
+    if d.low is not None and d.high is not None:
+        sure = f" with {100*d.level:g} % confidence" if d.level else ''
+        text += f"; the true one is {number(d.low)} to {number(d.high)}{sure}"
+    if d.tolerance is not None: text += f"; tolerated: at most {number(d.tolerance)}"
+    if d.reason: text += f"; {d.reason}"
+    if d.rows_needed: text += f"; {d.rows_needed:,} non-members would decide it"
+    return f"{text}."
+
 def gap_sentence(
     d,        # A disparity, judged or not
     rates=(), # The rates that it compares, if they are to be named
 )->str:
     "A gap with its groups, its value, its bounds, what is tolerated and what would decide it"
     name = metric_name(d.metric)
+    if d.kind == 'limit': return _limit_sentence(d, name)
     what = f"{name if name.isupper() else name.lower()} by {d.attribute}, {d.kind}"
     if d.value is None: return f"{what}: not known, {d.reason}."
     text = f"{what}: {gap_text(d, d.value)} between {' and '.join(_sides(d, rates))}"

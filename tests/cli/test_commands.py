@@ -29,6 +29,10 @@ OPTIONS = {
     'audit ranking': 'file --card --csv --delimiter --encoding --html --json --junit --k '
                      '--level --min-count --missing --null --parquet --plot --policy '
                      '--query --relevance --sarif --score --seed --sensitive --declared --title',
+    'audit privacy': '--card --chance --csv --delimiter --delta --encoding --epsilon --fpr --group '
+                     '--higher --html --json --junit --key --label --level --logit --members '
+                     '--min-count --non-members --parquet --plot --policy --sarif --score '
+                     '--threshold --title',
     'audit pay': 'file --card --category --csv --delimiter --encoding --html --json --junit '
                  '--level --links --men --missing --null --parquet --pay --plot --sarif --sex '
                  '--title --variable --women',
@@ -69,7 +73,8 @@ def every_command(group=None, path=()):
 COMMANDS = dict(every_command())
 
 
-ENDING = ('fairness', 'scores', 'classes', 'regression', 'ranking', 'pay', 'published', 'law')
+ENDING = ('fairness', 'scores', 'classes', 'regression', 'ranking', 'pay', 'published', 'law',
+          'privacy')
 
 
 @pytest.mark.parametrize('name', ENDING)
