@@ -82,12 +82,12 @@ def objections(
     return dict(seen=np.isin(people, learnt).sum(), again=len(judged) - len(people),
                 copied=len(judged)*(label == officer).all())
 
-# %% ../../nbs/21_audit/14_first_audit.ipynb #6c6527a6
+# %% ../../nbs/21_audit/14_first_audit.ipynb #15501c2e
 def attack_tables(
     people:dict[str, np.ndarray], # Columns of applications with the officers' decision `approved`
     seed:int=0,                   # Which half is learnt from
 )->tuple[dict[str, np.ndarray], dict[str, np.ndarray]]: # Members and others, each with `chance`
-    "What an attacker sees of the half learnt from and of the other: decision and the model's chance"
+    "What an attacker sees of the half learnt from and of the other: decision, and model's chance"
     *halves, score = score_halves(people, seed)
     kept = people | dict(officer=people['approved'], chance=score)
     names = ('applicant', 'sex', 'race', 'officer', 'chance')

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from .findings import Section, section_table
 from .kinds import audit_parts
 from ..core.pages import number
-from ..fairness.wording import gap_sentence, metric_name
+from ..fairness.wording import gap_sentence
 from ..privacy.dossier import PrivacyAudit, PrivacyRow, epsilon_text, leak_findings
 from ..privacy.leakage import MembershipAudit
 from ..privacy.tolerated import attack_figures, attack_limits

@@ -100,7 +100,8 @@ def _audited(audit_of, file, options, **said):
     from dlcourse.audit.writers import as_audit
     from dlcourse.core.bars import progress_bar
     read = (said | options).get
-    files, form = output_files(options, (file, *map(read, ('policy', 'declared', 'inputs', 'links'))))
+    others = map(read, ('policy', 'declared', 'inputs', 'links'))
+    files, form = output_files(options, (file, *others))
     said |= {k: v for k, v in options.items() if k not in FORMS}
     asked = {COLUMNS_OF.get(k, k): v for k, v in said.items()}
     of_rates = 'inputs' in asked # It takes these itself

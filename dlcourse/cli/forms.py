@@ -50,7 +50,7 @@ def plan(
 @command(forms_app, of=('policy_text', 'declare_policy'), without=('policy',))
 def policy(
     *,
-    kind:str='fairness',     # What is audited: fairness, scores, classes, regression, ranking, privacy
+    kind:str='fairness',     # fairness, scores, classes, regression, ranking or privacy
     declare:Path|None=None,  # Write down that this policy file holds from now on, for --declared
     to:Path|None=None,       # The file that --declare writes; else beside it, .declared.toml
 ):

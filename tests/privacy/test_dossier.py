@@ -150,7 +150,8 @@ def test_what_is_missing_is_named():
                      members=9, leak=.5, leak_low=.2, leak_high=.8)
     rows = [replace(row, epsilon=e) for e in (1., 3., 8., None)]
     whole = audit_privacy(INSIDE, OUTSIDE, group='town', epsilon=1., delta=1e-6, spent={},
-                          bounds=[EpsilonBound(epsilon=.1, delta=1e-6, method='one run', **MORE)], table=rows)
+                          table=rows, bounds=[EpsilonBound(epsilon=.1, delta=1e-6,
+                                                           method='one run', **MORE)])
     assert not any('ε' in text or 'ledger' in text for text in whole.not_measured)
     assert whole.verdict == 'not judged' and json.dumps(whole.to_dict(), allow_nan=False)
 
@@ -201,7 +202,8 @@ def test_the_policy_to_fill_in_can_be_read(tmp_path):
 
 
 def test_it_needs_no_torch():
-    code = 'import sys, dlcourse.privacy.dossier, dlcourse.audit.leaks; print("torch" in sys.modules)'
+    code = ('import sys, dlcourse.privacy.dossier, dlcourse.audit.leaks\n'
+            'print("torch" in sys.modules)')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True,
                           text=True).stdout == 'False\n'
 
