@@ -18,6 +18,7 @@ from pathlib import Path
 import dlcourse
 from .builds import junit, sarif
 from .card import model_card
+from .federations import FederationAudit # noqa: F401 (registers its parts)
 from .findings import EXIT_CODES, Findings, Section
 from .kinds import audit_parts
 from .leaks import PrivacyAudit # noqa: F401 (whose parts are registered there)

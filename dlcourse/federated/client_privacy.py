@@ -17,12 +17,12 @@ from torch import Tensor
 from ..core.errors import InputError, number_of
 from ..privacy.accounting import PrivacyEvent
 
-# %% ../../nbs/18_federated/10_client_privacy.ipynb #6222b129
+# %% ../../nbs/18_federated/10_client_privacy.ipynb #fcf6a4d0
 def clip_updates(
     updates:Float[Tensor, "client dim"], # Of any floats
     clip_norm:float,                     # The longest that one may be
 )->Float[Tensor, "client dim"]:          # float64; no row is longer
-    "Rows scaled to the norm; one that is not finite becomes zeros. Raises `InputError` for integers"
+    "Rows scaled to the norm, zeros where not finite; raises `InputError` for integers"
     if not torch.is_tensor(updates) or not updates.is_floating_point() or updates.ndim != 2:
         raise InputError("`updates` must be a matrix of floats, a row for each client")
     _positive(clip_norm, 'clip_norm')
@@ -96,7 +96,7 @@ class ClientSampler:
         return [dict(client=k, drawn=n, answered=self.answered[k], epsilon=spent,
                      epsilon_if_seen=seen[n], delta=delta) for k, n in enumerate(self.drawn)]
 
-# %% ../../nbs/18_federated/10_client_privacy.ipynb #12298b26
+# %% ../../nbs/18_federated/10_client_privacy.ipynb #38b02bd7
 @dataclass(frozen=True, eq=False)
 class PrivateMean:
     "What the server adds to the weights, and who is in it"
@@ -123,7 +123,8 @@ def private_mean(
     good, refused = {}, {}
     for client, update in answers.items():
         late = (rounds or {}).get(client, draw.round) != draw.round
-        reason = "late: it answers to another round" if late else _refusal(client, update, draw, dim)
+        reason = _refusal(client, update, draw, dim)
+        if late: reason = "late: it answers to another round"
         if reason: refused[client] = reason
         else: good[client] = update
     noise = torch.randn(dim, generator=sampler.generator, dtype=torch.float64)
