@@ -17,7 +17,7 @@ from torch import Tensor
 from ..core.errors import InputError, number_of
 from ..privacy.accounting import PrivacyEvent
 
-# %% ../../nbs/18_federated/10_client_privacy.ipynb #fcf6a4d0
+# %% ../../nbs/18_federated/10_client_privacy.ipynb #c44d8e50
 def clip_updates(
     updates:Float[Tensor, "client dim"], # Of any floats
     clip_norm:float,                     # The longest that one may be
@@ -29,8 +29,9 @@ def clip_updates(
     rows = updates.double()
     rows = torch.where(rows.isfinite().all(1, keepdim=True), rows, 0.)
     largest = rows.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-    norms = largest*(rows/largest).norm(dim=1, keepdim=True) # No square overflows
-    return rows*torch.where(norms > clip_norm, clip_norm*(1 - 1e-12)/norms, 1.)
+    unit = rows/largest # No square of it overflows, and none of its numbers is too small
+    norms = unit.norm(dim=1, keepdim=True)
+    return torch.where(largest*norms > clip_norm, unit*(clip_norm*(1 - 1e-12)/norms), rows)
 
 def _positive(value, name):
     number_of(value, name, 0, whole=False)

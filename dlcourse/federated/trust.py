@@ -27,14 +27,14 @@ def input_of_first_layer(
     size = d @ d
     return d @ weight_grad.detach()/torch.where(size > 0, size, 1.)
 
-# %% ../../nbs/18_federated/12_trust.ipynb #8f07e905
+# %% ../../nbs/18_federated/12_trust.ipynb #ad14b11b
 def under_masks(
     numbers:np.ndarray,           # Of one client, unsigned whole numbers
     own:int,                      # Number of this client
     masks:Mapping[int, np.ndarray], # Other client → the mask of the pair, of the type of `numbers`
 )->np.ndarray: # What is sent: of the type of `numbers`, modulo its size
     "Add the masks shared with clients of a higher number, take away those of a lower"
-    total = numbers.copy()
+    total = numbers
     for other, mask in masks.items():
         total = total + mask if own < other else total - mask
     return total
@@ -50,7 +50,7 @@ def trimmed_mean(
         raise InputError(f"`trim` must be less than half of the {len(updates)} clients, got {trim}")
     return updates.sort(0).values[trim:len(updates) - trim].mean(0)
 
-# %% ../../nbs/18_federated/12_trust.ipynb #5def4afe
+# %% ../../nbs/18_federated/12_trust.ipynb #5cead1d8
 def krum_scores(
     updates:Float[Tensor, "client dim"],
     attackers:int,            # How many liars are allowed for, f; from 0
@@ -61,7 +61,7 @@ def krum_scores(
     if n < attackers + 3:
         raise InputError(f"`attackers` must leave three of the {n} updates, got {attackers}")
     apart = (updates[:, None] - updates).square().sum(2)
-    return apart.sort(1).values[:, 1:n - attackers - 1].sum(1)
+    return apart.sort(1).values[:, :n - attackers - 1].sum(1) # The first is its own, 0
 
 # %% ../../nbs/18_federated/12_trust.ipynb #dd06c480
 def krum(
@@ -87,7 +87,7 @@ ROBUST_RULES = { # Name → updates, attackers allowed for → one update
     'multi-Krum': lambda u, f: multi_krum(u, min(f, len(u) - 3)),
     'geometric median': lambda u, f: geometric_median(u)}
 
-# %% ../../nbs/18_federated/12_trust.ipynb #99cfe689
+# %% ../../nbs/18_federated/12_trust.ipynb #3f146d12
 def clip_update(
     update:Float[Tensor, " dim"], # Anything
     clip_norm:float,              # Above 0
@@ -96,4 +96,4 @@ def clip_update(
     update = update.detach()
     if not bool(update.isfinite().all()): return torch.zeros_like(update)
     norm = float(update.norm())
-    return update*(clip_norm/norm) if norm > clip_norm else update.clone()
+    return update*(clip_norm/max(norm, clip_norm))

@@ -1,0 +1,97 @@
+"The card of a federation: verdicts that hold, nothing that passes for lack of data"
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dlcourse.core.errors import InputError
+from dlcourse.federated.federation_card import audit_federation
+from dlcourse.privacy.leakage import audit_membership
+
+RNG = np.random.default_rng(0)
+
+
+def rows(right=(.9, .9, .9, .5), n=300, regions='nnss'):
+    client = np.repeat(np.arange(len(right)), n)
+    y = RNG.integers(0, 3, len(client))
+    wrong = RNG.random(len(client)) > np.array(right)[client]
+    return dict(client=[f's{k}' for k in client], region=[regions[k] for k in client], y_true=y,
+                y_pred=(y + wrong) % 3)
+
+
+LEDGER = [dict(client=k, drawn=3, answered=2, epsilon=4. + k, epsilon_if_seen=9., delta=.01)
+          for k in range(4)]
+
+
+def test_a_client_that_is_badly_served_is_found():
+    card = audit_federation(rows(), tolerances=dict(clients=.1, worst=.7))
+    assert card.worst.group == 's3' and card.verdict == 'fail'
+    assert {v.question: v.verdict for v in card.verdicts} == dict(clients='fail', worst='fail')
+    assert card.findings[0].startswith('Fail') and '`' not in ' '.join(card.findings)
+
+
+def test_clients_that_are_served_alike_pass():
+    card = audit_federation(rows((.9,)*4, n=4_000), tolerances=dict(clients=.1, worst=.8))
+    assert card.verdict == 'pass', card.findings
+
+
+def test_few_rows_are_no_evidence():
+    card = audit_federation(rows((.9,)*4, n=40), tolerances=dict(clients=.1, worst=.9))
+    assert {v.verdict for v in card.verdicts} == {'insufficient evidence'}
+    card = audit_federation(rows((.9,)*4, n=10), tolerances=dict(clients=.1, worst=.5))
+    assert card.verdict == 'insufficient evidence' and card.worst is None and card.warnings
+
+
+def test_the_worst_of_many_does_not_fail_by_chance():
+    "Twenty clients exactly at the floor: failing is rarer than the level says"
+    fails = sum(audit_federation(rows((.8,)*20, n=60, regions='n'*20), tolerances=dict(worst=.8))
+                .verdict == 'fail' for _ in range(25))
+    assert fails <= 3
+
+
+@pytest.mark.parametrize('most,verdict', [(8., 'pass'), (7., 'pass'), (6.9, 'fail')])
+def test_epsilon_is_the_largest_of_the_ledger(most, verdict):
+    card = audit_federation(rows(), ledger=LEDGER, tolerances=dict(epsilon=most))
+    assert (card.epsilon, card.epsilon_if_seen, card.verdict) == (7., 9., verdict)
+
+
+def test_no_ledger_no_verdict():
+    card = audit_federation(rows(), tolerances=dict(epsilon=8.))
+    assert card.verdict == 'insufficient evidence'
+    assert any('no ledger' in text for text in card.not_measured)
+    assert audit_federation(rows()).verdict == 'not judged'
+
+
+def test_what_was_given_is_not_among_what_was_not_measured():
+    attack = audit_membership(RNG.normal(1, 1, 300), RNG.normal(0, 1, 300))
+    bare = audit_federation(rows())
+    full = audit_federation(rows(), group='region', ledger=LEDGER, memberships=dict(all=attack),
+                            guarantees=['sums only'], refused={3: 'not finite'})
+    assert len(bare.not_measured) - len(full.not_measured) == 4
+    said = ' '.join(full.findings)
+    for text in ('sums only', 'Left out: 3, not finite', 'ε per client: 7', 'AUC'):
+        assert text in said, text
+    json.dumps(full.to_dict(), allow_nan=False)
+
+
+def test_an_attack_with_a_tolerance_counts():
+    attack = audit_membership(RNG.normal(2, 1, 600), RNG.normal(0, 1, 600),
+                              tolerances=dict(auc=.6))
+    assert audit_federation(rows(), memberships=dict(local=attack)).verdict == 'fail'
+
+
+@pytest.mark.parametrize('given,name', [
+    (dict(tolerances=dict(speed=1)), '`tolerances`'), (dict(tolerances=dict(worst=2)), 'worst'),
+    (dict(tolerances=dict(epsilon=float('inf'))), 'epsilon'), (dict(client='who'), 'who'),
+    (dict(memberships=dict(a=.5)), '`memberships`'), (dict(ledger=[dict(client=1)]), '`epsilon`'),
+    (dict(ledger=[dict(client=1, epsilon=-1., delta=.1)]), '`epsilon`'),
+    (dict(ledger=[*LEDGER, dict(client=9, epsilon=1., delta=.2)]), 'one δ')])
+def test_what_cannot_be_is_refused(given, name):
+    with pytest.raises(InputError, match=name): audit_federation(rows(), **given)
+
+
+def test_without_torch():
+    code = "import sys, dlcourse.federated.federation_card; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, '-c', code], check=True)
