@@ -1,0 +1,207 @@
+"Federated averaging: the mean, the rounds, and the same apps in every place"
+import warnings
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from dlcourse.core.errors import InputError
+from dlcourse.federated.averaging import (
+    client_app,
+    combine_answers,
+    digit_parts,
+    federate,
+    first_weights,
+    make_client,
+    own_digits,
+    rounds_to_target,
+    server_app,
+    shard_parts,
+    weighted_average,
+)
+from dlcourse.federated.clients import ClientsAtOnce
+from dlcourse.federated.flower import run_in_process, run_simulated
+from dlcourse.federated.partitions import holdings
+from dlcourse.federated.strategies import chosen_clients, make_strategy, run_settings
+from dlcourse.training.zoo import mlp
+
+flower = pytest.mark.skipif(find_spec('flwr') is None, reason="Flower is not installed: "
+                            "pip install 'dlcourse[federated]'")
+CONFIG = {'num-rounds': 4, 'partition': 'shards', 'fraction-train': .4, 'local-epochs': 2, 'seed': 3}
+
+
+def in_one_stack(config, clients):
+    "The same run by the stack of clients"
+    config = run_settings(config)
+    x, y, tx, ty, parts = digit_parts(config['partition'], clients, .5, config['seed'])
+    crew = ClientsAtOnce(mlp(64, 64, 10), (x, y), [parts], seeds=[config['seed']],
+                         epochs=config['local-epochs'], batch_size=config['batch-size'] or None)
+    return federate(crew, first_weights([config['seed']], 64, 64, 10), (tx, ty), mu=config['mu'],
+                    rounds=config['num-rounds'], lr=config['lr'], fraction=config['fraction-train'])
+
+
+def gap(run, course):
+    return max(float((course.state[k][0] - t).abs().max()) for k, t in run.tensors().items())
+
+
+def test_one_step_on_all_rows_is_gradient_descent_on_the_pooled_rows():
+    x, y, tx, ty, parts = digit_parts('dirichlet', 7, .2, 0)
+    x, net = x.double(), mlp(64, 16, 10).double()
+    state = {n: t.double() for n, t in first_weights([0], 64, 16, 10).items()}
+    crew = ClientsAtOnce(net, (x, y), [parts])
+    got = federate(crew, state, (tx.double(), ty), rounds=10, lr=.3).state
+    net.load_state_dict({n: t[0] for n, t in state.items()})
+    optimizer = torch.optim.SGD(net.parameters(), lr=.3)
+    for _ in range(10):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+    for name, p in net.named_parameters():
+        torch.testing.assert_close(got[name][0], p.detach(), atol=1e-9, rtol=0)
+
+
+def test_mcmahans_order_on_digits():
+    x, y, *test, _ = digit_parts('iid', 20, .5, 0)
+    def needed(epochs, batch_size, lr):
+        parts = [digit_parts('iid', 20, .5, s)[-1] for s in range(3)]
+        crew = ClientsAtOnce(mlp(64, 64, 10), (x, y), parts, epochs=epochs, batch_size=batch_size)
+        course = federate(crew, first_weights(range(3), 64, 64, 10), test, rounds=60, lr=lr,
+                          fraction=.2, until=.88)
+        return np.median([rounds_to_target(c, .88) for c in course.accuracy])
+    one, five, small, both = (needed(*s) for s in ((1, None, 1.), (5, None, .5), (1, 10, .5),
+                                                   (5, 10, .5)))
+    assert both < min(five, small) and max(five, small) < one and one > 3*both
+
+
+def test_shards_leave_most_clients_with_few_classes():
+    _, y, *_ = digit_parts('iid', 1, .5, 0)
+    kinds = (holdings(shard_parts(y.numpy(), 20, seed=1), y.numpy()) > 0).sum(1)
+    assert kinds.max() <= 4 and np.median(kinds) <= 3
+
+
+@pytest.mark.parametrize('partition, clients', [('iid', 5), ('shards', 20), ('dirichlet', 8),
+                                                ('writer', 7)])
+def test_every_row_of_the_digits_is_held_once(partition, clients):
+    x, y, *_, parts = digit_parts(partition, clients, .5, 1)
+    assert np.sort(np.concatenate(parts)).tolist() == list(range(len(x)))
+
+
+def test_drawn_clients_follow_from_seed_and_round():
+    def drawn(seed, number): return chosen_clients(50, .2, seed, number).tolist()
+    assert drawn(1, 2) == drawn(1, 2) != drawn(1, 3) and len(drawn(0, 0)) == 10
+    assert chosen_clients(3, .01, 0, 0).size == 1 and chosen_clients(3, 1., 0, 0).tolist() == [0, 1, 2]
+    counts = np.bincount(np.concatenate([drawn(s, s) for s in range(300)]), minlength=50)
+    assert counts.min() > 30 and counts.max() < 95
+
+
+@flower
+@pytest.mark.parametrize('options', [{}, {'batch-size': 0}, {'strategy': 'fedprox', 'mu': .5},
+                                     {'fraction-train': 1.}])
+def test_the_app_in_this_process_is_the_stack_of_clients(options):
+    run = run_in_process(server_app, client_app, 10, CONFIG | options)
+    course = in_one_stack(CONFIG | options, 10)
+    assert gap(run, course) < 1e-5
+    accuracy = run.history['server/accuracy'][1:]
+    np.testing.assert_allclose(accuracy, course.accuracy[0], atol=2e-3)
+
+
+@flower
+def test_adam_at_the_server_runs_and_learns():
+    run = run_in_process(server_app, client_app, 10, CONFIG | {'strategy': 'fedadam',
+                                                               'partition': 'iid', 'num-rounds': 8})
+    assert run.history['server/accuracy'][-1] > .6 and run.history['train/used'] == [4]*8
+
+
+@flower
+@pytest.mark.slow
+def test_flowers_simulation_gives_the_same_model():
+    run = run_simulated(server_app, client_app, 5, CONFIG)
+    here = run_in_process(server_app, client_app, 5, CONFIG)
+    for name, array in here.arrays.items():
+        np.testing.assert_allclose(run.arrays[name], array, atol=1e-5, rtol=0)
+    assert run.history['train/used'] == here.history['train/used'] == [2]*4
+
+
+@flower
+def test_broken_answers_are_left_out_counted_and_named():
+    def alter(client, number, state):
+        if client == 1 and number == 1: raise KeyError('age')
+        if client == 2: state['layers.0.weight'][0, 0] = float('nan')
+        if client == 3: return {'other': torch.zeros(2)}
+        return state
+    def silent(number, node): return node == 5 and number > 1 # The first round asks who is there
+    with pytest.warns(UserWarning) as said:
+        run = run_in_process(server_app, make_client(alter), 6,
+                             {'num-rounds': 2, 'fraction-train': 1.}, silent=silent)
+    assert all(np.isfinite(a).all() for a in run.arrays.values())
+    assert run.history['train/used'] == [2, 3] and run.history['train/refused'] == [3, 2]
+    assert run.history['train/silent'] == [1, 1]
+    reasons = ' '.join(run.context.state['reasons']['reasons'])
+    for part in ("round 1, client 1: KeyError: 'age'", 'round 1, client 2: not finite',
+                 'client 3: arrays of other names or shapes'): assert part in reasons
+    assert len(said) == 5
+
+
+@flower
+def test_broken_answers_have_no_share():
+    def alter(client, number, state):
+        return {n: t*float('inf') for n, t in state.items()} if client >= 3 else state
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        run = run_in_process(server_app, make_client(alter), 5, {'num-rounds': 1})
+    x, y, *test, parts = digit_parts('iid', 5, .5, 0)
+    start = first_weights([0], 64, 64, 10)
+    crew = ClientsAtOnce(mlp(64, 64, 10), (x, y), [parts], batch_size=10)
+    answers = crew.train(start, lr=.1, number=1, which=[[0, 1, 2]])
+    want = weighted_average(answers, crew.weights[:, :3])
+    for name, t in run.tensors().items(): torch.testing.assert_close(t, want[name][0])
+
+
+@flower
+def test_a_run_without_any_usable_answer_says_why():
+    def alter(client, number, state): raise RuntimeError('no space left')
+    with pytest.warns(UserWarning), pytest.raises(InputError, match='no space left'):
+        run_in_process(server_app, make_client(alter), 2, {'num-rounds': 1})
+
+
+@flower
+@pytest.mark.parametrize('config, name', [({'strategy': 'fedfoo'}, '`strategy`'),
+                                          ({'lr': 'much'}, '`lr`'),
+                                          ({'fraction-train': 0.}, '`fraction`')])
+def test_a_bad_configuration_is_named(config, name):
+    with pytest.raises(InputError, match=name): run_in_process(server_app, client_app, 2, config)
+
+
+@flower
+def test_a_bad_partition_is_named_by_the_clients():
+    with pytest.warns(UserWarning), pytest.raises(InputError, match='`partition` must be one of'):
+        run_in_process(server_app, client_app, 2, {'partition': 'odd'})
+    with pytest.warns(UserWarning), pytest.raises(InputError, match='7 writers'):
+        run_in_process(server_app, client_app, 9, {'partition': 'writer'})
+
+
+@pytest.mark.parametrize('call, name', [
+    (lambda: run_settings({'num-rounds': 1.5}), '`num-rounds`'),
+    (lambda: chosen_clients(3, 0., 0, 0), '`fraction`'),
+    (lambda: chosen_clients(3, 1.1, 0, 0), '`fraction`'),
+    (lambda: own_digits(run_settings(), {'partition-id': 0}), 'num-partitions'),
+    (lambda: own_digits(run_settings(), {'partition-id': 5, 'num-partitions': 5}), '`partition-id`'),
+    (lambda: shard_parts([0, 1], 2, 2), '`shards`'),
+])
+def test_bad_input_is_named(call, name):
+    with pytest.raises(InputError, match=name): call()
+
+
+@flower
+def test_strategies_are_flowers_own():
+    there = __import__('flwr.serverapp.strategy', fromlist=['x'])
+    made = make_strategy(run_settings({'strategy': 'fedadam', 'server-lr': .2}))
+    assert isinstance(made, there.FedAdam) and made.eta == .2
+
+
+def test_combining_keeps_the_old_model_apart():
+    old = {'w': torch.ones(2)}
+    new, lost = combine_answers(old, [(None, 3)])
+    new['w'].zero_()
+    assert lost == 1 and old['w'].tolist() == [1, 1]
