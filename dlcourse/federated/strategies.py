@@ -48,7 +48,7 @@ def chosen_clients(
     count = max(1, round(fraction*clients))
     return np.sort(np.random.default_rng([seed, number]).permutation(clients)[:count])
 
-# %% ../../nbs/18_federated/02_strategies.ipynb #58ab6c46
+# %% ../../nbs/18_federated/02_strategies.ipynb #d854af89
 class Careful:
     "What is added to a strategy of Flower; stands before it among the base classes"
     config, old, asked = DEFAULTS, None, 0
@@ -112,7 +112,10 @@ class Careful:
         for kept, number in zip(self.counts.values(), numbers, strict=True): kept.append(number)
         if not good: return None, None
         good.sort(key=lambda reply: reply.content['client']['partition-id'])
-        return super().aggregate_train(server_round, good)
+        arrays, metrics = super().aggregate_train(server_round, good)
+        found = {name: a.numpy().astype(self.old[name].dtype) for name, a in arrays.items()}
+        record = load_flower().app
+        return record.ArrayRecord({n: record.Array(a) for n, a in found.items()}), metrics
 
 class Shown:
     "A grid of which only some nodes are to be seen"
