@@ -70,15 +70,14 @@ def things_of(source:str)->list[Thing]:
 
 
 def seen_by(source:str, page:Page)->dict[str, str]: # Name → full name
-    "What a module defines or imports from the package"
+    "The classes that a module defines, and what it imports"
     found = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef): found[node.name] = f'{page.module}.{node.name}'
         if not isinstance(node, ast.ImportFrom): continue
         above = {1: f'dlcourse.{page.part}.', 2: 'dlcourse.'}.get(node.level, '')
         module = above + (node.module or '')
-        if module.startswith('dlcourse.'):
-            found |= {a.asname or a.name: f'{module}.{a.name}' for a in node.names}
+        found |= {a.asname or a.name: f'{module}.{a.name}' for a in node.names}
     return found
 
 
@@ -119,9 +118,12 @@ class Library:
             for t in self.modules[page.id]:
                 self.known[f'{page.module}.{t.name}'] = t
                 self.known |= {f'{page.module}.{m.name}': m for m in t.inside}
+        # Only what could be taken for another class of its name has to be called in full
         classes = {full for full, t in self.known.items() if t.kind == 'class'}
+        short = {full.rpartition('.')[2] for full in classes}
         for names in self.seen.values():
-            for name in [n for n, full in names.items() if full not in classes]: del names[name]
+            clear = [n for n, full in names.items() if full not in classes and n not in short]
+            for name in clear: del names[name]
         self.classes = {} # Of the page that is being made: name → full name
 
     def annotation(self, node)->str:

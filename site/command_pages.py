@@ -44,7 +44,9 @@ def options(command)->str:
             name = '<code>' + ' / '.join(map(html.escape, names)) + f'{kind}</code>'
         said = [marked(getattr(p, 'help', None) or '')]
         if p.required: said.append('<em>required</em>')
-        if getattr(p, 'multiple', False): said.append('<em>may be repeated</em>')
+        told = getattr(p, 'help', None) or ''
+        if getattr(p, 'multiple', False) and 'repeat' not in told:
+            said.append('<em>may be repeated</em>')
         if (value := shown_default(p)): said.append(f'<em>default {html.escape(value)}</em>')
         rows.append(f'<dt>{name}</dt><dd>{" · ".join(filter(None, said))}</dd>')
     return raw(f'<dl class="parameters options">{"".join(rows)}</dl>') if rows else ''

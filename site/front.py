@@ -48,6 +48,8 @@ def structure(parts:list[Part], commands:dict, version:str)->dict:
         chains.append(dict(index='api/index', title='The library',
                            pages=[(p.api, p.name) for p in part.pages]))
     names = sorted(n for n in commands if n != 'commands/index')
+    program = [dict(doc='commands/index', title='Commands', number='', rule='', rooms=[],
+                    pages=[dict(doc=n, title=f'dlcourse {n.split("/")[1]}') for n in names])]
     chains.append(dict(index='commands/index', title='All commands',
                        pages=[(n, n.split('/')[1]) for n in names]))
     parents |= {n: [('commands/index', 'Command line')] for n in names}
@@ -55,8 +57,8 @@ def structure(parts:list[Part], commands:dict, version:str)->dict:
     nav = [('course', 'Learn', places), ('toolkit', 'Audit', []),
            ('api/index', 'Library', ['api/']), ('commands/index', 'Commands', ['commands/']),
            ('results', 'Results', []), ('glossary', 'Glossary', []), ('teach', 'Teach', [])]
-    return dict(tree=tree, library=library, chains=chains, parents=parents, nav=nav,
-                version=version)
+    return dict(tree=tree, library=library, program=program, chains=chains, parents=parents,
+                nav=nav, version=version)
 
 
 def item(page)->dict: return dict(doc=page.doc, title=page.title)

@@ -6,6 +6,7 @@ import html
 import re
 import struct
 from dataclasses import dataclass, field
+from functools import cache
 
 from course import Page, duration
 
@@ -20,7 +21,7 @@ BLOCK = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.M | re.S)
 ANSI = re.compile(r'\x1b\[[0-9;]*[A-Za-z]')
 IMPORTS = (ast.Import, ast.ImportFrom)
 SETUP = re.compile(r'\w+(, \w+)* = (\w+\.)?(open_)?page\(.*\)|\w+ = \w+\.device'
-                   r'|[\w.]*seed\w*\(.*\)')
+                   r'|[\w.]*seed\w*\(.*\)|np\.set_printoptions\(.*\)')
 
 
 @dataclass
@@ -57,6 +58,7 @@ def plain(source:str)->str:
 def slug(text:str)->str: return re.sub(r'[^a-z0-9]+', '-', text.lower()).strip('-')
 
 
+@cache
 def tree(source:str)->ast.Module:
     try: return ast.parse(source)
     except SyntaxError: return ast.Module([], [])
@@ -86,7 +88,7 @@ class Converter:
         self.tables = self.outputs = 0
         self.exercises = {e.name: e for e in page.lesson.exercises}
         self.quizzes = []
-        self.names = self.speaking_names()
+        self.names = self.speaking_names() if known else {}
 
     def speaking_names(self)->dict[str, str]:
         "Names that may be linked in the prose: what this page defines or imports from the package"
@@ -94,7 +96,7 @@ class Converter:
         for cell in cells_of(self.page.nb):
             if cell.kind != 'code': continue
             if cell.exported: found |= {n: f'{self.page.module}.{n}' for n in defined(cell.source)}
-            for node in ast.walk(tree(cell.source)):
+            for node in tree(cell.source).body:
                 if not isinstance(node, ast.ImportFrom): continue
                 module = node.module or ''
                 if module.startswith('dlcourse.') and not node.level:

@@ -73,11 +73,12 @@ def here(app, name, doc, places):
 
 def sidebar(app, name, pathto):
     "The whole course, the part that is open unfolded; of the library the part that is open"
-    tree = app.course['library' if name.startswith('api/') else 'tree']
+    which = dict(api='library', commands='program').get(name.partition('/')[0], 'tree')
+    tree = app.course[which]
     lines = []
     for part in tree:
         inside = any(name == p['doc'] for p in [*part['pages'], *part['rooms']])
-        inside |= name == part['doc']
+        inside |= name == part['doc'] or which == 'program'
         if part.get('rule'): lines.append(f'<li class="rule">{html.escape(part["rule"])}</li>')
         number = f'<span class="number">{part["number"]}</span>' if part['number'] else ''
         items = ''.join(link(p, name, pathto) for p in part['pages'])

@@ -69,7 +69,10 @@ def opened(driver, page, look='light', query=''):
     driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(
         width=width, height=900, deviceScaleFactor=1, mobile=width < 500))
     driver.get(f'{(SITE/page).as_uri()}{query}')
-    driver.execute_script(f"document.documentElement.dataset.theme = '{theme}'")
+    still = "*, *::before, *::after { transition: none !important; animation: none !important; }"
+    driver.execute_script(f"document.head.append(Object.assign(document.createElement('style'), "
+                          f"{{textContent: '{still}'}}));"
+                          f"document.documentElement.dataset.theme = '{theme}'")
     return driver
 
 
