@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import StringIO
 
 from course import ROOT, Page, Part
-from lesson_pages import RAW, meta, raw, slug, upper
+from lesson_pages import RAW, marked, meta, raw, slug, upper
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LONGEST = 60 # Characters of a default that is shown whole
@@ -262,7 +262,6 @@ def told(doc:str)->str:
 
 def parameters(rows)->str:
     "The table of parameters"
-    from dlcourse.core.pages import marked
     lines = ''.join(
         f'<dt>{"returns" if n == "returns" else f"<code>{n}</code>"}</dt><dd>{marked(says)}</dd>'
         for n, _, says in rows)

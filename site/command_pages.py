@@ -4,9 +4,7 @@ import re
 
 import click
 import typer
-from lesson_pages import meta, raw, slug
-
-from dlcourse.core.pages import marked
+from lesson_pages import marked, meta, raw, slug
 
 
 def command_tree()->click.Command:

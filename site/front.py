@@ -5,10 +5,8 @@ import tomllib
 
 from api_pages import Library
 from course import ROOT, Part, duration
-from lesson_pages import count, meta, raw, upper
+from lesson_pages import Converter, claims_of, count, marked, meta, mistakes_of, raw, upper
 from terms import Term, sentence_for
-
-from dlcourse.core.pages import marked
 
 HERE = ROOT/'site'
 PLATFORM_RULE = 'How it is made'
@@ -164,7 +162,7 @@ def course_page(parts)->str:
 
 def glossary_page(terms:list[Term], parts)->str:
     "Every term in bold, with its sentence, linked to its lesson"
-    from lesson_pages import Converter
+
     lines = [*meta('The words of the course, each where it is first used'), '# Glossary', '',
              raw(f'<p class="claim">{len(terms)} words, each with the sentence that introduces it '
                  'and the lesson it comes from.</p>')]
@@ -235,7 +233,7 @@ def numbers(parts)->dict:
     course = [p for p in parts if not p.platform]
     lessons = [x for p in course for x in p.lessons]
     asked = [e for x in lessons for e in x.lesson.exercises]
-    from lesson_pages import claims_of, mistakes_of
+
     return dict(
         lessons=len(lessons), exercises=len(asked), hours=round(sum(x.minutes for x in lessons)/60),
         quizzes=sum(len(x.lesson.quizzes) for x in lessons), parts=len(course),

@@ -11,7 +11,10 @@ from functools import cache
 from course import Page, duration
 
 from dlcourse.classroom.cells import BELONGING, DIRECTIVE, Cell, cells_of
-from dlcourse.core.pages import marked
+from dlcourse.core import pages
+
+try: from math_core import LatexError, LatexToMathML
+except ImportError: LatexToMathML = None # In the tests' environment formulas stay as they are
 
 RAW = '`'*7
 SKIPPED = re.compile(
@@ -29,6 +32,19 @@ class Made:
     "A page of the site, and the files that belong to it"
     text: str
     figures: dict[str, bytes] = field(default_factory=dict)
+
+
+def marked(text:str)->str:
+    "A sentence as HTML: code, emphasis and formulas"
+    said = pages.marked(text)
+    if LatexToMathML is None: return said
+    return re.sub(r'\$([^$<>\n]+)\$', inline_formula, said)
+
+
+def inline_formula(match)->str:
+    latex = html.unescape(match[1])
+    try: return LatexToMathML().convert_with_local_state(latex, displaystyle=False)
+    except LatexError: return match[0]
 
 
 def raw(markup:str)->str:

@@ -2,13 +2,12 @@
 import html
 import json
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
 from math_core import LatexError, LatexToMathML
-from sphinx.util import logging
 
-log = logging.getLogger(__name__)
 MATH = LatexToMathML()
 
 
@@ -22,23 +21,23 @@ def mathml(latex:str, display:bool)->str:
     return MATH.convert_with_local_state(latex, displaystyle=display)
 
 
-def formula(latex, display, node):
+def formula(latex, display):
     try: return mathml(latex.strip(), display)
     except LatexError as e:
-        log.warning('not a formula: %s (%s)', latex, e, location=node, type='math')
+        print(f'not a formula, shown as code: {latex} ({e})', file=sys.stderr)
         return f'<code>{html.escape(latex)}</code>'
 
 
 def inline(self, node):
     from docutils.nodes import SkipNode
-    self.body.append(formula(node.astext(), False, node))
+    self.body.append(formula(node.astext(), False))
     raise SkipNode
 
 
 def block(self, node):
     from docutils.nodes import SkipNode
     self.body.append(f'<div class="math" tabindex="0" role="region" aria-label="Formula">'
-                     f'{formula(node.astext(), True, node)}</div>')
+                     f'{formula(node.astext(), True)}</div>')
     raise SkipNode
 
 

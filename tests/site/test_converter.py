@@ -197,3 +197,19 @@ def test_a_learners_notebook_is_json_with_blanks():
     page = course.read_page(course.NBS/'07_transformers'/'02_attention.ipynb')
     edition = json.dumps(learner_edition(page.nb))
     assert 'Your turn: causal_mask' in edition
+
+
+def test_two_conversions_of_a_part_are_the_same(tmp_path):
+    pytest.importorskip('typer')
+    import make_site
+    nbs = tmp_path/'nbs'
+    nbs.mkdir()
+    for part in ('02_evaluation', '24_grading'): (nbs/part).symlink_to(course.NBS/part)
+    for work in ('one', 'two'): make_site.convert(tmp_path/work, nbs)
+    assert make_site.digest(tmp_path/'one') == make_site.digest(tmp_path/'two')
+    text = '\n'.join(p.read_text('utf-8') for p in (tmp_path/'one').rglob('*.md'))
+    assert 'evaluation/intervals' in text and '[[' not in (
+        tmp_path/'one'/'src'/'index.md').read_text('utf-8')
+    side = json.loads((tmp_path/'one'/'src'/'course.json').read_text('utf-8'))
+    assert [p['title'] for p in side['tree']] == ['Evaluation', 'Grading']
+    assert side['parents']['evaluation/intervals'][-1] == ['evaluation/index', 'Evaluation']

@@ -2,6 +2,7 @@
 import hashlib
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,10 @@ def axe(tmp_path_factory):
     path = AXE/'package'/'axe.min.js'
     if not path.exists() and shutil.which('npm'):
         AXE.mkdir(parents=True, exist_ok=True)
-        fetch = f'npm pack --silent axe-core@{VERSION} && tar xzf axe-core-{VERSION}.tgz'
-        subprocess.run(fetch, shell=True, cwd=AXE, capture_output=True, timeout=120)
+        fetch = (f'npm pack --silent --fetch-retries=0 --fetch-timeout=20000 axe-core@{VERSION}'
+                 f' && tar xzf axe-core-{VERSION}.tgz')
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(fetch, shell=True, cwd=AXE, capture_output=True, timeout=90)
     if not path.exists(): pytest.skip(f"axe-core is not here: npm pack axe-core@{VERSION}")
     text = path.read_bytes()
     assert hashlib.sha256(text).hexdigest() == AXE_SHA256
