@@ -13,8 +13,10 @@ from course import Page, duration
 from dlcourse.classroom.cells import BELONGING, DIRECTIVE, Cell, cells_of
 from dlcourse.core import pages
 
-try: from math_core import LatexError, LatexToMathML
-except ImportError: LatexToMathML = None # In the tests' environment formulas stay as they are
+try:
+    from math_core import LatexError, LatexToMathML
+except ImportError: # In the tests' environment formulas stay as they are
+    LatexToMathML = None
 
 RAW = '`'*7
 SKIPPED = re.compile(
