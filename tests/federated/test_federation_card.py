@@ -47,8 +47,8 @@ def test_few_rows_are_no_evidence():
 def test_the_worst_of_many_does_not_fail_by_chance():
     "Twenty clients exactly at the floor: failing is rarer than the level says"
     fails = sum(audit_federation(rows((.8,)*20, n=60, regions='n'*20), tolerances=dict(worst=.8))
-                .verdict == 'fail' for _ in range(25))
-    assert fails <= 3
+                .verdict == 'fail' for _ in range(6))
+    assert fails <= 1
 
 
 @pytest.mark.parametrize('most,verdict', [(8., 'pass'), (7., 'pass'), (6.9, 'fail')])
