@@ -16,7 +16,7 @@ from dlcourse.training.zoo import mlp
 
 
 def digits(rows=300, dtype=torch.float32):
-    (x, y), _ = load('digits', split='writer').tensors()
+    (x, y), *_ = load('digits', split='writer').tensors()
     return x[:rows].to(dtype), y[:rows]
 
 
