@@ -24,7 +24,7 @@ from ..training.batches import trained, wake
 from ..training.callbacks import FitConfig
 from ..training.loop import factor_of
 
-# %% ../../nbs/17_privacy/07_private_loop.ipynb #7ea23382
+# %% ../../nbs/17_privacy/07_private_loop.ipynb #a4799887
 class Chance:
     "Random numbers, from a seed, or from the system's source for keys"
     def __init__(self,
@@ -55,9 +55,14 @@ class Chance:
             drawn = torch.randn(like.shape, generator=self.generator, dtype=like.dtype)
             return drawn.to(like.device)
         half = (like.numel() + 1)//2
-        u, v = self.uniform(2*half).view(2, half)
-        length, turn = (-2*(1 - u).log()).sqrt(), 2*math.pi*v # Box and Muller 1958
-        drawn = torch.cat([length*turn.cos(), length*turn.sin()])[:like.numel()]
+        if not half: return torch.zeros_like(like)
+        raw = bytearray(os.urandom(12*half)) # 53 bits for a length, 32 for a direction
+        words = torch.frombuffer(raw, dtype=torch.int64, count=half)
+        turns = torch.frombuffer(raw, dtype=torch.int32, offset=8*half)
+        above = 1 - (words >> 11 & (1 << 53) - 1).double()/2**53 # Never 0
+        length = (-2*above.to(like.dtype).log()).sqrt() # Box and Muller 1958
+        angle = turns.to(like.dtype)*(2*math.pi/2**32)
+        drawn = torch.cat([length*angle.cos(), length*angle.sin()])[:like.numel()]
         return drawn.view(like.shape).to(like)
 
 # %% ../../nbs/17_privacy/07_private_loop.ipynb #17357711

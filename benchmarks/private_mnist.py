@@ -1,0 +1,77 @@
+"""Real MNIST under differential privacy: how much do designed features bring back?
+
+A linear classifier by `fit_private` on scattering features (which cost no privacy) and on pixels,
+at (3, 1e-5) and (2, 1e-5), three seeds, all 10,000 test images. Settings (batch, epochs, rate, clip
+norm) were chosen on 6,000 training images, at ε = 3 on features, among some twenty; that choosing
+is itself a use of the private rows, which the ε does not cover (a ledger would count it). With
+`--choose` it trains on 54,000 and prints accuracy on these 6,000. Published with a linear
+classifier on scattering at ε = 3: 98.7 (Tramèr & Boneh 2021); with their tanh network 98.1. Needs
+`mnist` in the data home.
+
+Measured (2026-11-28, seeds 0, 1, 2): scattering 98.69 (98.62, 98.69, 98.77) at ε = 3 and 98.56
+(98.49, 98.55, 98.64) at ε = 2; pixels 92.22 (92.18, 92.30, 92.19) and 91.94 (91.86, 91.94,
+92.02). Features take 157 CPU seconds, a run 19.
+
+Run: OMP_NUM_THREADS=1 python benchmarks/private_mnist.py [--choose]
+"""
+import os
+import sys
+import time
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import torch
+from torch import nn
+
+from dlcourse.core.datasets import load
+from dlcourse.privacy.accounting import noise_for
+from dlcourse.privacy.private_loop import fit_private
+from dlcourse.privacy.scattering import private_features
+from dlcourse.training.callbacks import FitConfig
+
+ROWS, BATCH, EPOCHS, CLIP, DELTA, SEEDS = 60_000, 1024, 30, .1, 1e-5, 3
+RATES = {'scattering': 2., 'pixels': 8.}
+
+
+def accuracy(model, x, y):
+    with torch.no_grad(): return float((model(x).argmax(1) == y).float().mean())
+
+
+def one(x, y, tests, answers, epsilon, rate, seed):
+    steps = EPOCHS*ROWS//BATCH
+    model = nn.Linear(x.shape[1], 10)
+    for p in model.parameters(): nn.init.zeros_(p)
+    run = fit_private(model, x, y, expected_batch=BATCH, steps=steps, delta=DELTA, clip_norm=CLIP,
+                      noise_multiplier=noise_for(epsilon, BATCH/ROWS, steps, DELTA), seed=seed,
+                      rows=ROWS, config=FitConfig(optimizer='sgd', lr=rate, momentum=.9))
+    return accuracy(model, tests, answers), run
+
+
+def main(choose):
+    torch.set_num_threads(1)
+    data = load('mnist')
+    pictures, tests = (torch.tensor(data[k]/255, dtype=torch.float32)
+                       for k in ('images', 'test_images'))
+    labels, answers = (torch.tensor(data[k].astype(int)) for k in ('labels', 'test_labels'))
+    seeds = range(SEEDS)
+    if choose:
+        order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(99))
+        tests, answers = pictures[order[:6000]], labels[order[:6000]]
+        pictures, labels, seeds = pictures[order[6000:]], labels[order[6000:]], [100]
+    for name in ('pixels', 'scattering'):
+        began = time.process_time()
+        made = private_features if name == 'scattering' else lambda v: v.flatten(1)
+        x, t = made(pictures), made(tests)
+        print(f'{name}: {x.shape[1]:,} features in {time.process_time() - began:.0f} CPU s')
+        for epsilon in (3., 2.):
+            began = time.process_time()
+            found = [one(x, labels, t, answers, epsilon, RATES[name], seed) for seed in seeds]
+            scores, runs = zip(*found, strict=True)
+            mean, spread = torch.tensor(scores).mean(), (max(scores) - min(scores))
+            print(f'  ε = {runs[0].epsilon:.3f}, σ = {runs[0].noise_multiplier:.3f}: '
+                  f'{100*mean:.2f} ({", ".join(f"{100*s:.2f}" for s in scores)}; range '
+                  f'{100*spread:.2f}), {(time.process_time() - began)/len(scores):.0f} CPU s a run',
+                  flush=True)
+
+
+if __name__ == '__main__': main('--choose' in sys.argv)
