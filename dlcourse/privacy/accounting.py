@@ -129,7 +129,7 @@ def delta_at(
         found.append(total.composed(tilt, total.step_for(tilt)).delta(epsilon))
     return min(max(found), 1.)
 
-# %% ../../nbs/17_privacy/01_accounting.ipynb #3407f2b5
+# %% ../../nbs/17_privacy/01_accounting.ipynb #f277ff61
 def _prv(event, delta):
     "PRV's estimate, and its upper bound (Gopi et al. 2021, theorem 5.5)"
     delta_error = delta/1000
@@ -139,7 +139,7 @@ def _prv(event, delta):
     widest = math.sqrt(event.steps*math.log(12/delta_error)/2)
     low, high, _ = total.window(tilt)
     reach = max(high - low, float(np.ptp(total.parts[0][2][0])))
-    step = max(error/widest, reach/MOST_POINTS)
+    step = max(error/widest, .5*reach/MOST_POINTS)
     found = total.composed(tilt, step, 'matched_grid')
     estimate, bound = (found.epsilon(d, lowest=-1.) for d in (delta, delta - delta_error))
     return max(estimate, 0.), float(max(bound + step*widest, 0.))

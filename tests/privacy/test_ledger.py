@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from dlcourse.core.errors import InputError
+from dlcourse.privacy.accounting import PrivacyEvent, compose_epsilon
+from dlcourse.privacy.ledger import BudgetError, Ledger, read_ledger
+
+RUN = PrivacyEvent(2., .1, 100)
+
+
+def made(epsilon=3.): return Ledger(epsilon=epsilon, delta=1e-4, rows=1437)
+
+
+def test_what_is_spent_is_what_all_releases_cost_together():
+    ledger = made()
+    assert ledger.spent() == 0
+    ledger.record(RUN, 'a model')
+    after = ledger.record((.1, 1e-6), "a count of somebody else's")
+    tuned = ledger.record(PrivacyEvent(4., .1, 20), 'a learning rate', tuning=True)
+    assert RUN.epsilon(1e-4) < after < tuned <= 3
+    releases = [e.release for e in ledger.entries]
+    assert ledger.spent() == compose_epsilon(releases, 1e-4) == tuned
+    assert [e.tuning for e in ledger.entries] == [False, False, True]
+
+
+def test_nothing_is_recorded_beyond_the_budget():
+    ledger = made(2.)
+    spent = ledger.record(RUN, 'first')
+    assert ledger.fits((.001, 0)) and not ledger.fits(RUN)
+    with pytest.raises(BudgetError, match='would bring the account to'): ledger.record(RUN, 'again')
+    with pytest.raises(BudgetError): ledger.record((.01, 1e-3), 'a delta too large')
+    assert ledger.spent() == spent and len(ledger.entries) == 1
+
+
+def test_ten_pure_releases_fill_a_budget_of_ten():
+    ledger = Ledger(epsilon=10, delta=1e-6, rows=1000)
+    for k in range(10): ledger.record((1., 0), f'release {k}')
+    with pytest.raises(BudgetError): ledger.record((.1, 0), 'one more')
+
+
+@pytest.mark.parametrize('words,name', [
+    (dict(delta=1/1437), 'delta'), (dict(delta=.01), 'delta'), (dict(delta=0), 'delta'),
+    (dict(rows=0), 'rows'), (dict(rows=10.5), 'rows'), (dict(rows=True), 'rows'),
+    (dict(epsilon=0), 'epsilon'), (dict(epsilon=float('nan')), 'epsilon')])
+def test_budgets_that_cannot_be(words, name):
+    with pytest.raises(InputError, match=f'`{name}` must be'):
+        Ledger(**(dict(epsilon=1., delta=1e-5, rows=1437) | words))
+
+
+def test_entries_that_cannot_be():
+    ledger = made()
+    for what in ('', '  '):
+        with pytest.raises(InputError, match='`what` must say'): ledger.record(RUN, what)
+    with pytest.raises(InputError, match='`what` must be a text'): ledger.record(RUN, None)
+    with pytest.raises(InputError, match='PrivacyEvent or a pair'): ledger.record(7, 'seven')
+    with pytest.raises(InputError, match='`epsilon` must be'): ledger.record((-1, 0), 'negative')
+    with pytest.raises(InputError, match='`tuning` is a bool'): ledger.record(RUN, 'x', tuning=1)
+    assert not ledger.entries
+
+
+def test_a_ledger_comes_back_from_its_file(tmp_path):
+    ledger = made()
+    ledger.record(RUN, 'a model, ε in words: größer')
+    ledger.record((.1, 1e-6), 'a count', tuning=True)
+    ledger.save(tmp_path/'ledger.json')
+    again = read_ledger(tmp_path/'ledger.json')
+    assert again.to_dict() == ledger.to_dict() and again.entries == ledger.entries
+    assert again.spent() == ledger.spent()
+
+
+def change(**words): return lambda d: d.update(words)
+
+
+def entry(**words): return lambda d: d['entries'][0].update(words)
+
+
+@pytest.mark.parametrize('fault,said', [
+    (change(more=1), 'must be an object with'), (change(ledger=2), 'must be an object with'),
+    (change(entries={}), 'must be a list'), (change(delta=.5), '`delta` must be below'),
+    (change(epsilon=.1), 'entry 1 of the ledger'),
+    (entry(steps=0), 'entry 1 of the ledger: `steps`'),
+    (entry(steps='10'), '`steps` must be'), (entry(colour='red'), 'must have `what` and either'),
+    (entry(what=3), '`what` must be a text'), (entry(tuning='no'), '`tuning` is a bool'),
+    (entry(noise_multiplier=None), '`noise_multiplier` must be'),
+    (change(entries=[3]), 'must be an object'),
+    (lambda d: d.pop('rows'), 'must be an object with')])
+def test_files_that_are_no_ledger(fault, said, tmp_path):
+    ledger = made()
+    ledger.record(RUN, 'a model')
+    stored = json.loads(json.dumps(ledger.to_dict()))
+    fault(stored)
+    (tmp_path/'l.json').write_text(json.dumps(stored))
+    with pytest.raises(InputError, match=said): read_ledger(tmp_path/'l.json')
+
+
+def test_no_file_and_no_json(tmp_path):
+    with pytest.raises(InputError, match='there is no ledger'): read_ledger(tmp_path/'none.json')
+    for text in ('', '{', '[]', '\x00', '['*100_000):
+        (tmp_path/'l.json').write_text(text)
+        with pytest.raises(InputError): read_ledger(tmp_path/'l.json')
+    (tmp_path/'l.json').write_bytes(b'\xff\xfe')
+    with pytest.raises(InputError, match='is no ledger'): read_ledger(tmp_path/'l.json')
