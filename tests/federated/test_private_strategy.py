@@ -3,15 +3,13 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
+from dlcourse.federated.averaging import make_client, make_server
 from dlcourse.federated.client_privacy import ClientSampler
-from dlcourse.federated.flower import is_there
+from dlcourse.federated.flower import is_there, run_in_process
 from dlcourse.federated.private_strategy import private_strategy
 from dlcourse.privacy.accounting import PrivacyEvent
 
-if not is_there(): pytest.skip('needs flwr', allow_module_level=True)
-
-from dlcourse.federated.averaging import make_client, make_server # noqa: E402
-from dlcourse.federated.flower import run_in_process # noqa: E402
+pytestmark = pytest.mark.skipif(not is_there(), reason='needs flwr')
 
 
 def run(sampler, clip_norm=1., rounds=3, alter=None, clients=10):
