@@ -221,7 +221,7 @@ def filled(name:str, **values)->str:
 
 def course_map(parts)->str:
     "The parts on the landing page"
-    course = [p for p in parts if not p.platform]
+    course = [p for p in parts if p.lessons]
     return ''.join(
         f'<li><a href="{p.doc}.html"><span class="number">{p.number}</span><strong>'
         f'{html.escape(p.title)}</strong><span class="says">{html.escape(p.claim)}</span><em>'
@@ -230,7 +230,7 @@ def course_map(parts)->str:
 
 def numbers(parts)->dict:
     "What the landing page counts"
-    course = [p for p in parts if not p.platform]
+    course = [p for p in parts if p.lessons]
     lessons = [x for p in course for x in p.lessons]
     asked = [e for x in lessons for e in x.lesson.exercises]
 

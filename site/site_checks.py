@@ -84,7 +84,8 @@ def faults(root:Path)->list[str]:
         twice = [i for i, n in page.ids.items() if n > 1]
         if twice: said.append(f"two places of one name: {', '.join(twice[:4])}")
         found += [f'{name}: {what}' for what in said]
-    titles = Counter(p.title for n, p in pages.items() if not n.startswith(('api/', 'sample/')))
+    named = [p.title for n, p in pages.items() if not n.startswith(('api/', 'sample/', 'cli/'))]
+    titles = Counter(named)
     found += [f"two pages are called {t!r}" for t, n in titles.items() if n > 1]
     for path in root.rglob('*.css'):
         if STYLE.search(path.read_text('utf-8', 'replace')):
