@@ -227,7 +227,7 @@ class Library:
         claim = page.claim.removeprefix('Engine room: ')
         kind = {'lesson': 'the lesson', 'room': 'the engine room'}.get(page.kind, 'the page')
         head = [*meta(f'{title}: {claim}'), f'# `{title}`', '',
-                raw(f'<p class="claim">{html.escape(upper(claim))}</p>'
+                raw(f'<p class="claim">{marked(upper(claim))}</p>'
                     f'<p class="facts"><span>Made by {kind} <a href="../../{page.doc}.html">'
                     f'{html.escape(page.title)}</a></span></p>'), '',
                 f'```{{py:module}} {title}\n```', '']

@@ -127,3 +127,12 @@ def test_formulas_are_mathml(driver):
         "return [...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)")
     assert len(heights) > 5 and max(heights) > 20 and not driver.find_elements(
         'css selector', 'script[src*=mathjax]')
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+@pytest.mark.parametrize('kind', ['landing', 'lesson', 'toolkit'])
+def test_nothing_is_asked_of_another_host(driver, kind):
+    asked = opened(driver, KINDS[kind]).execute_script(
+        "return performance.getEntriesByType('resource').map(e => e.name)")
+    assert asked and all(name.startswith(('file:', 'data:')) for name in asked)
