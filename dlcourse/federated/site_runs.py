@@ -24,7 +24,7 @@ from dlcourse.federated.processes import (
     connection_fault, flower_program, start, tell_flower, why_refused,
 )
 
-# %% ../../nbs/18_federated/17_site_runs.ipynb #d037b20c
+# %% ../../nbs/18_federated/17_site_runs.ipynb #dd93af59
 APP = '''\
 [project]
 name = "dlcourse-federation"
@@ -60,10 +60,16 @@ def kept(
     def main(grid, context):
         config, ask = context.run_config, grid.send_and_receive
         if wait := config.get('round-timeout'):
-            grid.send_and_receive = lambda messages, *, timeout=None: ask(messages, timeout=wait)
+            grid.send_and_receive = lambda messages, *, timeout=None: ask(
+                found := list(messages), timeout=_patience(found, timeout, wait))
         server_app(grid, context)
         if config.get('out'): save_run(context, config['out'])
     return made
+
+def _patience(messages, timeout, wait):
+    "Seconds for these messages: those of a round wait as long as was said"
+    kinds = {m.metadata.message_type.partition('.')[0] for m in messages}
+    return wait if kinds & {'train', 'evaluate'} else timeout
 
 def save_run(
     context,       # The server's, after its app has run

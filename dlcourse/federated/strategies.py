@@ -62,17 +62,27 @@ class Careful:
         return self
 
     def partitions(self, grid)->dict[int, int]: # Partition → node
-        "Who is there; asks nodes that are new"
-        flwr, nodes = load_flower(), sorted(grid.get_node_ids())
-        while len(nodes) < self.config['min-clients']:
-            time.sleep(1.)
+        "Who is there; raises `InputError` where too few say, three times, what they hold"
+        why, few = [], self.config['min-clients']
+        for _ in range(3):
             nodes = sorted(grid.get_node_ids())
-        new = [node for node in nodes if node not in self.known]
-        questions = [flwr.app.Message(flwr.app.RecordDict(), node, 'query') for node in new]
+            while len(nodes) < few:
+                time.sleep(1.)
+                nodes = sorted(grid.get_node_ids())
+            why += self.ask(grid, [node for node in nodes if node not in self.known])
+            there = {self.known[node]: node for node in nodes if node in self.known}
+            if len(there) >= few: return there
+        raise InputError(f"`min-clients` is {few}, and {len(there)} said which partition they "
+                         f"hold: {'; '.join(dict.fromkeys(why)) or 'the others were silent'}")
+
+    def ask(self, grid, new)->list[str]: # Why some could not say
+        "Ask nodes that are new which partition they hold"
+        app, why = load_flower().app, []
+        questions = [app.Message(app.RecordDict(), node, 'query') for node in new]
         for reply in grid.send_and_receive(questions, timeout=60.) if new else ():
-            if not reply.has_error():
-                self.known[reply.metadata.src_node_id] = reply.content['client']['partition-id']
-        return {self.known[node]: node for node in nodes if node in self.known}
+            if reply.has_error(): why.append(reply.error.reason)
+            else: self.known[reply.metadata.src_node_id] = reply.content['client']['partition-id']
+        return why
 
     def configure_train(self, server_round, arrays, config, grid):
         "Ask the clients that `chosen_clients` draws"

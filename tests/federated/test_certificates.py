@@ -1,0 +1,111 @@
+"Certificates: files and their modes, nothing written over, and OpenSSL's own verdict as the oracle"
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+pytest.importorskip('cryptography')
+
+from dlcourse.core.errors import InputError
+from dlcourse.federated.certificates import (
+    certificate_fault,
+    handshake_fault,
+    make_certificates,
+    renew_server,
+)
+from dlcourse.federated.processes import address_of, connection_fault, expires_soon, why_refused
+from dlcourse.federated.site_runs import read_run, settings_of
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pki')/'federation'
+    make_certificates(folder, ['north', 'south'], ['127.0.0.1', 'fl.example.org', '::1'])
+    return folder
+
+
+def test_private_keys_are_their_owner_s(folder):
+    modes = {p.name: p.stat().st_mode & 0o777 for p in folder.iterdir()}
+    assert {n for n, mode in modes.items() if mode == 0o600} == {
+        'authority.key', 'server.key', 'north.key', 'south.key'}
+    assert {n for n, mode in modes.items() if mode == 0o644} == {
+        'authority.crt', 'server.crt', 'north.pub', 'south.pub'}
+
+
+def test_nothing_is_written_over(folder):
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    for sites in (['north'], ['east']):
+        with pytest.raises(InputError, match='authority'): make_certificates(folder, sites)
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['server'], ['../x'], [''], ['a b'], [3]])
+def test_names_of_sites(tmp_path, sites):
+    with pytest.raises(InputError, match='`sites`'): make_certificates(tmp_path/'f', sites)
+    assert not (tmp_path/'f').exists()
+
+
+@pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], [''], ['a.org:8000']])
+def test_names_of_hosts(tmp_path, hosts):
+    with pytest.raises(InputError, match='`hosts`'): make_certificates(tmp_path/'f', ['a'], hosts)
+
+
+@pytest.mark.parametrize('host, good', [
+    ('127.0.0.1', True), ('fl.example.org', True), ('FL.example.org', True), ('::1', True),
+    ('example.org', False), ('a.fl.example.org', False), ('127.0.0.2', False)])
+def test_openssl_and_the_sentence_agree_on_hosts(folder, host, good):
+    authority = folder/'authority.crt'
+    assert (handshake_fault(folder, authority, host) is None) == good
+    said = certificate_fault(folder/'server.crt', authority, host)
+    assert said is None if good else 'does not name' in said
+
+
+def test_times(folder):
+    own, root = folder/'server.crt', folder/'authority.crt'
+    for days, words in ((91, 'expired'), (-1, 'set the clock'), (4000, 'authority itself')):
+        said = certificate_fault(own, root, '127.0.0.1', NOW + timedelta(days=days))
+        assert words in said
+    assert expires_soon(folder) is None and 'ends on' in expires_soon(folder, days=100)
+
+
+def test_a_stranger_and_a_renewal(folder, tmp_path):
+    make_certificates(tmp_path/'x', ['north'])
+    said = certificate_fault(tmp_path/'x'/'server.crt', folder/'authority.crt', '127.0.0.1')
+    assert 'not signed' in said
+    assert handshake_fault(tmp_path/'x', folder/'authority.crt', '127.0.0.1')
+    keys = (tmp_path/'x'/'north.key').read_bytes()
+    renew_server(tmp_path/'x', 'new.org')
+    assert handshake_fault(tmp_path/'x', tmp_path/'x'/'authority.crt', 'new.org') is None
+    assert (tmp_path/'x'/'north.key').read_bytes() == keys
+    (tmp_path/'x'/'authority.key').write_text('no key')
+    with pytest.raises(InputError, match="authority's key"): renew_server(tmp_path/'x')
+    assert (tmp_path/'x'/'server.crt').exists(), "what is there is left until its heir is made"
+
+
+def test_what_is_no_certificate(folder, tmp_path):
+    (tmp_path/'bad.crt').write_text('-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----')
+    for bad in (tmp_path/'bad.crt', tmp_path/'none.crt'):
+        with pytest.raises(InputError, match='cannot be read'):
+            certificate_fault(bad, folder/'authority.crt', 'localhost')
+
+
+def test_addresses():
+    assert address_of('fl.org:8000') == ('fl.org', 8000) and address_of('[::1]:80') == ('::1', 80)
+    for bad in ('fl.org', 'https://fl.org:80', ':80', 'a:0', 'a:99999', 'a:b', None):
+        with pytest.raises(InputError, match='`superlink`'): address_of(bad)
+
+
+def test_nobody_there(folder):
+    assert 'Nobody answers' in connection_fault('127.0.0.1:1', folder/'authority.crt', 1.)
+    assert why_refused('all is well') is None
+
+
+def test_settings_and_results(tmp_path):
+    assert settings_of(['lr=.5', 'a=0.5', 'n=3', 'on=true', 'way=iid']) == {
+        'lr': '.5', 'a': .5, 'n': 3, 'on': True, 'way': 'iid'}
+    for bad in (['lr'], ['=3'], ['a=[1]'], ['a=NaN'], ['a b=3']):
+        with pytest.raises(InputError, match='`setting`'): settings_of(bad)
+    (tmp_path/'x.npz').write_bytes(b'no')
+    for bad in ('x.npz', 'y.npz'):
+        with pytest.raises(InputError, match='`path`'): read_run(tmp_path/bad)
