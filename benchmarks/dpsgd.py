@@ -5,7 +5,7 @@ and added gradients of all ways agree, and with a loop over examples. Then whole
 noise from a seeded generator, update. The network is that of Abadi-like MNIST tutorials (26,010
 parameters), the perceptron 784-128-10. A last row takes our noise from the system's source.
 
-Measured (2026-11-28, 2 cores, load 5), as multiples of the step without privacy, perceptron and
+Measured (2026-11-28, 2 cores, load 10), as multiples of the step without privacy, perceptron and
 network: ours 1.86 and 1.45 (2.90 and 1.48 with the system's noise); Opacus by hooks
 72.46 and 1.86, functorch 76.87 and 2.11, expanded weights 68.77 and 1.75, ghost 2.66
 and 1.93.

@@ -26,8 +26,8 @@ from torch import nn
 from dlcourse.core.datasets import load
 from dlcourse.privacy.accounting import noise_for
 from dlcourse.privacy.private_loop import fit_private
-from dlcourse.privacy.scattering import private_features
 from dlcourse.training.callbacks import FitConfig
+from dlcourse.vision.scattering import scattering_rows
 
 ROWS, BATCH, EPOCHS, CLIP, DELTA, SEEDS = 60_000, 1024, 30, .1, 1e-5, 3
 RATES = {'scattering': 2., 'pixels': 8.}
@@ -60,7 +60,7 @@ def main(choose):
         pictures, labels, seeds = pictures[order[6000:]], labels[order[6000:]], [100]
     for name in ('pixels', 'scattering'):
         began = time.process_time()
-        made = private_features if name == 'scattering' else lambda v: v.flatten(1)
+        made = scattering_rows if name == 'scattering' else lambda v: v.flatten(1)
         x, t = made(pictures), made(tests)
         print(f'{name}: {x.shape[1]:,} features in {time.process_time() - began:.0f} CPU s')
         for epsilon in (3., 2.):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlcourse.core.errors import InputError
-from dlcourse.privacy.clipping import clip_factors, clipped_sum
+from dlcourse.privacy.clipping import clipped_sum
+from dlcourse.privacy.one_by_one import clip_factors
 
 
 class Tied(nn.Module):
@@ -230,10 +231,36 @@ class Softmax(nn.Module):
     def forward(self, x): return self.inner(x - x.mean(0))
 
 
+class Hidden(Softmax):
+    "Mixes rows after it has hidden what is not finite"
+    def forward(self, x): return super().forward(x.nan_to_num())
+
+
+class Words(nn.Module):
+    "Mixes rows of words, which cannot be NaN themselves"
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(5, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        seen = self.words(x).mean(1)
+        return self.out(seen/seen.norm())
+
+
+def test_rows_of_words_that_mix_are_found_and_dropout_is_not_mistaken_for_it():
+    with pytest.raises(InputError, match="from that row alone"):
+        clipped_sum(Words(), (places(4, 2, high=5), torch.zeros(4, dtype=torch.long)))
+    model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(.5), nn.Linear(8, 3))
+    x, y = torch.randn(9, 5), torch.arange(9) % 3
+    for engine in ('layers', 'vmap', 'loop'):
+        assert len(clipped_sum(model, (x, y), engine=engine).norms) == 9
+
+
 @pytest.mark.parametrize(('model', 'says'), [
     (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), "GroupNorm"),
     (nn.Sequential(nn.Linear(5, 3), nn.InstanceNorm1d(3, track_running_stats=True)), "running"),
     (Counter(), "buffer"), (Softmax(), "from that row alone"),
+    (Hidden(), "from that row alone"),
     (nn.Linear(5, 3).bfloat16(), "float32"),
     (nn.Sequential(nn.Linear(5, 3)).requires_grad_(False), "frozen")])
 def test_models_that_mix_rows_are_refused(model, says):

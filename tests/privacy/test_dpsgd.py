@@ -9,7 +9,6 @@ from torch import nn
 
 from dlcourse.core.datasets import load
 from dlcourse.privacy.accounting import noise_for
-from dlcourse.privacy.clipping import clip_factors
 from dlcourse.privacy.dpsgd import (
     clip_rows,
     ghost_lengths,
@@ -17,9 +16,10 @@ from dlcourse.privacy.dpsgd import (
     poisson_rows,
     private_mean,
 )
+from dlcourse.privacy.one_by_one import clip_factors
 from dlcourse.privacy.private_loop import Chance, PoissonBatches, fit_private
-from dlcourse.privacy.scattering import private_features
 from dlcourse.training.callbacks import FitConfig
+from dlcourse.vision.scattering import scattering_rows
 
 numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
@@ -66,7 +66,7 @@ def test_noise_has_the_promised_deviation():
 @pytest.mark.slow
 def test_digits_at_three():
     data = load('digits')
-    x = private_features(torch.tensor(data['images']/16, dtype=torch.float32), 1, 3)
+    x = scattering_rows(torch.tensor(data['images']/16, dtype=torch.float32), 1, 3)
     y, scores = torch.tensor(data['labels'].astype(int)), []
     for seed in range(3):
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))

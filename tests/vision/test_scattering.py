@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import convolve
 
 from dlcourse.core.errors import InputError
-from dlcourse.privacy.scattering import morlet, private_features, scattering
+from dlcourse.vision.scattering import morlet, scattering, scattering_rows
 
 
 def pictures(n=3, side=16, seed=0):
@@ -47,10 +47,10 @@ def test_first_layer_as_convolution_in_space():
 
 def test_a_row_is_from_its_picture_alone():
     x = pictures(5)
-    whole = private_features(x, 1, 3)
+    whole = scattering_rows(x, 1, 3)
     for i in range(5):
-        assert torch.allclose(private_features(x[i:i + 1], 1, 3), whole[i:i + 1], atol=1e-6)
-    assert torch.allclose(private_features(x, 1, 3, rows=2), whole, atol=1e-6)
+        assert torch.allclose(scattering_rows(x[i:i + 1], 1, 3), whole[i:i + 1], atol=1e-6)
+    assert torch.allclose(scattering_rows(x, 1, 3, rows=2), whole, atol=1e-6)
     assert abs(float(whole.mean())) < 1e-5
 
 
