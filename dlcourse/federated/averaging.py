@@ -62,9 +62,9 @@ def weighted_average(
     share = weights/weights.sum(1, keepdim=True)
     return {name: torch.einsum('rc,rc...->r...', share.to(t), t) for name, t in answers.items()}
 
-# %% ../../nbs/18_federated/04_averaging.ipynb #c1493646
+# %% ../../nbs/18_federated/04_averaging.ipynb #fdf311cf
 def shard_parts(
-    labels,        # Class of each row
+    labels,        # Class of each row, a list or an array
     clients:int,   # Among whom
     shards:int=2,  # Pieces that each client gets
     seed:int=0,    # Of who gets what
@@ -111,13 +111,13 @@ def federate(
         if until is not None and bool((best >= until).all()): break
     return Course(torch.stack(found, 1), state)
 
-# %% ../../nbs/18_federated/04_averaging.ipynb #fd490798
+# %% ../../nbs/18_federated/04_averaging.ipynb #f19ee36c
 def rounds_to_target(
     curve,        # Accuracy after rounds 1, 2, …; a list, an array or a tensor
     target:float, # To be reached
 )->float:         # Rounds, in parts of a round; infinity where it never does
     "Where the best accuracy so far crosses a target (McMahan et al. 2017)"
-    best = np.maximum.accumulate(np.asarray(curve, dtype=float))
+    best = np.maximum.accumulate(np.asarray(curve))
     reached = np.flatnonzero(best >= target)
     if not len(reached): return float('inf')
     k = reached[0]
