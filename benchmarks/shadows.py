@@ -2,9 +2,10 @@
 
 Both train the same models: halves of 898 of 1,796 rows, the same starts and orders, fused SGD with
 momentum, batches of 32, one thread. Parity first, in float64, of the log odds of every model and
-row (in float32 a rounding error can tip a ReLU over its corner and grows from there; how many
-differ there is printed). Then CPU seconds of whole runs, best of the rounds.
-Both ways then feed the same attack: AUC and hits of LiRA over nine targets.
+row (in float32 a rounding error can tip a ReLU over its corner and grows from there). Then CPU
+seconds of whole runs, best of the rounds, and what an attack with these models finds.
+Measured 2026-11-28 on two cores under load: 64 shadows 20.1 CPU s in a loop; with a target beside
+them 1.7 at once, 11.7 times as fast.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/shadows.py [--epochs 60] [--rounds 2] [--width 64]
 """
