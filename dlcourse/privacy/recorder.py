@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainingRecorder']
 
-# %% ../../nbs/17_privacy/15_recorder.ipynb #33e086b1
+# %% ../../nbs/17_privacy/15_recorder.ipynb #8b720c8a
 import copy
 import math
 from collections.abc import Callable
@@ -22,9 +22,9 @@ from .accounting import delta_at
 from .accounting import epsilon as accounted_epsilon
 from .findings import RecordedClaim, RecorderCheck, evenness, loud_row
 from .listening import record_releases
-from .planted import PrivacyClaim
+from .planted import TrainingClaim
 
-# %% ../../nbs/17_privacy/15_recorder.ipynb #3254edc6
+# %% ../../nbs/17_privacy/15_recorder.ipynb #e7f5ab32
 class TrainingRecorder:
     "Tests what is claimed of a private training loop by running it; raises `InputError`"
     def __init__(self,
@@ -32,15 +32,15 @@ class TrainingRecorder:
         model:nn.Module,      # In the state in which it shall be judged; copies are trained
         x:Tensor,             # Rows such as it will see, [row, …]
         y:Tensor,             # Their targets
-        claim:PrivacyClaim,   # What is said about the loop
+        claim:TrainingClaim,   # What is said about the loop
         *,
         loss:Callable=F.cross_entropy, # To find a loud row: outputs, targets → mean
         quiet:Callable=nullcontext, # A context in which noise from outside torch is silent
         level:float=.001,     # Chance that a right loop is accused by the statistical checks
         seed:int=0,           # Of the runs
     ):
-        if not isinstance(claim, PrivacyClaim):
-            raise InputError(f"`claim` must be a PrivacyClaim, got {type(claim).__name__}")
+        if not isinstance(claim, TrainingClaim):
+            raise InputError(f"`claim` must be a TrainingClaim, got {type(claim).__name__}")
         if len(x) != len(y) or len(x) < 8:
             raise InputError("`x` and `y` must have one row for each other, 8 at least; "
                              f"got {len(x)} and {len(y)}")

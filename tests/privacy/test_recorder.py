@@ -15,7 +15,7 @@ from dlcourse.privacy.findings import evenness, loud_row
 from dlcourse.privacy.listening import record_releases
 from dlcourse.privacy.planted import (
     FAULTS,
-    PrivacyClaim,
+    TrainingClaim,
     planted_claim,
     planted_loop,
     planted_model,
@@ -42,7 +42,7 @@ def world(model='mlp', rows=240, seed=0):
 
 
 def claimed(**changed):
-    return PrivacyClaim(**(dict(noise_multiplier=1.1, clip_norm=.6, sample_rate=.1,
+    return TrainingClaim(**(dict(noise_multiplier=1.1, clip_norm=.6, sample_rate=.1,
                                 expected_batch=24, steps=20, delta=1e-3, rows=240) | changed))
 
 
