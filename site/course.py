@@ -11,7 +11,7 @@ from dlcourse.classroom.lessons import PLATFORM, Lesson, lesson_of, lesson_paths
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
 LASTS = re.compile(
-    r'\b(half an|an|one|two|three|four|five|\d+)( and a half)? (hours?|minutes)', re.I)
+    r'\b(half an|an|one|two|three|four|five|\d+)( and a half)? (hours?|minutes)( and a half)?', re.I)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Page:
 
 def spelled(match)->int: # Minutes
     "A time in words: `one hour`, `an hour and a half`, `40 minutes`"
-    word, half, unit = match[1].lower(), match[2], match[3]
+    word, half, unit = match[1].lower(), match[2] or match[4], match[3]
     if word == 'half an': return 30
     many = dict(an=1, one=1, two=2, three=3, four=4, five=5).get(word) or int(word)
     size = 60 if unit.startswith('hour') else 1

@@ -105,7 +105,7 @@ def test_terms_are_found_with_their_sentences():
 
 @pytest.mark.parametrize('said, minutes', [
     ('An hour with the five exercises', 60), ('Half an hour', 30), ('40 minutes to read', 40),
-    ('About one and a half hours', 90), ('Two hours', 120)])
+    ('About one and a half hours', 90), ('An hour and a half', 90), ('Two hours', 120)])
 def test_times_in_words_are_minutes(said, minutes):
     match = course.LASTS.search(said)
     assert course.spelled(match) == minutes
