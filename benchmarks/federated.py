@@ -1,0 +1,89 @@
+"""Federated rounds: clients at once against a loop, in this process against Flower's simulation
+
+Run: python benchmarks/federated.py [--simulation]
+"""
+import argparse
+import time
+
+import numpy as np
+import torch
+from harness import interleave
+
+from dlcourse.federated.averaging import digit_parts, first_weights
+from dlcourse.federated.clients import ClientsAtOnce, train_client
+from dlcourse.federated.flower import keep_result, load_flower, run_in_process, run_simulated
+from dlcourse.training.zoo import mlp
+
+
+def clients_at_once():
+    "100 clients of unequal size, one local epoch: as a stack, and one after the other"
+    x, y, *_, parts = digit_parts('dirichlet', 100, .5, 0)
+    net, state = mlp(64, 64, 10).double(), first_weights([0], 64, 64, 10)
+    x, state = x.double(), {name: t.double() for name, t in state.items()}
+    first = {name: t[0] for name, t in state.items()}
+    crew = ClientsAtOnce(net, (x, y), [parts], batch_size=10)
+
+    def together(): return {n: t[0] for n, t in crew.train(state, lr=.1).items()}
+
+    def loop():
+        found = []
+        for k, part in enumerate(parts):
+            net.load_state_dict(first)
+            train_client(net, x[part], y[part], lr=.1, batch_size=10, client=k)
+            found.append({n: p.detach().clone() for n, p in net.named_parameters()})
+        return {n: torch.stack([f[n] for f in found]) for n in first}
+
+    def apart(results):
+        one, other = results['at once'], results['loop']
+        return max(float((one[n] - other[n]).abs().max()) for n in one)
+    timing = interleave({'at once': together, 'loop': loop}, same=apart, within=1e-6)
+    print(timing, f"\n100 clients of {min(map(len, parts))} to {max(map(len, parts))} rows: "
+          f"{timing.paired('loop', 'at once'):.1f} times as fast at once")
+
+
+def adding_apps():
+    "Each client adds one to 100,000 numbers; Flower's own strategy averages"
+    flwr = load_flower()
+    app, client, server = flwr.app, flwr.clientapp.ClientApp(), flwr.serverapp.ServerApp()
+
+    @client.train()
+    def train(message, context):
+        arrays = [array.numpy() + 1 for array in message.content['arrays'].values()]
+        said = app.MetricRecord({'num-examples': 1})
+        content = app.RecordDict({'arrays': app.ArrayRecord(arrays), 'metrics': said})
+        return app.Message(content, reply_to=message)
+
+    @server.main()
+    def main(grid, context):
+        strategy = flwr.serverapp.strategy.FedAvg(fraction_evaluate=0.)
+        start = app.ArrayRecord([np.zeros((1000, 100), np.float32)])
+        keep_result(context, strategy.start(grid, start, context.run_config['num-rounds']))
+    return server, client
+
+
+def seconds(run, rounds):
+    "Wall seconds of a run of so many rounds, whose result is looked at"
+    start = time.perf_counter()
+    found = run(*adding_apps(), 10, {'num-rounds': rounds}).arrays['0']
+    if not np.allclose(found, rounds, atol=1e-3): raise SystemExit(f'no parity: {found}')
+    return time.perf_counter() - start
+
+
+def in_process_and_simulated(simulation):
+    "Start-up and a round apart, from runs of two lengths; 10 clients, 100,000 numbers"
+    ways = {'in this process': (run_in_process, 3, 53)}
+    if simulation: ways["Flower's simulation"] = (run_simulated, 2, 12)
+    for name, (run, few, many) in ways.items():
+        seconds(run_in_process, 1) # Warm
+        short, long = seconds(run, few), seconds(run, many)
+        each = (long - short)/(many - few)
+        print(f'{name:20} start-up {short - few*each:6.2f} s, a round {1000*each:7.1f} ms')
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--simulation', action='store_true', help="Flower's too; needs ray")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clients_at_once()
+    in_process_and_simulated(options.simulation)
