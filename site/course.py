@@ -10,8 +10,8 @@ from dlcourse.classroom.lessons import PLATFORM, Lesson, lesson_of, lesson_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
-LASTS = re.compile(
-    r'\b(half an|an|one|two|three|four|five|\d+)( and a half)? (hours?|minutes)( and a half)?', re.I)
+LASTS = re.compile(r'\b(half an|an|one|two|three|four|five|\d+)( and a half)? (hours?|minutes)'
+                   r'( and a half)?', re.I)
 
 
 @dataclass(frozen=True)
