@@ -16,6 +16,7 @@ from ..core.columns import as_floats, numbers_of
 from ..core.errors import InputError
 from dlcourse.core.frames import (
     as_number, as_text, check_plain, check_unread, numeric_column, opened_table, to_polars,
+    unread_text,
 )
 from ..core.pages import count_text
 from ..core.tables import column_place
@@ -180,7 +181,9 @@ def _warnings(tables, key, beside):
             again = len(own) - len(np.unique(own))
             if again: found.append(f"{count_text(again)} of the {name} repeat another's `{key}`")
     first, second = tables
-    shared = [c for c in first.columns if c not in {*beside, key}
+    if key: return tuple(found) # Who is who was told, and looked at above
+    unread = {unread_text(c) for c in first.columns} # Of a file's numbers: no columns of its own
+    shared = [c for c in first.columns if c not in {*beside, *unread}
               and c in second.columns and first.schema[c] == second.schema[c]]
     if shared:
         same = [t.select(shared).hash_rows(seed=0).to_numpy() for t in tables]

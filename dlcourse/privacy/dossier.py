@@ -43,10 +43,15 @@ def epsilon_text(epsilon:float|None)->str: # Such as `3`, or `none`
     "An ε in words; a model that promises nothing has none"
     return 'none' if epsilon is None else f'{epsilon:g}'
 
-# %% ../../nbs/17_privacy/20_dossier.ipynb #3c5dbcd3
+# %% ../../nbs/17_privacy/20_dossier.ipynb #3996dc12
 ORDER_OF_VERDICTS = ('fail', 'insufficient evidence', 'pass', 'not judged') # The worst first
 ALWAYS_OPEN = (
     "Reconstruction of records, extraction of texts, and what other models and tables tell.",)
+
+def _agree_in(warning):
+    "The columns in which a warning says that people agree, or what is no column"
+    _, told, columns = warning.partition(' in all of ')
+    return set(columns.partition(':')[0].split(', ')) if told else {warning}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PrivacyAudit:
@@ -82,7 +87,9 @@ class PrivacyAudit:
     @property
     def findings(self)->tuple[str, ...]:
         "What was judged, the worst first, then what was found"
-        judged = [d for d in self.disparities if d.verdict != 'not judged']
+        said_too = {'pass'} if self.verdict == 'pass' else set() # Else only what decided it
+        judged = [d for d in self.disparities
+                  if d.verdict in {'fail', 'insufficient evidence'} | said_too]
         said = [f'{d.verdict.capitalize()}: {gap_sentence(d)}'
                 for d in sorted(judged, key=lambda d: ORDER_OF_VERDICTS.index(d.verdict))]
         return (*said, *dict.fromkeys(_found(self)))
@@ -90,7 +97,9 @@ class PrivacyAudit:
     @property
     def warnings(self)->tuple[str, ...]:
         "What a reader has to know before believing a number"
-        said = dict.fromkeys(w for m in self.membership for w in m.warnings)
+        groups = {m.group for m in self.membership} # Many people share these
+        said = dict.fromkeys(w for m in self.membership for w in m.warnings
+                             if not _agree_in(w) <= groups)
         unseen = ("Nobody looked whether somebody is a member and a non-member at once: no column "
                   "said who is who (`key`).",)
         return (*said, *unseen*(bool(self.membership) and not self.checked))

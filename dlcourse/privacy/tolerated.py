@@ -112,7 +112,7 @@ def claimed(
     "The claim that an accounted event supports"
     return PrivacyClaim(epsilon=float(event.epsilon(delta)), delta=delta, basis=str(event))
 
-# %% ../../nbs/17_privacy/19_tolerated.ipynb #ef5aaeee
+# %% ../../nbs/17_privacy/19_tolerated.ipynb #dcc240fe
 MOST_TIMES = 2**20 # As large as a sample is imagined
 
 def _decided_share(verdict, members, errors):
@@ -148,7 +148,8 @@ def non_members_to_decide(
     errors:tuple[float, float], # That a fail and a pass take
 )->int|None: # And as many members more in proportion; `None` where no size would decide
     "How many non-members would decide, if the attack does as well on all of them"
-    least, n = non_members_needed(fpr), rates.non_members
+    n = rates.non_members
+    least = non_members_needed(fpr) if rates.group is None else 1 # Groups share a threshold
     if verdict.value is None: return least if verdict.metric == 'tpr' and n < least else None
     if verdict.metric == 'auc': times = _times_area(verdict)
     else: times = _times_share(verdict, rates.members, errors)

@@ -105,6 +105,8 @@ def test_two_columns_judge_everybody_once():
     assert sum(d.attribute == 'everyone' for d in found.disparities) == 2
     rates = [(r.attribute, r.group, r.metric) for r in found.rates]
     assert len(rates) == len(set(rates)) == 10
+    bare = [{k: v for k, v in t.items() if k != 'person'} for t in tables]
+    assert len(audit_privacy(*bare, group=('town', 'half')).warnings) == 1
 
 
 def test_the_null_is_not_failed():
@@ -171,6 +173,14 @@ def test_bad_input_is_named(change, says):
     asked = dict(members=INSIDE, non_members=OUTSIDE) | change
     with pytest.raises(InputError) as e: audit_privacy(**asked)
     assert says in str(e.value)
+
+
+def test_a_file_of_scores_warns_of_nobody(tmp_path):
+    for name, table in (('in', INSIDE), ('out', OUTSIDE)):
+        rows = zip(table['score'], table['town'], strict=True)
+        (tmp_path/f'{name}.csv').write_text('score,town\n' + ''.join(f'{s},{t}\n' for s, t in rows))
+    found = audit_privacy(tmp_path/'in.csv', tmp_path/'out.csv', group='town')
+    assert len(found.warnings) == 1 and 'Nobody looked' in found.warnings[0]
 
 
 def test_nobody_is_on_both_sides(tmp_path):
