@@ -2,9 +2,10 @@
 
 A linear classifier by `fit_private` on scattering features (which cost no privacy) and on pixels,
 at (3, 1e-5) and (2, 1e-5), three seeds, all 10,000 test images. Settings (batch, epochs, rate, clip
-norm) were chosen on 6,000 training images, at ε = 3 on features, among some twenty, and the rate for
-pixels among four; that choosing is itself a use of the private rows, which the ε does not cover (a ledger would count it). With
-`--choose` it trains on 54,000 and prints accuracy on these 6,000. Published with a linear
+norm) were chosen on 6,000 training images, at ε = 3 on features, among some twenty, and the rate
+for pixels among four; that choosing is itself a use of the private rows, which the ε does not cover
+(a ledger would count it). With `--choose` it trains on 54,000 and prints accuracy on these 6,000.
+Published with a linear
 classifier on scattering at ε = 3: 98.7 (Tramèr & Boneh 2021); with their tanh network 98.1. Needs
 `mnist` in the data home.
 
