@@ -117,6 +117,7 @@ def test_adam_at_the_server_runs_and_learns():
 
 @flower
 @pytest.mark.slow
+@pytest.mark.filterwarnings('ignore') # Ray's own
 def test_flowers_simulation_gives_the_same_model():
     run = run_simulated(server_app, client_app, 5, CONFIG)
     here = run_in_process(server_app, client_app, 5, CONFIG)
