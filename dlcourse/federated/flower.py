@@ -122,7 +122,7 @@ class InProcessGrid:
     ):
         self.app, self.client_app, self.contexts = load_flower().app, client_app, dict(contexts)
         self.silent, self.rounds, self.waiting, self._run = silent, 0, {}, None
-        self.fixed = True # Nobody joins later
+        self.pushed, self.fixed = 0, True # Messages so far; nobody joins later
 
     @property
     def run(self): return self._run
@@ -149,7 +149,7 @@ class InProcessGrid:
             raise InputError(f"`messages` must go to nodes that are there, "
                              f"{self.get_node_ids()}; got {node}")
         try: return self.client_app(_own(message, self.app), self.contexts[node])
-        except Exception as e: # Whatever breaks at a client is its answer
+        except (Exception, SystemExit) as e: # Whatever breaks at a client is its answer
             # 2 is Flower's number for what an app raised
             return self.app.Message(self.app.Error(code=2, reason=cause_of(e)), reply_to=message)
 
@@ -169,7 +169,8 @@ class InProcessGrid:
         "Ask, and keep the answers until they are pulled"
         names = []
         for message in messages:
-            names.append(f'm{len(self.waiting) + len(names)}')
+            self.pushed += 1
+            names.append(f'm{self.pushed}')
             message.metadata.__dict__['_message_id'] = names[-1]
             self.waiting[names[-1]] = self.answer(message)
         return names

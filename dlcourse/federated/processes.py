@@ -70,7 +70,8 @@ def address_of(
 )->tuple[str, int]:
     "Host and port; raises `InputError`"
     host, _, port = str(superlink).rpartition(':')
-    if host and port.isdigit() and 0 < int(port) < 65536 and '/' not in host:
+    fits = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
+    if host and fits and '/' not in host:
         return host.strip('[]'), int(port)
     raise InputError("`superlink` must be an address and a port such as fl.hospital.org:8000, "
                      f"without https://; got {superlink!r}")
@@ -87,7 +88,7 @@ def connection_fault(
     try:
         with (socket.create_connection((host, port), seconds) as plain,
               context.wrap_socket(plain, server_hostname=host)): return None
-    except OSError as e: # TLS's errors are among these
+    except (OSError, UnicodeError) as e: # TLS's errors are among these
         said = getattr(e, 'verify_message', None) or str(e)
         return why_refused(said) or f"The server at {superlink} cannot be reached: {said}."
 
@@ -182,6 +183,12 @@ def start_superlink(
     own, root = folder/SERVER[0], folder/AUTHORITY[0]
     fault = certificate_fault(own, root, '127.0.0.1' if host == '0.0.0.0' else host)
     if check and fault: raise InputError(f"`folder`: {fault}")
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try: tried.bind((host, port))
+        except OSError as e: raise InputError(
+            f"`port` must be free, and {host}:{port} is not: {e.strerror}; is a server running "
+            "already?") from None
     link = start('superlink', flower_program(
         'flwr.superlink.cli', 'flower_superlink', '--ssl-ca-certfile', root,
         '--ssl-certfile', own, '--ssl-keyfile', folder/SERVER[1], '--enable-supernode-auth',
@@ -204,8 +211,10 @@ def expires_soon(
 
 def tell_flower(home, superlink, authority):
     "Tell Flower's command line where the server is"
-    text = f'[superlink]\ndefault = "here"\n\n[superlink.here]\naddress = {json.dumps(superlink)}\n'
-    text += f'root-certificates = {json.dumps(str(Path(authority).resolve()))}\n'
+    root = str(Path(authority).resolve())
+    text = '[superlink]\ndefault = "here"\n\n[superlink.here]\n'
+    text += f'address = {json.dumps(superlink)}\n'
+    text += f'root-certificates = {json.dumps(root, ensure_ascii=False)}\n'
     home.mkdir(parents=True, exist_ok=True)
     write_whole(home/'config.toml', text)
 

@@ -8,6 +8,7 @@ __all__ = ['APP', 'MODULE', 'kept', 'save_run', 'read_run', 'run_at_sites', 'set
 # %% ../../nbs/18_federated/17_site_runs.ipynb #889fe119
 import io
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -116,10 +117,11 @@ def run_at_sites(
         raise InputError(f"`superlink`: {fault}")
     home = folder/'flower'
     tell_flower(home, superlink, folder/AUTHORITY[0])
-    said = {'round-timeout': wait, 'out': str(out), **(run_config or {})}
+    said = {**(run_config or {}), 'round-timeout': wait, 'out': str(out)}
     before = out.stat().st_mtime_ns if out.exists() else None
     with TemporaryDirectory() as place:
-        config = '\n'.join(f'{k} = {json.dumps(v)}' for k, v in said.items())
+        config = '\n'.join(f'{k} = {json.dumps(v, ensure_ascii=False)}'
+                           for k, v in said.items())
         (Path(place)/'pyproject.toml').write_text(APP.format(config=config), encoding='utf-8')
         (Path(place)/'site_app.py').write_text(MODULE.format(module=app), encoding='utf-8')
         with start('run', flower_program('flwr.cli.app', 'app', 'run', place, 'here', '--stream'),
@@ -149,7 +151,8 @@ def settings_of(
                              f"got {word!r}")
         try: value = json.loads(value)
         except ValueError: pass
-        if not isinstance(value, (bool, int, float, str)) or value != value:
+        wild = isinstance(value, float) and not math.isfinite(value)
+        if not isinstance(value, (bool, int, float, str)) or wild:
             raise InputError(f"`setting`: {name} must be a number, true, false or a text; "
                              f"got {word!r}")
         found[name] = value

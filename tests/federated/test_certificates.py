@@ -1,4 +1,5 @@
 "Certificates: files and their modes, nothing written over, and OpenSSL's own verdict as the oracle"
+import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,14 @@ from dlcourse.federated.certificates import (
     make_certificates,
     renew_server,
 )
-from dlcourse.federated.processes import address_of, connection_fault, expires_soon, why_refused
+from dlcourse.federated.flower import is_there
+from dlcourse.federated.processes import (
+    address_of,
+    connection_fault,
+    expires_soon,
+    start_superlink,
+    why_refused,
+)
 from dlcourse.federated.site_runs import read_run, settings_of
 
 NOW = datetime.now(UTC)
@@ -40,13 +48,13 @@ def test_nothing_is_written_over(folder):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['server'], ['../x'], [''], ['a b'], [3]])
+@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['server'], ['run'], ['../x'], [''], ['a b'], [3]])
 def test_names_of_sites(tmp_path, sites):
     with pytest.raises(InputError, match='`sites`'): make_certificates(tmp_path/'f', sites)
     assert not (tmp_path/'f').exists()
 
 
-@pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], [''], ['a.org:8000']])
+@pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], [''], ['a.org:8000'], ['a..b'], [5]])
 def test_names_of_hosts(tmp_path, hosts):
     with pytest.raises(InputError, match='`hosts`'): make_certificates(tmp_path/'f', ['a'], hosts)
 
@@ -83,6 +91,30 @@ def test_a_stranger_and_a_renewal(folder, tmp_path):
     assert (tmp_path/'x'/'server.crt').exists(), "what is there is left until its heir is made"
 
 
+def test_a_renewal_keeps_the_hosts(tmp_path):
+    make_certificates(tmp_path/'x', ['north'], ['fl.hospital.org', '10.0.0.7'])
+    authority, before = tmp_path/'x'/'authority.crt', (tmp_path/'x'/'server.crt').read_bytes()
+    for days in (0, 10**8):
+        with pytest.raises(InputError, match='`days`'): renew_server(tmp_path/'x', days=days)
+    assert (tmp_path/'x'/'server.crt').read_bytes() == before
+    renew_server(tmp_path/'x')
+    for host in ('fl.hospital.org', '10.0.0.7'):
+        assert handshake_fault(tmp_path/'x', authority, host) is None
+    assert handshake_fault(tmp_path/'x', authority, 'localhost')
+    make_certificates(tmp_path/'y', ['north'])
+    (tmp_path/'x'/'authority.key').write_bytes((tmp_path/'y'/'authority.key').read_bytes())
+    with pytest.raises(InputError, match='not of its'): renew_server(tmp_path/'x')
+
+
+@pytest.mark.skipif(not is_there(), reason="Flower is not installed")
+def test_a_port_in_use_is_said(folder):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        with pytest.raises(InputError, match='`port` must be free'):
+            start_superlink(folder, taken.getsockname()[1])
+
+
 def test_what_is_no_certificate(folder, tmp_path):
     (tmp_path/'bad.crt').write_text('-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----')
     for bad in (tmp_path/'bad.crt', tmp_path/'none.crt'):
@@ -92,7 +124,7 @@ def test_what_is_no_certificate(folder, tmp_path):
 
 def test_addresses():
     assert address_of('fl.org:8000') == ('fl.org', 8000) and address_of('[::1]:80') == ('::1', 80)
-    for bad in ('fl.org', 'https://fl.org:80', ':80', 'a:0', 'a:99999', 'a:b', None):
+    for bad in ('fl.org', 'https://fl.org:80', ':80', 'h:²', 'a:0', 'a:99999', 'a:b', None):
         with pytest.raises(InputError, match='`superlink`'): address_of(bad)
 
 
@@ -104,7 +136,7 @@ def test_nobody_there(folder):
 def test_settings_and_results(tmp_path):
     assert settings_of(['lr=.5', 'a=0.5', 'n=3', 'on=true', 'way=iid']) == {
         'lr': '.5', 'a': .5, 'n': 3, 'on': True, 'way': 'iid'}
-    for bad in (['lr'], ['=3'], ['a=[1]'], ['a=NaN'], ['a b=3']):
+    for bad in (['lr'], ['=3'], ['a=[1]'], ['a=NaN'], ['a=Infinity'], ['a=1e999'], ['a b=3']):
         with pytest.raises(InputError, match='`setting`'): settings_of(bad)
     (tmp_path/'x.npz').write_bytes(b'no')
     for bad in ('x.npz', 'y.npz'):
