@@ -48,13 +48,13 @@ def test_nothing_is_written_over(folder):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['server'], ['run'], ['../x'], [''], ['a b'], [3]])
+@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['run'], ['../x'], [''], ['a b'], [3]])
 def test_names_of_sites(tmp_path, sites):
     with pytest.raises(InputError, match='`sites`'): make_certificates(tmp_path/'f', sites)
     assert not (tmp_path/'f').exists()
 
 
-@pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], [''], ['a.org:8000'], ['a..b'], [5]])
+@pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], ['a.org:8000'], ['a..b'], [5]])
 def test_names_of_hosts(tmp_path, hosts):
     with pytest.raises(InputError, match='`hosts`'): make_certificates(tmp_path/'f', ['a'], hosts)
 
