@@ -115,7 +115,7 @@ def _gap_verdict(question, gaps, rates, tolerance):
     return CardVerdict(question=question, tolerance=tolerance, value=gap.value, verdict=verdict,
                        sentence=gap_sentence(gap, rates))
 
-def _worst_verdict(known, worst, least, level):
+def _worst_verdict(known, worst, least, level, few):
     "Every client's lower limit for a pass; for a fail an upper one that allows for the choice"
     what = f"the worst client is to be right in {percent(least)} at least; "
     if worst is None: verdict, said = WORST[1], "no client has rows enough"
@@ -124,8 +124,9 @@ def _worst_verdict(known, worst, least, level):
         one_of_many = 1 - (1 - level)/len(known)
         highest = [clopper_pearson(r.numerator, r.n, one_of_many)[1] for r in known]
         verdict = WORST[1]
-        if all(r.low >= least for r in known): verdict = 'pass'
+        if all(r.low >= least for r in known) and not few: verdict = 'pass'
         if min(highest) < least: verdict = 'fail'
+        if few: said += f"; {few} with too few rows may be worse"
     return CardVerdict(question='worst', tolerance=least, value=worst and worst.value,
                        verdict=verdict, sentence=what + said + '.')
 
@@ -144,7 +145,13 @@ def _spent(ledger):
     for row in rows:
         odd = next((k for k in ('client', 'epsilon', 'delta') if k not in row), None)
         if odd: raise InputError(f"each row of `ledger` must have `{odd}`, got {sorted(row)}")
-        number_of(row['epsilon'], 'epsilon', 0, whole=False)
+        for name in ('epsilon', 'epsilon_if_seen'):
+            if row.get(name) is not None: number_of(row[name], name, 0, whole=False)
+        if not 0 < number_of(row['delta'], 'delta', 0, 1, whole=False) < 1:
+            raise InputError(f"`delta` of `ledger` must be above 0 and below 1, got {row['delta']}")
+    if len({str(row['client']) for row in rows}) < len(rows):
+        raise InputError("`ledger` must have one row for each client; one has several, whose losses "
+                         "add up: compose them first")
     if len({row['delta'] for row in rows}) > 1:
         raise InputError("`ledger` must be for one δ; got several")
     if not rows: return rows, None, None, None
@@ -196,7 +203,7 @@ def audit_federation(
     asked = dict(y_pred=y_pred, y_true=y_true, level=level, min_count=min_count)
     rates, gaps, found = _accuracy(data, client, None, tolerated.get('clients'), asked)
     known = [r for r in rates if r.value is not None]
-    worst = min(known, key=lambda r: r.value, default=None)
+    worst, few = min(known, key=lambda r: r.value, default=None), len(rates) - len(known)
     verdicts, more, wide = [], [], []
     if 'clients' in tolerated:
         verdicts.append(_gap_verdict('clients', gaps, rates, tolerated['clients']))
@@ -205,10 +212,9 @@ def audit_federation(
         verdicts.append(_gap_verdict('groups', wide, more, tolerated['groups']))
     rows, epsilon, seen, delta = _spent(ledger)
     if 'worst' in tolerated: verdicts.append(
-        _worst_verdict(known, worst, tolerated['worst'], found.level))
+        _worst_verdict(known, worst, tolerated['worst'], found.level, few))
     if 'epsilon' in tolerated:
         verdicts.append(_epsilon_verdict(epsilon, delta, tolerated['epsilon']))
-    few = len(rates) - len(known)
     given = dict(group=group, ledger=rows, memberships=memberships, guarantees=tuple(guarantees))
     return FederationAudit(
         rates=(*rates, *more), disparities=(*gaps, *wide), worst=worst, ledger=rows,

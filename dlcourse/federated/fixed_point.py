@@ -32,6 +32,9 @@ class FixedPoint:
         if not 0 < self.clipping_range < float('inf'):
             raise InputError("`clipping_range` must be a finite number above 0, "
                              f"got {self.clipping_range}")
+        if not self.step > 0 or self.clients*self.clipping_range == float('inf'):
+            raise InputError("`clipping_range` must be of a size that numbers have, "
+                             f"got {self.clipping_range}")
         if self.clients*self.top >= 2**(self.modulus_bits - 1):
             raise InputError(f"the sum of {self.clients:,} numbers of {self.bits} bits may not fit "
                              f"into {self.modulus_bits} bits; take fewer `bits`")

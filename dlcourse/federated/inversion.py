@@ -30,8 +30,11 @@ def noisy_gradient(
     noise:float=0.,            # Deviation of the noise in each number, in clipping norms
     generator:torch.Generator|None=None,
 )->tuple[Tensor, ...]:
-    "The gradient as one vector, clipped, with noise"
+    "The gradient as one vector, clipped, with noise; zeros in place of one that is not finite"
     flat = torch.cat([g.flatten() for g in gradient])
+    if not bool(flat.isfinite().all()): flat = torch.zeros_like(flat)
+    if clip_norm is not None and not 0 < number_of(clip_norm, 'clip_norm', 0, whole=False):
+        raise InputError(f"`clip_norm` must be above 0, got {clip_norm}")
     norm = clip_norm or float(flat.norm())
     scale = min(1., norm/max(float(flat.norm()), 1e-12))
     flat = scale*flat + noise*norm*torch.randn(flat.shape, generator=generator)

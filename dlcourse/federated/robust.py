@@ -66,7 +66,7 @@ def coordinate_median(
 )->Float[Tensor, " dim"]:
     "The middle value of each number; the mean of the two middle ones where clients are even"
     ordered, n = updates.sort(0).values, len(updates)
-    return (ordered[(n - 1)//2] + ordered[n//2])/2
+    return ordered[(n - 1)//2]/2 + ordered[n//2]/2 # Their sum might be infinite
 
 def geometric_median(
     updates:Float[Tensor, "client dim"],
@@ -179,5 +179,5 @@ def federated_rounds(
         honest, own = sent[attackers:], sent[:attackers]
         if attackers: sent = torch.cat([attack(honest, own, generator), honest])
         step = rule(checked_updates(sent.unbind()).updates if gate else sent)
-        if not gate or bool(step.isfinite().all()): weights = weights + step
+        if not gate or bool((weights + step).isfinite().all()): weights = weights + step
     return weights

@@ -95,3 +95,27 @@ def test_what_cannot_be_is_refused(given, name):
 def test_without_torch():
     code = "import sys, dlcourse.federated.federation_card; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def small(**more):
+    "A hundred rows of a, all right, and three of b"
+    client, y = ['a']*100 + ['b']*3, [1]*100 + [1, 0, 0]
+    return audit_federation(dict(client=client, y_pred=y, y_true=[1]*103), client='client',
+                            y_pred='y_pred', y_true='y_true', **more)
+
+
+def test_the_worst_client_does_not_pass_where_some_were_not_judged():
+    found = small(min_count=10, tolerances={'worst': .9})
+    assert found.verdict == 'insufficient evidence'
+
+
+@pytest.mark.parametrize('row', [
+    dict(delta=5.), dict(delta=0.), dict(delta=float('nan')), dict(delta='abc'),
+    dict(epsilon_if_seen='x'), dict(epsilon=-1.)])
+def test_an_odd_ledger_is_refused(row):
+    with pytest.raises(InputError): small(ledger=[dict(client='a', epsilon=1., delta=1e-5) | row])
+
+
+def test_a_client_has_one_row_of_the_ledger():
+    row = dict(client='a', epsilon=3., delta=1e-5)
+    with pytest.raises(InputError, match='one row for each client'): small(ledger=[row, row])
