@@ -128,7 +128,7 @@ def rounds_to_target(
 # %% ../../nbs/18_federated/04_averaging.ipynb #8342d0bb
 def combine_answers(
     old:dict[str, Tensor],  # The model that was sent out; left as it is
-    answers:list[tuple[dict[str, Tensor]|None, float]], # Model and number of rows, or None and it
+    answers:list[tuple[dict[str, Tensor]|None, float]], # Model and rows, 1 or more; or None
 )->tuple[dict[str, Tensor], int]: # The new model, and how many answers had no share
     "Average the usable answers of one round, by their rows"
     def usable(state): return state is not None and all(t.isfinite().all() for t in state.values())

@@ -34,7 +34,7 @@ def proximal_gradients(
 def adam_at_server(
     old:dict[str, Tensor],     # The model that was sent out: name → runs × …
     mean:dict[str, Tensor],    # The weighted mean of what came back
-    moments:dict[str, tuple],  # Name → (m, v) of the round before; written anew here
+    moments:dict[str, tuple],  # Name → (m, v) of the round before; gets those of this round
     lr:Float[Tensor, " runs"], # Of the server: η
     betas:tuple[float, float]=(.9, .99),
     tau:float=1e-3,
@@ -56,7 +56,7 @@ def new_controls(
     all_:dict[str, Tensor],    # The server's: name → runs × …
     start:dict[str, Tensor],   # The model that was sent out: name → runs × …
     answers:dict[str, Tensor], # The models that came back: name → runs × clients × …
-    steps:Float[Tensor, "runs clients"], # That each client took
+    steps:Float[Tensor, "runs clients"], # That each client took, from 1
     lr:Float[Tensor, " runs"], # Of the clients
 )->dict[str, Tensor]:          # Name → runs × clients × …
     "SCAFFOLD's new control variates (Karimireddy et al. 2020, option II)"
@@ -110,9 +110,7 @@ def client_report(
     client,       # Number of the client that the row belongs to
     group,        # Number of the group that the row's person belongs to
 )->dict:          # 'mean', 'worst', 'worst_client', 'gap'
-    """Accuracies of clients, and the gap between groups: `mean` over clients (each client counts
-    alike), the `worst` of them and its number (the least number where several are), and the largest
-    minus the least accuracy of a group over all rows; raises `InputError` where there is no row"""
+    "Accuracies of clients, and the gap between groups; raises `InputError` where there is no row"
     hit, client, group = (np.asarray(v) for v in (hit, client, group))
     if not len(hit): raise InputError("`hit` must hold a row at least, got none")
     def by(numbers): return {int(n): float(hit[numbers == n].mean()) for n in np.unique(numbers)}

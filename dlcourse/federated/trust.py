@@ -95,5 +95,5 @@ def clip_update(
     "An update that can do no more harm than `clip_norm`; no gradient flows through this"
     update = update.detach()
     if not bool(update.isfinite().all()): return torch.zeros_like(update)
-    norm = float(update.norm())
+    norm = float(update.double().norm()) # In float32 squares of 1e20 overflow
     return update*(clip_norm/max(norm, clip_norm))

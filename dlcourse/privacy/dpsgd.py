@@ -35,7 +35,7 @@ def noisy_sum(
 
 # %% ../../nbs/17_privacy/09_dpsgd.ipynb #c37a002c
 def poisson_rows(
-    coins:Float[Tensor, " rows"], # Evenly spread in [0, 1), one for each row
+    coins:Float[Tensor, " rows"], # Evenly spread in [0, 1), one for each row; one row at least
     expected_batch:int,           # Rows drawn on average, at most as many as there are
 )->Int[Tensor, " batch"]:         # Numbers of rows, rising; there may be none
     "The rows of one step"

@@ -39,9 +39,9 @@ def exact_epsilon(
 
 # %% ../../nbs/17_privacy/06_mechanisms.ipynb #0d3fef08
 def unbiased_share(
-    yes:float,     # Share of answers that say yes, 0 to 1
-    epsilon:float, # ε of the randomized response, above 0
-)->float:          # Estimated share whose truth is yes, not cut to 0 to 1
+    yes:float|np.ndarray, # Share of answers that say yes, 0 to 1; or several, of as many questions
+    epsilon:float,        # ε of the randomized response, above 0
+)->float|np.ndarray:      # Estimated share whose truth is yes, not cut to 0 to 1
     "The share behind randomized responses, right on average"
     honest = 1/(1 + math.exp(-epsilon))
     return (yes - (1 - honest))/(2*honest - 1)
@@ -65,7 +65,7 @@ def laplace_counts(
 def exact_delta(
     one:np.ndarray,   # Chances of all outputs from one data set
     other:np.ndarray, # The same from a neighbour
-    epsilon:float,    # ε, from 0
+    epsilon:float,    # ε, from 0 to 700: exp has to be finite
 )->float:             # The smallest δ that covers both directions
     "By how much two lists of chances exceed a factor of exp(ε)"
     one, other, factor = np.asarray(one, float), np.asarray(other, float), math.exp(epsilon)
