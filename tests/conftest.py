@@ -1,4 +1,5 @@
 "Shared by all tests: no setting of the machine leaks in, and real data are used where they are"
+import gc
 import os
 
 import hypothesis
@@ -10,6 +11,11 @@ os.environ['MPLBACKEND'] = 'Agg'
 hypothesis.settings.register_profile('unhurried', deadline=None,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile('unhurried')
+
+
+def pytest_collection_finish():
+    "What was imported and collected stays to the end; to look for garbage in it takes seconds"
+    gc.collect(), gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,14 @@
 "Federated averaging: the mean, the rounds, and the same apps in every place"
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 import warnings
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +29,7 @@ from dlcourse.federated.averaging import (
     weighted_average,
 )
 from dlcourse.federated.clients import ClientsAtOnce
-from dlcourse.federated.flower import run_in_process, run_simulated
+from dlcourse.federated.flower import run_in_process
 from dlcourse.federated.partitions import holdings
 from dlcourse.federated.strategies import chosen_clients, make_strategy, run_settings
 from dlcourse.training.zoo import mlp
@@ -115,15 +123,83 @@ def test_adam_at_the_server_runs_and_learns():
     assert run.history['server/accuracy'][-1] > .6 and run.history['train/used'] == [4]*8
 
 
+SIMULATED = """
+import json, sys, warnings
+warnings.simplefilter('ignore') # Ray's own
+import numpy as np
+from dlcourse.federated.averaging import client_app, server_app
+from dlcourse.federated.flower import run_simulated
+run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
+arrays = {f'a/{name}': array for name, array in run.arrays.items()}
+np.savez(sys.argv[2], used=run.history['train/used'], **arrays)
+"""
+MOST = 240. # Seconds by the clock for Flower's simulation, which needs 25 and has hung
+BUSY = 'The current node timed out during startup'
+
+
+def marked(pid, mark):
+    "Was a process given this variable?"
+    try: return mark.encode() in Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError: return False
+
+
+def begun(process, mark):
+    "A process that leads a session and what it began: Ray starts sessions, and some outlive it"
+    words = ['ps', '-A', '-o', 'pid=,ppid=,sess=,stat=']
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in said.splitlines()]
+    rows = [tuple(map(int, row[:3])) for row in rows if row[3][0] != 'Z']
+    found = {pid for pid, *_ in rows if pid == process.pid or marked(pid, mark)}
+    while True:
+        roots = found | {own for pid, _, own in rows if pid in found} | {process.pid}
+        more = {pid for pid, parent, own in rows if parent in found or own in roots} - found
+        if not more: return found
+        found |= more
+
+
+def end_all(process, mark):
+    "Kill a process and all that it began, as long as there are any"
+    while living := begun(process, mark):
+        for pid in living:
+            with suppress(ProcessLookupError): os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_what_a_killed_process_began_dies_too():
+    sleeps = "import subprocess as s; s.Popen(['sleep', '300'], start_new_session=True)"
+    mark = 'OF_A_TEST=sleeps'
+    for code in (sleeps, f'{sleeps}.wait()'): # One that ended, and one that hangs
+        process = subprocess.Popen([sys.executable, '-c', code], start_new_session=True,
+                                   env=os.environ | dict([mark.split('=')]))
+        if code is sleeps: process.wait()
+        else:
+            while len(begun(process, mark)) < 2: pass
+        assert begun(process, mark)
+        end_all(process, mark)
+        assert not begun(process, mark)
+
+
 @flower
 @pytest.mark.slow
-@pytest.mark.filterwarnings('ignore') # Ray's own
-def test_flowers_simulation_gives_the_same_model():
-    run = run_simulated(server_app, client_app, 5, CONFIG)
+def test_flowers_simulation_gives_the_same_model(tmp_path):
+    pytest.importorskip('ray')
+    words = [sys.executable, '-c', SIMULATED, json.dumps(CONFIG), str(tmp_path/'run.npz')]
+    mark, until, said = f'OF_A_TEST={tmp_path}', time.monotonic() + MOST, BUSY
+    while BUSY in said: # Ray itself waits for its own for 30 seconds and no longer
+        with open(tmp_path/'said', 'w') as f:
+            process = subprocess.Popen(words, stdout=f, stderr=f, start_new_session=True,
+                                       env=os.environ | dict([mark.split('=')]))
+            try: process.wait(max(0, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pytest.fail(f"Flower's simulation did not end in {MOST:g} seconds; it was stopped")
+            finally: end_all(process, mark)
+        said = (tmp_path/'said').read_text() if process.returncode else ''
+    assert process.returncode == 0, said
     here = run_in_process(server_app, client_app, 5, CONFIG)
-    for name, array in here.arrays.items():
-        np.testing.assert_allclose(run.arrays[name], array, atol=1e-5, rtol=0)
-    assert run.history['train/used'] == here.history['train/used'] == [2]*4
+    with np.load(tmp_path/'run.npz') as run:
+        for name, array in here.arrays.items():
+            np.testing.assert_allclose(run[f'a/{name}'], array, atol=1e-5, rtol=0)
+        assert run['used'].tolist() == here.history['train/used'] == [2]*4
 
 
 @flower

@@ -52,11 +52,16 @@ def test_a_blank_workspace_is_not_tried(tmp_path):
 PARTS = sorted({e.part for x in lessons() for e in x.exercises})
 
 
+@pytest.fixture(scope='module')
+def ada(tmp_path_factory):
+    "One who solved the whole course; nobody writes there"
+    return workspace(tmp_path_factory.mktemp('solved')/'ada', solved=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('part', PARTS)
-def test_a_solved_workspace_and_each_lesson_alone(part, tmp_path, insist):
+def test_a_solved_workspace_and_each_lesson_alone(part, ada, tmp_path, insist):
     pytest.importorskip('torch')
-    ada = workspace(tmp_path/'ada', solved=True)
     asked = [x.id for x in lessons() if x.exercises and x.part == part]
     how = dict(out=tmp_path/'g.csv', sandbox=insist)
     whole = grade([ada], lessons=asked, **how)

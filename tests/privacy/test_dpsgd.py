@@ -68,12 +68,13 @@ def test_digits_at_three():
     data = load('digits')
     x = scattering_rows(torch.tensor(data['images']/16, dtype=torch.float32), 1, 3)
     y, scores = torch.tensor(data['labels'].astype(int)), []
+    sigma = noise_for(3., 256/1437, 168, 1e-4)
     for seed in range(3):
         order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
         train, test = order[:1437], order[1437:]
         run = fit_private(nn.Linear(x.shape[1], 10), x[train], y[train], expected_batch=256,
-                          steps=168, noise_multiplier=noise_for(3., 256/1437, 168, 1e-4),
-                          delta=1e-4, seed=seed, config=FitConfig(optimizer='sgd', lr=1.))
+                          steps=168, noise_multiplier=sigma, delta=1e-4, seed=seed,
+                          config=FitConfig(optimizer='sgd', lr=1.))
         assert run.epsilon <= 3.
         with torch.no_grad():
             scores.append(float((run.model(x[test]).argmax(1) == y[test]).float().mean()))
