@@ -250,3 +250,10 @@ def test_other_refusals():
     for budget in (0, -1, math.nan, True):
         with pytest.raises(InputError, match='`epsilon` must be'): noise_for(budget, .1, 10, 1e-5)
         with pytest.raises(InputError, match='`epsilon` must be'): steps_for(budget, 1, .1, 1e-5)
+
+
+@pytest.mark.parametrize(('asked', 'said'), [
+    ((1., 1e-6, 10, 1e-5), 'any noise'), ((1e-12, 1., 1, 1e-5), '`epsilon` must be larger'),
+    ((1., .5, 10**40, 1e-5), '`steps` must be')])
+def test_noise_that_cannot_be_told(asked, said):
+    with pytest.raises(InputError, match=said): noise_for(*asked)
