@@ -6,6 +6,7 @@
 __all__ = ['privacy_app', 'state_epsilon', 'calibrate']
 
 # %% ../../nbs/cli/accounts.ipynb #6ffbb03f
+from contextlib import contextmanager
 from fractions import Fraction
 
 import typer
@@ -23,6 +24,15 @@ def _rate(text):
         raise InputError("`sample_rate` must be a number or a fraction such as 256/60000, "
                          f"got {text!r}") from None
 
+@contextmanager
+def _within_reach():
+    try: yield
+    except InputError: raise
+    except (ValueError, OverflowError, ZeroDivisionError) as e:
+        raise InputError("these numbers are too far out to be accounted for; take "
+                         "`noise_multiplier` from 1e-3 to 1e6, `delta` from 1e-300 and `steps` to "
+                         f"10¹² ({e})") from None
+
 @command(privacy_app, 'epsilon')
 def state_epsilon(
     *,
@@ -34,7 +44,7 @@ def state_epsilon(
 ):
     "The ε of noisy training on Poisson samples, by three accountants that have to agree"
     from dlcourse.privacy.accounting import sandwich
-    found = sandwich(noise_multiplier, _rate(sample_rate), steps, delta)
+    with _within_reach(): found = sandwich(noise_multiplier, _rate(sample_rate), steps, delta)
     if json: return print(json_text(found.to_dict()), end='')
     print(f'ε = {found.epsilon:.4f} at δ = {delta:g}\n\n'
           f'PLD              {found.pld:.4f}  (privacy loss distribution; the one to state)\n'
@@ -61,10 +71,11 @@ def calibrate(
     if (steps is None) == (noise_multiplier is None):
         raise InputError("give either `steps`, to be told the noise, or `noise_multiplier`, to be "
                          "told the steps")
-    if steps is None: steps = steps_for(epsilon, noise_multiplier, rate, delta)
-    else: noise_multiplier = noise_for(epsilon, rate, steps, delta)
-    event = PrivacyEvent(noise_multiplier, rate, steps)
-    spent = event.epsilon(delta)
+    with _within_reach():
+        if steps is None: steps = steps_for(epsilon, noise_multiplier, rate, delta)
+        else: noise_multiplier = noise_for(epsilon, rate, steps, delta)
+        event = PrivacyEvent(noise_multiplier, rate, steps)
+        spent = event.epsilon(delta)
     found = vars(event) | dict(epsilon=spent, delta=delta, asked=epsilon)
     if json: return print(json_text(found), end='')
     print(f'noise multiplier {noise_multiplier:.6g}, {steps:,} steps at sample rate {rate:.6g}: '

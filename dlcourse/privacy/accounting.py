@@ -245,11 +245,18 @@ def noise_for(
     "The noise multiplier for an ε; raises `InputError` for numbers that cannot be"
     epsilon, delta = positive_number(epsilon, 'epsilon'), checked_delta(delta)
     event = PrivacyEvent(1., sample_rate, steps)
+    if event.sample_rate*event.steps <= delta:
+        raise InputError(f"`delta` must be below `sample_rate` times `steps`, {delta:g} is not: a "
+                         "row takes part at all with less chance than that, so that any noise "
+                         "keeps every ε; give a smaller δ")
     def above(log_sigma):
         found = replace(event, noise_multiplier=math.exp(log_sigma)).epsilon(delta)
         return math.log(max(found, 1e-9)/epsilon)
     low = high = 0.
-    while above(high) > 0: low, high = high, high + 1
+    while above(high) > 0:
+        low, high = high, high + 1
+        if high > 30: raise InputError(f"`epsilon` must be larger, {epsilon:g} takes more noise "
+                                       "than 10¹³ times what a row can move")
     while above(low) <= 0 and low > -4: low, high = low - .7, low
     if above(low) <= 0: return math.exp(low)
     found = brentq(above, low, high, xtol=3e-5)

@@ -76,7 +76,8 @@ def audit_training(
     if attack not in ATTACKS:
         raise InputError(f"`attack` must be one of {', '.join(ATTACKS)}; got {attack!r}")
     number_of(targets, 'targets', 1)
-    number_of(shadows, 'shadows', 2)
+    if number_of(shadows, 'shadows', 2) % 2:
+        raise InputError(f"`shadows` must be even, as they come in pairs; got {shadows}")
     rows, labels, group = _checked(x, y, group)
     classes, y = np.unique(labels, return_inverse=True)
     if len(classes) < 2: raise InputError("`y` must hold two classes or more; it holds one")

@@ -60,7 +60,7 @@ def gdp_epsilon(
     if not 0 < number_of(delta, 'delta', 0, 1, whole=False) < 1:
         raise InputError(f"`delta` must lie between 0 and 1 for Gaussian noise, got {delta}")
     if mu == 0: return 0.
-    return math.inf if not math.isfinite(mu) else accounted_epsilon(1/mu, 1., 1, delta)
+    return math.inf if mu > 1e150 else accounted_epsilon(1/mu, 1., 1, delta)
 
 def _largest(holds, steps=60): # The largest number for which a falling condition still holds
     if not holds(0.): return 0.
@@ -114,8 +114,11 @@ def rates_bound(
 
 # %% ../../nbs/17_privacy/16_bounds.ipynb #88be14e4
 def _scores(values, name):
-    try: values = np.asarray(values, float)
-    except (TypeError, ValueError):
+    try:
+        if np.ma.isMaskedArray(values) or np.asarray(values).dtype.kind not in 'biufO':
+            raise TypeError
+        values = np.asarray(values, float)
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"`{name}` must be numbers, got {type(values).__name__}") from None
     if values.ndim != 1 or len(values) == 0:
         raise InputError(f"`{name}` must be a list of at least one score, got shape {values.shape}")
@@ -193,6 +196,7 @@ def one_run_chance(
     "The p-value of a claim (ε, δ) after one run; raises `InputError`"
     from scipy.stats import binom
     correct, guesses, canaries = _counts(correct, guesses, canaries)
+    number_of(epsilon, 'epsilon', 0, whole=False), number_of(delta, 'delta', 0, 1, whole=False)
     right = 1/(1 + math.exp(-epsilon))
     if correct == 0: return 1.
     below = binom.pmf(np.arange(correct)[::-1], guesses, right).cumsum() # v-1, v-2, … right ones

@@ -36,7 +36,9 @@ def _matrix(a, g, shape):
     "The same for a matrix, from its inputs [n, places, in] and their gradients [n, places, out]"
     (_, t, d_in), d_out = a.shape, g.shape[2]
     if t > 1 and 4*t*t*(d_in + d_out) > (t + 16)*d_in*d_out: return _given(g.mT @ a, shape)
-    if t == 1: squares = a.square().sum((1, 2))*g.square().sum((1, 2))
+    if t == 1: # In single precision the square of a small gradient would be 0
+        squares = a.double().square().sum((1, 2))*g.double().square().sum((1, 2))
+        squares = squares.to(a.dtype)
     else:
         x, y = a.double(), g.double()
         squares = ((x @ x.mT)*(y @ y.mT)).sum((1, 2)).clamp(min=0)
@@ -105,10 +107,11 @@ def _by_layers(model, batch, loss, clip_norm, parameters):
     ids = {id(p): i for i, p in enumerate(parameters)}
     def note(part, given, out):
         edge = torch.autograd.graph.get_gradient_edge(out) if out.requires_grad else None
-        uses.append((part, given[0].detach(), given[0]._version, edge))
+        if given: uses.append((part, given[0].detach(), given[0]._version, edge))
     for part in model.modules():
         own = type(part) in LAYERS and any(id(p) in ids for p in part.parameters(recurse=False))
-        if own: hooks.append(part.register_forward_hook(note))
+        if own and not part._forward_hooks: # Which might change what it gives
+            hooks.append(part.register_forward_hook(note))
     try: losses = each_loss(loss, model(*inputs), target)
     finally:
         for hook in hooks: hook.remove()
@@ -145,8 +148,10 @@ def clipped_sum(
     "Each example's gradient, cut, and added up; raises `InputError` for a model that mixes rows"
     if engine not in ('auto', *ENGINES):
         raise InputError(f"`engine` must be one of auto, {', '.join(ENGINES)}; got {engine!r}")
-    if not 0 < number_of(clip_norm, 'clip_norm', 0, whole=False) < torch.inf:
-        raise InputError(f"`clip_norm` must be above 0 and finite, got {clip_norm}")
+    number_of(clip_norm, 'clip_norm', 1e-15, 1e30, whole=False) # What single precision holds
+    if torch.is_inference_mode_enabled():
+        raise InputError("`clipped_sum` must not be asked within torch.inference_mode(), where "
+                         "there are no gradients")
     parameters, rows = trained(model), len(batch[-1])
     fits = may_use_formulas(model, batch[:-1], tuple(LAYERS))
     names = {'auto': ('layers', 'vmap')}
@@ -154,7 +159,8 @@ def clipped_sum(
     for piece in zip(*(t.split(chunk or max(rows, 1)) for t in batch), strict=True) if rows else ():
         for name in names.get(engine, (engine,)):
             if name == 'layers' and not fits: continue
-            found = ENGINES[name](model, piece, loss, clip_norm, parameters)
+            with torch.enable_grad():
+                found = ENGINES[name](model, piece, loss, clip_norm, parameters)
             if found: break
         else:
             raise InputError("`engine` 'layers' has no formula for a layer of this model, or a "

@@ -101,6 +101,7 @@ def discrete_gaussian_delta(
 )->float:           # The exact δ
     "The δ of discrete Gaussian noise, summed up; raises `InputError` (CKS 2020, theorem 7)"
     distance = number_of(distance, 'distance', 1)
+    _fraction(sigma, 'sigma')
     reach = np.arange(-math.ceil(40*sigma) - distance, math.ceil(40*sigma) + distance + 1)
     here, there = (discrete_gaussian_chances(reach - d, sigma) for d in (0, distance))
     return float(np.maximum(there - np.exp(min(epsilon, 700.))*here, 0).sum())

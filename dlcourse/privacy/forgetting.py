@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/17_privacy/22_forgetting.ipynb #c1e5366b
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Sisa:
     visits:int = 0      # Rows that training has looked at, each as often as it did
 
     def __post_init__(self):
-        if not 1 <= self.shards*self.slices <= len(self.x):
+        if min(self.shards, self.slices) < 1 or self.shards*self.slices > len(self.x):
             raise InputError("`shards` times `slices` must be from 1 to the number of rows, "
                              f"{len(self.x)}; got {self.shards} times {self.slices}")
         place = dealt(len(self.x), self.shards*self.slices, self.seed)
@@ -149,7 +149,7 @@ class Sisa:
         rows, # Numbers of rows
     )->int:   # Rows visited for it
         "Take rows out, as if they had never been there; raises `InputError` on what is not there"
-        rows = {int(r) for r in rows}
+        rows = {int(number_of(r, 'rows', 0)) for r in rows}
         if not rows or rows & self.gone or not rows <= set(range(len(self.x))):
             raise InputError("`rows` must be numbers of rows that are there, one or more; got "
                              f"{sorted(rows)[:5]}")

@@ -9,6 +9,7 @@ __all__ = ['BudgetError', 'LedgerEntry', 'Ledger', 'read_ledger']
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from ..core.errors import InputError, number_of, path_of, string_of
 from ..core.files import write_whole
@@ -18,6 +19,8 @@ from .renyi import checked_delta, positive_number
 # %% ../../nbs/17_privacy/04_ledger.ipynb #b2f21481
 class BudgetError(InputError):
     "This release would exceed the budget of its ledger; nothing was recorded"
+
+_LOCK = Lock() # Asking and writing are one act, whoever else asks meanwhile
 
 @dataclass(frozen=True)
 class LedgerEntry:
@@ -32,6 +35,12 @@ class LedgerEntry:
         if isinstance(self.release, PrivacyEvent): return found | vars(self.release)
         return found | dict(zip(('epsilon', 'delta'), self.release, strict=True))
 
+def _checked(release, what, tuning):
+    if not string_of(what, 'what').strip():
+        raise InputError("`what` must say in words what is released, got nothing")
+    if not isinstance(tuning, bool): raise InputError(f"`tuning` is a bool, got {tuning!r}")
+    return checked_events([release])[0]
+
 class Ledger:
     "The account of a data set; raises `InputError` for a budget that cannot be"
     def __init__(
@@ -41,13 +50,18 @@ class Ledger:
         delta:float,   # Its δ, below one over the number of rows
         rows:int,      # How many people, or other units, the data set holds
     ):
-        self.rows = int(number_of(rows, 'rows', 1))
-        self.epsilon, self.delta = positive_number(epsilon, 'epsilon'), checked_delta(delta)
+        self._rows = int(number_of(rows, 'rows', 1, 10**15))
+        self._epsilon, self._delta = positive_number(epsilon, 'epsilon'), checked_delta(delta)
         if self.delta*self.rows >= 1:
             raise InputError(f"`delta` must be below 1/`rows` = {1/self.rows:.3g}, got {delta:g}: "
                              "so large a δ allows publishing one person whole; give less, such as "
                              f"{.1/self.rows:.1g}")
-        self.entries = [] # Of `LedgerEntry`, in order
+        self._entries = [] # Of `LedgerEntry`, in order
+
+    epsilon = property(lambda self: self._epsilon, doc="The budget")
+    delta = property(lambda self: self._delta, doc="Its δ")
+    rows = property(lambda self: self._rows, doc="How many people, or other units")
+    entries = property(lambda self: tuple(self._entries), doc="Of `LedgerEntry`, in order")
 
     def _with(self, release):
         releases = [entry.release for entry in self.entries]
@@ -68,18 +82,16 @@ class Ledger:
         tuning:bool=False,                        # Is it a run to choose a setting?
     )->float: # What is spent afterwards
         "Put a release on the account before it is made; raises `BudgetError` and `InputError`"
-        if not string_of(what, 'what').strip():
-            raise InputError("`what` must say in words what is released, got nothing")
-        if not isinstance(tuning, bool): raise InputError(f"`tuning` is a bool, got {tuning!r}")
-        release = checked_events([release])[0]
-        spent = self._with(release)
-        if spent > self.epsilon*(1 + 1e-12):
-            raise BudgetError(
-                f"recording {what!r} would bring the account to ε = {spent:.4g} at δ = "
-                f"{self.delta:g}, and its budget is {self.epsilon:g}; spent so far: "
-                f"{self.spent():.4g}. Do not release it: add noise, or take fewer steps")
-        self.entries.append(LedgerEntry(what, release, tuning))
-        return spent
+        release = _checked(release, what, tuning)
+        with _LOCK:
+            spent = self._with(release)
+            if spent <= self.epsilon*(1 + 1e-12):
+                self._entries.append(LedgerEntry(what, release, tuning))
+                return spent
+        raise BudgetError(
+            f"recording {what!r} would bring the account to ε = {spent:.4g} at δ = "
+            f"{self.delta:g}, and its budget is {self.epsilon:g}; spent so far: "
+            f"{self.spent():.4g}. Do not release it: add noise, or take fewer steps")
 
     def spent(self)->float:
         "The ε of everything recorded, at the ledger's δ; 0 where nothing was"
@@ -103,6 +115,10 @@ class Ledger:
 _KEYS = {'ledger', 'epsilon', 'delta', 'rows', 'entries'}
 _KINDS = {'noise_multiplier', 'sample_rate', 'steps'}, {'epsilon', 'delta'}
 
+def _once(pairs): # An object of JSON
+    if len(dict(pairs)) == len(pairs): return dict(pairs)
+    raise ValueError(f"a key stands in it twice, among {[key for key, _ in pairs]}")
+
 def _record_again(ledger, entry, where):
     if not isinstance(entry, dict): raise InputError(f"{where} must be an object, got {entry!r}")
     keys = set(entry) - {'what', 'tuning'}
@@ -113,7 +129,8 @@ def _record_again(ledger, entry, where):
         run = keys == _KINDS[0]
         release = PrivacyEvent(**{key: entry[key] for key in keys}) if run else (
             entry['epsilon'], entry['delta'])
-        ledger.record(release, entry['what'], tuning=entry.get('tuning', False))
+        what, tuning = entry['what'], entry.get('tuning', False)
+        ledger._entries.append(LedgerEntry(what, _checked(release, what, tuning), tuning))
     except InputError as e: raise type(e)(f"{where}: {e}") from None
 
 def read_ledger(
@@ -122,15 +139,20 @@ def read_ledger(
     "A ledger that was saved; raises `InputError`, which says where, for anything else"
     if not isinstance(source, dict):
         path = path_of(source, 'source')
-        try: source = json.loads(path.read_text(encoding='utf-8'))
+        try: source = json.loads(path.read_text(encoding='utf-8'), object_pairs_hook=_once)
         except FileNotFoundError: raise InputError(f"there is no ledger {path}") from None
         except (OSError, ValueError, RecursionError) as e:
             raise InputError(f"{path} is no ledger: {e}") from None
-    if not isinstance(source, dict) or set(source) != _KEYS or source['ledger'] != 1:
+    if (not isinstance(source, dict) or set(source) != _KEYS or source['ledger'] != 1
+            or source['ledger'] is True):
         raise InputError(f"a ledger must be an object with {sorted(_KEYS)}, and 1 for `ledger`")
     if not isinstance(source['entries'], list):
         raise InputError("`entries` of a ledger must be a list")
     ledger = Ledger(epsilon=source['epsilon'], delta=source['delta'], rows=source['rows'])
     for number, entry in enumerate(source['entries'], 1):
         _record_again(ledger, entry, f"entry {number} of the ledger")
+    spent = ledger.spent() # What fits together fits in every beginning
+    if spent > ledger.epsilon*(1 + 1e-12):
+        raise BudgetError(f"`entries` of the ledger bring it to ε = {spent:.4g} at δ = "
+                          f"{ledger.delta:g}, and its budget is {ledger.epsilon:g}")
     return ledger

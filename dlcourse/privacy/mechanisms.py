@@ -8,6 +8,7 @@ __all__ = ['response_chances', 'exact_epsilon', 'unbiased_share', 'laplace_count
 
 # %% ../../nbs/17_privacy/06_mechanisms.ipynb #b9261e2e
 import math
+from fractions import Fraction
 
 import numpy as np
 from scipy.optimize import brentq
@@ -17,6 +18,7 @@ from dlcourse.privacy.exact_noise import (
     SECURE, discrete_laplace, discrete_laplace_chances, discrete_laplace_tail,
 )
 from .privacy_loss import gaussian_delta
+from .renyi import positive_number
 
 # %% ../../nbs/17_privacy/06_mechanisms.ipynb #6c3f64fa
 def response_chances(
@@ -53,13 +55,19 @@ def laplace_counts(
     dice=SECURE,    # What the noise is drawn from; a `random.Random` only in a lesson
 )->np.ndarray:      # The counts with exact discrete Laplace noise; may be below 0
     "Publish a table of counts with ε-differential privacy; raises `InputError` for no counts"
+    if np.ma.isMaskedArray(counts):
+        raise InputError("`counts` must not be masked: what is hidden would be published")
     counts = np.asarray(counts)
     if counts.dtype.kind not in 'iu':
         raise InputError(f"`counts` must be whole numbers, got {counts.dtype}")
-    if not (epsilon > 0 and math.isfinite(epsilon)):
-        raise InputError(f"`epsilon` must be a finite number above 0, got {epsilon!r}")
-    noise = [discrete_laplace(1/epsilon, dice) for _ in range(counts.size)]
-    return counts + np.array(noise, dtype=np.int64).reshape(counts.shape)
+    if counts.size and not -2**62 < int(counts.min()) <= int(counts.max()) < 2**62:
+        raise InputError("`counts` must lie within ±2⁶², so that noise has room beside them")
+    if positive_number(epsilon, 'epsilon') < 1e-15:
+        raise InputError(f"`epsilon` must be at least 1e-15, got {epsilon!r}")
+    scale = 1/epsilon
+    if Fraction(scale)*Fraction(epsilon) < 1: scale = math.nextafter(scale, math.inf) # Rounded up
+    noise = [discrete_laplace(scale, dice) for _ in range(counts.size)]
+    return counts.astype(np.int64) + np.array(noise, dtype=np.int64).reshape(counts.shape)
 
 # %% ../../nbs/17_privacy/06_mechanisms.ipynb #3bcbfc94
 def exact_delta(

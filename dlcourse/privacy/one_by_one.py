@@ -136,7 +136,7 @@ def _probe(model, inputs, rows, spoil, layers):
     "What the model says of made-up rows, the first NaN if it is to be, and rows seen by each layer"
     seen, hooks = [], []
     def note(part, given, out):
-        if type(part) in layers: seen.append(len(given[0]) if given[0].ndim else 0)
+        if type(part) in layers: seen.append(len(given[0]) if given and given[0].ndim else 0)
         if spoil and isinstance(part, nn.Embedding) and len(out) == rows:
             return torch.cat([out[:1]*torch.nan, out[1:]])
     for part in model.modules():
@@ -152,6 +152,28 @@ def _probe(model, inputs, rows, spoil, layers):
     finally:
         for hook in hooks: hook.remove()
 
+def _others(model, inputs, first):
+    "What the model says of two made-up rows behind a first one of this size"
+    words = [part.num_embeddings for part in model.modules() if isinstance(part, nn.Embedding)]
+    made = [t.new_full((3, *t.shape[1:]), .5 if t.is_floating_point() else 0) for t in inputs]
+    for t in made: t[0] = first if t.is_floating_point() else int(first > 1 and 1 not in words)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return model(*made)[1:]
+
+def _kept(model): # Buffers that there are, their versions, and what stands in them
+    return [(part, name, b, getattr(b, '_version', 0), b if b is None else b.clone())
+            for part in model.modules() for name, b in part._buffers.items()]
+
+def _put_back(model, kept): # Was there anything to put back?
+    now = [(part, name, id(b), getattr(b, '_version', 0))
+           for part in model.modules() for name, b in part._buffers.items()]
+    if now == [(part, name, id(b), version) for part, name, b, version, _ in kept]: return False
+    with torch.no_grad():
+        for part, name, b, _, value in kept:
+            part._buffers[name] = b if b is None else b.copy_(value)
+    return True
+
 _PLANS = WeakKeyDictionary() # Model → shapes of rows it was tried with, and what was found
 
 def may_use_formulas(
@@ -163,14 +185,20 @@ def may_use_formulas(
     refuse_mixing(model)
     key = model.training, *layers, *((t.shape[1:], t.dtype, t.device) for t in inputs)
     if _PLANS.get(model, (None,))[0] == key: return _PLANS[model][1]
-    before = [b._version for b in model.buffers()]
-    (spoiled, seen), (whole, _) = (_probe(model, inputs, 3, s, layers) for s in (True, False))
-    if [b._version for b in model.buffers()] != before:
+    kept, changed = _kept(model), True
+    try:
+        (spoiled, seen), (whole, _) = (_probe(model, inputs, 3, s, layers) for s in (True, False))
+    finally: changed = _put_back(model, kept)
+    if changed:
         raise InputError("`model` changes a buffer when it is asked: that would keep numbers of "
                          "private rows, without noise. Train without such a layer")
     if len(whole) != 3 or not torch.allclose(spoiled[1:], whole[1:], rtol=1e-4):
         raise InputError("`model` must give a row for each row, from that row alone; with NaN in "
                          "the first row others changed. Take layers that treat rows apart")
+    told = [_others(model, inputs, first) for first in (1, 1000, -1000)]
+    if not all(torch.allclose(told[0], t, rtol=1e-4) for t in told[1:]):
+        raise InputError("`model` must give a row for each row, from that row alone; with another "
+                         "first row others changed. Take layers that treat rows apart")
     two = _probe(model, inputs, 2, False, layers)[1]
     fits = all(n == 3 for n in seen) and all(n == 2 for n in two)
     _PLANS[model] = key, fits

@@ -158,7 +158,7 @@ def _check_rows(tensors):
 class PrivateRun:
     "A model, and the account of its training; the event is the sampler's own"
     def __init__(self, model, sampler, noise_multiplier, clip_norm, delta, repeatable):
-        self.model, self.stopped = model, None  # 'finished', or 'interrupted'
+        self.model, self.stopped = model, None # 'finished', 'interrupted' or 'not finite'
         self._sampler, self._noise, self._clip = sampler, noise_multiplier, clip_norm
         self._delta, self._repeatable = delta, repeatable
         self.losses = [] # Of the rows of each step, on average; private, only where asked for
@@ -234,9 +234,10 @@ def fit_private(
         raise InputError(f"`sampling` must be one of {', '.join(SAMPLERS)}; got {sampling!r}")
     own = held if rows is None else rows
     sampler = SAMPLERS[sampling](own, expected_batch, steps, seed=seed, held=held)
-    if not 0 < number_of(delta, 'delta', 0, 1, whole=False) < 1/sampler.rows:
+    most = max(sampler.rows, held) # Telling fewer rows than there are must not loosen δ
+    if not 0 < number_of(delta, 'delta', 0, 1, whole=False) < 1/most:
         raise InputError(f"`delta` must be above 0 and below one over the number of rows, "
-                         f"{1/sampler.rows:.2g}: to publish one whole row of {sampler.rows:,} is "
+                         f"{1/most:.2g}: to publish one whole row of {most:,} is "
                          f"(0, 1/rows)-private. Got {delta}")
     if config.device: model.to(config.device)
     where, parameters = next(model.parameters()).device, trained(model)
@@ -259,10 +260,17 @@ def fit_private(
             batch = [t.index_select(0, drawn.to(where)) for t in tensors]
             losses = private_step(model, batch, chance, loss, **how)
             optimizer.step()
+            if not nn.utils.get_total_norm(parameters, math.inf).isfinite():
+                run.stopped = 'not finite' # Too high an `lr`; what was drawn is accounted for
+                break
             if reveal_losses: run.losses.append(float(losses.mean()))
             for callback in callbacks: callback(run)
-        run.stopped = 'finished'
+        else: run.stopped = 'finished'
     except KeyboardInterrupt: pass # What was drawn is accounted for, and the model is as it is
-    for p in parameters: p.grad = None
-    model.eval()
+    except Exception as e:
+        e.add_note(f"What was drawn until then has a price, the model is trained: {run!r}")
+        raise
+    finally:
+        for p in parameters: p.grad = None
+        model.eval()
     return run

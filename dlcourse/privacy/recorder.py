@@ -203,12 +203,16 @@ def _noise(self:TrainingRecorder):
                         "if the noise comes from elsewhere, give `quiet`", 'no noise')
     noise = noise[~_repeated(noise)]
     size, n = float(noise.square().mean().sqrt()), noise.numel()
-    got = n*(size/claim.noise)**2
-    p = min(1., 2*float(min(chi2.cdf(got, n), chi2.sf(got, n))))
+    sizes = [w.numel() for w in self.model.parameters() if w.requires_grad]
+    parts = [noise, *noise.split(1)]
+    if sum(sizes) == noise.shape[1]: parts += noise.split(sizes, 1)
+    def chance(part):
+        got = float((part/claim.noise).square().sum())
+        return 2*float(min(chi2.cdf(got, part.numel()), chi2.sf(got, part.numel())))
+    p = min(1., len(parts)*min(map(chance, parts))) # All of it, each step's, each parameter's
     ratio, fault = size/claim.noise, 'noise'
-    for found, of in (('noise over B²', 1/claim.expected_batch),
-                      ('noise without C', 1/claim.clip_norm)):
-        if of != 1 and abs(ratio/of - 1) < .03: fault = found
+    for found, of in (('noise over B²', claim.expected_batch), ('noise without C', claim.clip_norm)):
+        if of != 1 and abs(ratio*of - 1) < .03: fault = found
     return _verdict('noise', p >= self.level, size, claim.noise, p,
                     f"standard deviation of {n:,} numbers, {ratio:.3g} times the claim's", fault)
 
@@ -246,7 +250,7 @@ def _sampling(self:TrainingRecorder):
                                                                   claim.sample_rate)
     p = min(1., 2*float(min(tails)))
     return _verdict('sampling', p >= self.level, mean, want, p, f"rows in a batch, mean of "
-                    f"{len(counts)}; evenness p = {self.even:.2g}", 'sampling rate')
+                    f"{len(counts)}, no matter which; evenness p = {self.even:.2g}", 'sampling rate')
 
 @patch
 def _finite(self:TrainingRecorder):

@@ -68,6 +68,8 @@ def fit_shadows(
         raise InputError(f"`tensors` must end with whole numbers of classes, one for each row; got "
                          f"{y.dtype} of shape {tuple(y.shape)}")
     number_of(targets, 'targets', 1)
+    if number_of(shadows, 'shadows', 2) % 2:
+        raise InputError(f"`shadows` must be even, as they come in pairs; got {shadows}")
     own = half_masks(targets, len(y), seed)
     keep = torch.cat([own, half_masks(shadows, len(y), seed + 1, paired=True)])
     first = 1_000_003*seed

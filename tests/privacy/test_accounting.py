@@ -276,3 +276,10 @@ def test_several_accountants_want_some_noise():
     with pytest.raises(InputError, match='`noise_multiplier`'): sandwich(.01, .01, 100, 1e-5)
     with pytest.raises(InputError, match='`noise_multiplier`'):
         epsilon(.01, .01, 100, 1e-5, accountant='prv')
+
+
+@pytest.mark.parametrize(('asked', 'said'), [
+    ((1., 1e-6, 10, 1e-5), 'any noise'), ((1e-12, 1., 1, 1e-5), '`epsilon` must be larger'),
+    ((1., .5, 10**40, 1e-5), '`steps` must be')])
+def test_noise_that_cannot_be_told(asked, said):
+    with pytest.raises(InputError, match=said): noise_for(*asked)

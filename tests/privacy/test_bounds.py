@@ -205,3 +205,18 @@ def test_a_bound_goes_into_a_report():
     import json
     found = audit_one_run([.1, .9, .8, .2], [0, 1, 1, 0], delta=DELTA)
     assert json.loads(json.dumps(found.to_dict()))['method'] == 'one run'
+
+
+@pytest.mark.parametrize('bad', [np.ma.masked_array([1., 2, 3, 4], [0, 0, 0, 1]), ['1', '2'],
+                                 [10**400, 1]])
+def test_scores_that_are_no_numbers(bad):
+    with pytest.raises(InputError, match='`members` must be numbers'):
+        many_run_bound(bad, [1., 2.], delta=DELTA)
+
+
+@pytest.mark.parametrize('claim', [(1., -2.), (math.nan, 0.), (-1000., 0.)])
+def test_claims_that_cannot_be(claim):
+    with pytest.raises(InputError, match='must be a number'): one_run_chance(5, 10, *claim)
+
+
+def test_a_distance_beyond_all_noise(): assert gdp_epsilon(1e200, DELTA) == math.inf

@@ -276,5 +276,100 @@ def test_other_refusals():
         clipped_sum(words, (places(4, 2, high=5), torch.zeros(4, dtype=torch.long)))
     sleeping = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)).double().eval()
     assert apart(clipped_sum(sleeping, (x, y)), clipped_sum(sleeping, (x, y), engine='loop')) < 1e-9
-    for bad in (0, -1., math.nan, math.inf, '1'):
+    for bad in (0, -1., 1e-40, 1e39, math.nan, math.inf, '1'):
         with pytest.raises(InputError, match="clip_norm"): clipped_sum(model, (x, y), clip_norm=bad)
+
+
+class Largest(Softmax):
+    "Divides by what is largest, and does not see NaN"
+    def forward(self, x): return self.inner(x/x.nan_to_num(0).abs().max()*100)
+
+
+class Switch(Softmax):
+    def forward(self, x): return self.inner(x*(100. if (x.abs() > 50).any() else 1.))
+
+
+class Tokens(Softmax):
+    "A batch normalization of tokens by hand"
+    def forward(self, x):
+        z = F.one_hot(x, 5).float()
+        return self.inner((z - z.mean(0))/(z.std(0) + 1e-3)).mean(1)
+
+
+@pytest.mark.parametrize('model', [Largest, Switch, Tokens])
+def test_rows_that_mix_out_of_sight_of_nan_are_found(model):
+    x = places(6, 2, high=5) if model is Tokens else torch.randn(6, 5)
+    with pytest.raises(InputError, match="another first row"):
+        clipped_sum(model(), (x, torch.zeros(6, dtype=torch.long)))
+
+
+class Anew(Softmax):
+    "Assigns its buffer anew"
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('run', torch.ones(5))
+
+    def forward(self, x):
+        self.run = .9*self.run + .1*x.detach().sum(0)
+        return self.inner(x)
+
+
+@pytest.mark.parametrize('build', [Anew, Counter])
+def test_a_buffer_that_changes_is_refused_and_stays_as_it_was(build):
+    model = build()
+    before = {name: b.clone() for name, b in model.named_buffers()}
+    with pytest.raises(InputError, match="buffer"):
+        clipped_sum(model, (torch.randn(4, 5), torch.zeros(4, dtype=torch.long)))
+    assert all(torch.equal(before[name], b) for name, b in model.named_buffers())
+
+
+def test_a_model_is_tried_once():
+    asked, model = [], nn.Sequential(nn.Linear(5, 3))
+    model.register_forward_pre_hook(lambda part, given: asked.append(1))
+    batch = torch.randn(4, 5), torch.zeros(4, dtype=torch.long)
+    clipped_sum(model, batch)
+    first = len(asked)
+    clipped_sum(model, batch)
+    assert len(asked) - first == 1 and first > 4
+
+
+class Far(nn.Module):
+    "Chances of e⁻⁵³: their squares are 0 in single precision"
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 2000, bias=False)
+        nn.init.zeros_(self.fc.weight)
+        self.register_buffer('off', torch.full((2000,), -53.))
+        self.off[0] = 0.
+
+    def forward(self, x): return self.fc(x) + self.off
+
+
+@pytest.mark.parametrize('engine', ['auto', 'vmap', 'loop'])
+def test_a_gradient_whose_squares_are_too_small_is_cut_all_the_same(engine):
+    x, y = torch.tensor([[1.5e19], [1.]]), torch.tensor([0, 0])
+    found = [clipped_sum(Far(), (x[k:], y[k:]), clip_norm=1e-3, engine=engine).sums[0].double()
+             for k in (0, 1)]
+    assert float((found[0] - found[1]).norm()) <= 1e-3*(1 + 1e-4)
+
+
+class Keyword(Softmax):
+    def forward(self, x): return self.inner(input=x)
+
+
+def test_hooks_and_keywords_go_the_long_way():
+    hooked = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 3))
+    hooked[0].register_forward_hook(lambda part, given, out: out*3)
+    batch = torch.randn(4, 5), torch.arange(4) % 3
+    for model in (hooked, Keyword()):
+        want = clipped_sum(model, batch, clip_norm=.5, engine='loop')
+        assert apart(clipped_sum(model, batch, clip_norm=.5), want) < 1e-5
+
+
+def test_modes_without_gradients():
+    model, x, y, _ = made('mlp')
+    want = clipped_sum(model, (x, y))
+    with torch.no_grad(): found = clipped_sum(model, (x, y), engine='loop')
+    assert apart(found, want) < 1e-11
+    with torch.inference_mode(), pytest.raises(InputError, match="inference_mode"):
+        clipped_sum(model, (x, y))

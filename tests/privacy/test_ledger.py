@@ -1,4 +1,6 @@
+import copy
 import json
+import threading
 
 import pytest
 
@@ -78,7 +80,8 @@ def entry(**words): return lambda d: d['entries'][0].update(words)
 @pytest.mark.parametrize('fault,said', [
     (change(more=1), 'must be an object with'), (change(ledger=2), 'must be an object with'),
     (change(entries={}), 'must be a list'), (change(delta=.5), '`delta` must be below'),
-    (change(epsilon=.1), 'entry 1 of the ledger'),
+    (change(epsilon=.1), 'its budget is 0.1'), (change(ledger=True), 'must be an object with'),
+    (change(rows=10**400), '`rows` must be'), (entry(steps=10**400), 'entry 1 of the ledger'),
     (entry(steps=0), 'entry 1 of the ledger: `steps`'),
     (entry(steps='10'), '`steps` must be'), (entry(colour='red'), 'must have `what` and either'),
     (entry(what=3), '`what` must be a text'), (entry(tuning='no'), '`tuning` is a bool'),
@@ -101,3 +104,37 @@ def test_no_file_and_no_json(tmp_path):
         with pytest.raises(InputError): read_ledger(tmp_path/'l.json')
     (tmp_path/'l.json').write_bytes(b'\xff\xfe')
     with pytest.raises(InputError, match='is no ledger'): read_ledger(tmp_path/'l.json')
+
+
+def test_threads_do_not_overdraw_it():
+    ledger, held = made(3.), []
+    def ask():
+        try: held.append(ledger.record(PrivacyEvent(1.5, .05, 100), 'a model'))
+        except BudgetError: pass
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert 1 <= len(held) == len(ledger.entries) < 6 and ledger.spent() <= 3
+    assert copy.deepcopy(ledger).to_dict() == ledger.to_dict()
+
+
+def test_budget_and_entries_are_not_changed_behind_it():
+    ledger = made()
+    for name in ('epsilon', 'delta', 'rows', 'entries'):
+        with pytest.raises(AttributeError): setattr(ledger, name, 100)
+    assert isinstance(ledger.entries, tuple)
+
+
+def test_a_long_ledger_is_read_with_one_composition(monkeypatch):
+    stored = made().to_dict()
+    stored['entries'] = [dict(what='tuning', epsilon=.01 + k/1e5, delta=0) for k in range(9)]
+    asked = []
+    monkeypatch.setattr('dlcourse.privacy.ledger.compose_epsilon',
+                        lambda releases, delta: asked.append(len(releases)) or 1.)
+    assert len(read_ledger(stored).entries) == 9 and asked == [9]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    text = json.dumps(made().to_dict())
+    (tmp_path/'l.json').write_text(text.replace('"epsilon": 3.0', '"epsilon": 1, "epsilon": 100'))
+    with pytest.raises(InputError, match='stands in it twice'): read_ledger(tmp_path/'l.json')

@@ -104,3 +104,11 @@ def test_sparse_vectors_equal_a_simulation():
     first = np.where(above.any(1), above.argmax(1), 3)
     np.testing.assert_allclose(np.bincount(first, minlength=4)/n,
                                first_above_chances(counts, 4, 1.), atol=.006)
+
+
+def test_counts_that_would_be_published_wrongly_are_refused():
+    for bad, said in ((np.ma.masked_array([5, 7], [0, 1]), 'masked'), ([2**63 - 2], 'within')):
+        with pytest.raises(InputError, match=said): laplace_counts(bad, 50.)
+    for bad in (1e-20, '1'):
+        with pytest.raises(InputError, match='`epsilon` must be'): laplace_counts([3], bad)
+    assert laplace_counts(np.array([3], dtype=np.uint64), 1.).dtype == np.int64

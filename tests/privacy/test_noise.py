@@ -88,3 +88,7 @@ def test_scales_that_cannot_be(bad):
     with pytest.raises(InputError, match='`sigma` must be'): discrete_gaussian(bad)
     if bad == -1:
         with pytest.raises(InputError, match='`gamma` must be'): coin_exp(bad)
+
+
+def test_no_delta_without_noise():
+    with pytest.raises(InputError, match='`sigma` must be'): discrete_gaussian_delta(1., 0.)

@@ -252,3 +252,26 @@ def test_another_loss_and_several_inputs():
     run = fit_private(Two(), x, x, y[:, None].float(), expected_batch=12, steps=5, delta=1e-3,
                       noise_multiplier=1., loss=F.mse_loss, config=SGD, seed=0)
     assert run.steps == 5 and all(p.isfinite().all() for p in run.model.parameters())
+
+
+def test_telling_fewer_rows_does_not_loosen_delta():
+    with pytest.raises(InputError, match="delta"): trained(rows=500, delta=.01)
+    x, y = data(500)
+    with pytest.raises(InputError, match="delta"):
+        fit_private(net(), x, y, rows=20, expected_batch=1, steps=2, noise_multiplier=1.,
+                    delta=.01, config=SGD)
+
+
+def test_an_error_on_the_way_tells_what_was_spent():
+    def full(run):
+        if run.steps == 2: raise RuntimeError('disk full')
+    model = net()
+    with pytest.raises(RuntimeError, match='disk full') as caught:
+        trained(model, callbacks=[full])
+    assert 'interrupted after 2 steps: ε = ' in caught.value.__notes__[0]
+    assert not model.training and all(p.grad is None for p in model.parameters())
+
+
+def test_it_stops_where_parameters_are_not_finite():
+    run = trained(config=FitConfig(optimizer='sgd', lr=1e38, momentum=.9), steps=30)
+    assert run.stopped == 'not finite' and run.steps < 30 and run.event.steps == run.steps

@@ -288,3 +288,31 @@ def test_a_loop_that_ignores_its_seed_is_refused():
         99999, (1,), generator=rng)))
     with pytest.raises(InputError, match='same again'):
         TrainingRecorder(train, make(), x, y, claimed()).check()
+
+
+def unequal(noise_of):
+    "A loop whose noise is `noise_of` the standard normal one, parameter and step"
+    from dlcourse.privacy.planted import _batches, _cut_sum, _of_each
+    claim = claimed()
+    def train(model, x, y, seed):
+        coins, dice = (torch.Generator().manual_seed(seed + k) for k in (0, 1))
+        weights = list(model.parameters())
+        step = torch.optim.SGD(weights, lr=.1)
+        for k, rows in enumerate(_batches(claim, None, len(x), coins)):
+            sums = _cut_sum(_of_each(model, F.cross_entropy, x[rows], y[rows]), claim.clip_norm,
+                            None)
+            for i, (p, total) in enumerate(zip(weights, sums, strict=True)):
+                noise = noise_of(torch.randn(p.shape, generator=dice), i, k)*claim.clip_norm
+                p.grad = (total.view_as(p) + claim.noise_multiplier*noise)/claim.expected_batch
+            step.step()
+    return train
+
+
+@pytest.mark.parametrize(('noise_of', 'faults'), [
+    (lambda n, i, k: n, ()),
+    (lambda n, i, k: n*(i != 3), ('noise',)), # The last bias has none
+    (lambda n, i, k: n*(i < 2)*math.sqrt(195/144), ('noise',)), # The last layer; size is right
+    (lambda n, i, k: n*(k > 0)*math.sqrt(20/19), ('noise',))]) # The first step; size is right
+def test_noise_that_is_missing_somewhere_is_named(noise_of, faults):
+    make, x, y = world()
+    assert TrainingRecorder(unequal(noise_of), make(), x, y, claimed()).check().faults == faults

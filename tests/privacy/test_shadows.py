@@ -87,6 +87,6 @@ def test_bad_input_is_said():
     def make(): return mlp(64, 8, 10)
     with pytest.raises(InputError, match='models'): half_masks(3, 10, paired=True)
     with pytest.raises(InputError, match='rows'): half_masks(2, 1)
-    with pytest.raises(InputError, match='models'): fit_shadows(make, (x, y), shadows=5)
+    with pytest.raises(InputError, match='`shadows` must'): fit_shadows(make, (x, y), shadows=5)
     with pytest.raises(InputError, match='targets'): fit_shadows(make, (x, y), targets=0)
     with pytest.raises(InputError, match='whole numbers'): fit_shadows(make, (x, y.float()))

@@ -64,9 +64,9 @@ def test_the_price_by_hand():
     assert model.forget([last]) == 224
 
 
-@pytest.mark.parametrize('rows', [[], [48], [-1], [3, 99]])
+@pytest.mark.parametrize('rows', [[], [48], [-1], [3, 99], [3.7], '12'])
 def test_rows_that_are_not_there(rows):
-    with pytest.raises(InputError, match='`rows` must be numbers of rows'):
+    with pytest.raises(InputError, match='`rows` must be'):
         Sisa(X, Y, shards=2, slices=1, steps=1).forget(rows)
 
 
@@ -74,7 +74,8 @@ def test_a_row_goes_once():
     model = Sisa(X, Y, shards=2, slices=1, steps=1)
     model.forget([4])
     with pytest.raises(InputError, match='`rows`'): model.forget([4, 5])
-    for bad in (dict(shards=0), dict(shards=7, slices=7), dict(slices=0)):
+    for bad in (dict(shards=0), dict(shards=7, slices=7), dict(slices=0),
+                dict(shards=-2, slices=-2)):
         with pytest.raises(InputError, match='`shards` times `slices`'): Sisa(X, Y, **bad)
 
 
