@@ -175,7 +175,7 @@ def test_a_few_equal_releases_cost_exactly_what_binomial_chances_say():
                                  (12, .3, 1e-8, 1e-5), (7, 2., 0, 1e-3)):
         up, lost = 1/(1 + math.exp(-each)), 1 - (1 - leak)**k
         losses, chances = each*(2*np.arange(k + 1) - k), binom.pmf(np.arange(k + 1), k, up)
-        def at(e):
+        def at(e, losses=losses, chances=chances, lost=lost):
             over = (chances*np.maximum(-np.expm1(e - losses), 0)).sum()
             return lost + (1 - lost)*over
         got = compose_epsilon([(each, leak)]*k, delta)
