@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import binom
 
 from ..core.errors import InputError, number_of
 from dlcourse.privacy.privacy_loss import (
@@ -93,6 +94,18 @@ def _one_way(events, delta, adds):
     step = total.step_for(tilt)
     return total.composed(min(tilt, 1/step), step).epsilon(delta) # Neighbours must both be seen
 
+def _alike(pairs, delta):
+    "The exact ε of equal releases: the worst set of outputs is how often each came out, or more"
+    (each, leak), k = pairs[0], len(pairs)
+    lost = -math.expm1(k*math.log1p(-leak)) # A chance that something infinite came out
+    if len(set(pairs)) > 1 or not 1e-6 < each < 30 or k > 10_000 or lost >= delta: return math.inf
+    losses = each*(2*np.arange(k, -1, -1) - k)
+    with_it = binom.logpmf(np.arange(k, -1, -1), k, 1/(1 + math.exp(-each)))
+    p, q = (np.logaddexp.accumulate(logs) for logs in (with_it, with_it - losses))
+    over = np.exp(p) - (delta - lost)/(1 - lost)
+    found = np.log(over[over > 0]) - q[over > 0]
+    return max(float(found.max(initial=0.)), 0.)*(1 + 1e-9) + 1e-9 # Rounding, to the safe side
+
 def compose_epsilon(
     events:list, # Of `PrivacyEvent` and pairs (epsilon, delta)
     delta:float, # δ
@@ -102,6 +115,7 @@ def compose_epsilon(
     pairs = [e for e in events if isinstance(e, tuple)]
     runs = [e for e in events if not isinstance(e, tuple)]
     together = _together(events, delta)
+    if pairs and not runs: together = min(together, _alike(pairs, delta))
     rest = delta - sum(d for _, d in pairs)
     if not pairs or (rest <= 0 if runs else rest < -1e-12*delta): return together
     added = sum(e for e, _ in pairs) + (_together(runs, rest) if runs else 0)

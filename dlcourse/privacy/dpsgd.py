@@ -37,9 +37,10 @@ def noisy_sum(
 def poisson_rows(
     coins:Float[Tensor, " rows"], # Evenly spread in [0, 1), one for each row; one row at least
     expected_batch:int,           # Rows drawn on average, at most as many as there are
+    rows:int,                     # N, a public number: the coins may be one more or fewer
 )->Int[Tensor, " batch"]:         # Numbers of rows, rising; there may be none
     "The rows of one step"
-    return (coins < expected_batch/len(coins)).nonzero()[:, 0]
+    return (coins < expected_batch/rows).nonzero()[:, 0]
 
 # %% ../../nbs/17_privacy/09_dpsgd.ipynb #d22073c2
 def private_mean(

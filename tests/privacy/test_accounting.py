@@ -169,6 +169,21 @@ def test_pure_releases_are_composed_exactly():
     assert compose_epsilon([(1000., 0)], 1e-5) == pytest.approx(1000)
 
 
+def test_a_few_equal_releases_cost_exactly_what_binomial_chances_say():
+    from scipy.stats import binom
+    for k, each, leak, delta in ((10, .1, 0, 1e-6), (15, .1, 0, 1e-6), (20, .1, 0, 1e-6),
+                                 (12, .3, 1e-8, 1e-5), (7, 2., 0, 1e-3)):
+        up, lost = 1/(1 + math.exp(-each)), 1 - (1 - leak)**k
+        losses, chances = each*(2*np.arange(k + 1) - k), binom.pmf(np.arange(k + 1), k, up)
+        def at(e, losses=losses, chances=chances, lost=lost):
+            over = (chances*np.maximum(-np.expm1(e - losses), 0)).sum()
+            return lost + (1 - lost)*over
+        got = compose_epsilon([(each, leak)]*k, delta)
+        assert at(got) <= delta < at(got - 1e-7) and got < k*each
+    assert compose_epsilon([(.1, 0)]*20, 1e-6) == pytest.approx(1.7886092, abs=1e-6)
+    assert compose_epsilon([(.1, 0)]*10_001, 1e-6) > compose_epsilon([(.1, 0)]*10_000, 1e-6)
+
+
 def test_zcdp():
     assert zcdp_epsilon(.5, 1e-5, 'historical') == pytest.approx(.5 + 2*math.sqrt(.5*math.log(1e5)))
     alpha = np.geomspace(1.001, 1e4, 200_000)

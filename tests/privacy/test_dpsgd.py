@@ -55,7 +55,7 @@ def test_ghosts_are_as_long_as_gradients():
 def test_rows_by_coins_are_those_of_the_sampler():
     for rows, batch in ((99, 10), (40, 40), (7, 1)):
         drawn = next(iter(PoissonBatches(rows, batch, 1, seed=3)))
-        assert torch.equal(drawn, poisson_rows(Chance(3).uniform(rows), batch))
+        assert torch.equal(drawn, poisson_rows(Chance(3).uniform(rows), batch, rows))
 
 
 def test_noise_has_the_promised_deviation():
