@@ -39,6 +39,16 @@ def _positive(value, name):
         raise InputError(f"`{name}` must be a finite number above 0, got {value}")
 
 # %% ../../nbs/18_federated/10_client_privacy.ipynb #0ac34579
+def _uniform(n, generator):
+    "Between 0 and 1; without a generator from the system (torch keeps but 32 bits of a seed)"
+    if generator is not None: return torch.rand(n, generator=generator, dtype=torch.float64)
+    words = torch.frombuffer(bytearray(secrets.token_bytes(8*n)), dtype=torch.int64)
+    return ((words & 2**52 - 1).double() + .5)/2**52 # Never 0 or 1
+
+def _normal(n, generator):
+    if generator is None: return torch.special.ndtri(_uniform(n, None))
+    return torch.randn(n, generator=generator, dtype=torch.float64)
+
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     "Who takes part in a round"
@@ -60,9 +70,15 @@ class ClientSampler:
         _positive(noise_multiplier, 'noise_multiplier')
         self.expected_clients, self.noise_multiplier = expected_clients, noise_multiplier
         self.reproducible = seed is not None
-        self.generator = torch.Generator().manual_seed(
-            secrets.randbits(63) if seed is None else seed)
+        self.generator = None if seed is None else torch.Generator().manual_seed(seed)
+        self._last = None
         self.rounds, self.drawn, self.answered = 0, [0]*clients, [0]*clients
+
+    def __setattr__(self, name, value):
+        "What the event is made of stays; raises `InputError` for a change"
+        if name in ('clients', 'expected_clients', 'noise_multiplier') and name in self.__dict__:
+            raise InputError(f"`{name}` cannot be changed; a new setting needs a new sampler")
+        super().__setattr__(name, value)
 
     @property
     def sample_rate(self)->float:
@@ -77,11 +93,12 @@ class ClientSampler:
 
     def draw(self)->Draw:
         "The next round: each client by a coin of its own"
-        coins = torch.rand(self.clients, generator=self.generator, dtype=torch.float64)
+        coins = _uniform(self.clients, self.generator)
         chosen = frozenset(torch.nonzero(coins < self.sample_rate)[:, 0].tolist())
         self.rounds += 1
         for client in chosen: self.drawn[client] += 1
-        return Draw(round=self.rounds - 1, clients=chosen)
+        self._last = Draw(round=self.rounds - 1, clients=chosen)
+        return self._last
 
     def ledger(self,
         delta:float, # Below one over the number of clients
@@ -116,7 +133,7 @@ def private_mean(
     rounds:Mapping[int, int]|None=None,    # Client → the round it answers to; this when not given
 )->PrivateMean:
     "Clipped updates plus noise, over the expected number; raises `InputError` for an old draw"
-    if draw.round != sampler.rounds - 1 or getattr(sampler, '_closed', -1) >= draw.round:
+    if draw is not sampler._last or getattr(sampler, '_closed', -1) >= draw.round:
         raise InputError(f"`draw` must be the sampler's last and used once; round {draw.round} "
                          f"is closed, {sampler.rounds} were drawn")
     _positive(clip_norm, 'clip_norm')
@@ -128,7 +145,7 @@ def private_mean(
         if late: reason = "late: it answers to another round"
         if reason: refused[client] = reason
         else: good[client] = update
-    noise = torch.randn(dim, generator=sampler.generator, dtype=torch.float64)
+    noise = _normal(dim, sampler.generator)
     total = clip_norm*sampler.noise_multiplier*noise
     for client, update in good.items():
         sampler.answered[client] += 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
-from dlcourse.federated.client_privacy import ClientSampler, clip_updates, private_mean
+from dlcourse.federated.client_privacy import ClientSampler, Draw, clip_updates, private_mean
 from dlcourse.privacy.accounting import PrivacyEvent
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -157,3 +157,30 @@ def test_the_ledger():
             assert r['epsilon_if_seen'] == pytest.approx(seen)
     for delta in (1/12, .5, 0., 1.):
         with pytest.raises(InputError, match='`delta`'): sampler.ledger(delta)
+
+
+def test_a_draw_of_another_sampler_has_no_event_here():
+    one, other = ClientSampler(20, 2, 1., seed=0), ClientSampler(20, 20, 1., seed=1)
+    one.draw()
+    strange = other.draw()
+    by_hand = Draw(round=0, clients=frozenset(range(20)))
+    for draw in (strange, by_hand):
+        with pytest.raises(InputError, match='`draw`'): private_mean(one, draw, {}, 1., 3)
+
+
+def test_what_the_event_is_made_of_stays():
+    sampler = ClientSampler(20, 2, 1., seed=0)
+    for name in ('clients', 'expected_clients', 'noise_multiplier'):
+        with pytest.raises(InputError, match=name): setattr(sampler, name, 50)
+    assert sampler.noise_multiplier == 1.
+
+
+def test_without_a_seed_chance_comes_from_the_system():
+    sampler = ClientSampler(4000, 1000, 2.)
+    assert sampler.generator is None
+    draw = sampler.draw()
+    assert 800 < len(draw.clients) < 1200 # Over seven deviations
+    noise = private_mean(sampler, draw, {}, 1., 40_000).update*1000/2
+    assert float(noise.mean()) == pytest.approx(0., abs=.04)
+    assert float(noise.std()) == pytest.approx(1., abs=.03)
+    assert float(noise.abs().max()) < 8.5

@@ -4,6 +4,7 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.fixed_point import (
+    PRIME,
     FixedPoint,
     agreed_key,
     join_secret,
@@ -171,3 +172,10 @@ def test_letters_that_were_changed_and_keys_that_were_exchanged():
     with pytest.raises(InputError, match='over half'):
         a.share({k: MaskingClient(9, fixed, 2).public for k in (1, 2, 3)} | {0: a.public})
     with pytest.raises(InputError, match='letters of only 0'): c.masked(np.ones(2))
+
+
+def test_no_holder_stands_where_the_secret_lies():
+    for holders in ([-1, 0, 1], [PRIME - 1, 0, 1], [0, 0, 1]):
+        with pytest.raises(InputError, match='`holders`'): split_secret(b'k'*32, 2, holders)
+    with pytest.raises(InputError, match='`threshold`'): join_secret({}, 0)
+    with pytest.raises(InputError, match='`shares`'): join_secret({-1: 5, 0: 3}, 2)
