@@ -113,6 +113,8 @@ def split_secret(
     if len(set(holders)) < len(holders):
         raise InputError(f"`holders` must differ, got {list(holders)}")
     number_of(threshold, 'threshold', 1, len(holders))
+    for holder in holders: number_of(holder, 'holders', 0, PRIME - 2) # At −1 lies the secret
+    if len(set(holders)) < len(holders): raise InputError("`holders` must differ; one comes twice")
     if len(secret) > 64: raise InputError(f"`secret` must be 64 bytes at most, got {len(secret)}")
     line = [secrets.randbelow(PRIME) for _ in range(threshold - 1)]
     line.append(int.from_bytes(secret, 'big'))
