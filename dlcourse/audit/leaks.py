@@ -54,11 +54,13 @@ def _leak_note(found):
 def membership_section(
     found:MembershipAudit, # Of one attack and one column of groups
     everyone:bool=True,    # With what is found of everybody, in sentences?
+    rates:bool=True,       # With the tables of rates, where nothing else shows them?
 )->Section:                # What it finds, and what an accusation is worth
     "What an attack finds of everybody and of each group"
     by = f' by {found.group}' if found.group else ''
     tables = [section_table(f'What the attack finds{by}', LEAK_COLUMNS, map(_leak_row, found.rows)),
-              section_table(f'How well scores rank{by}', RANK_COLUMNS, map(_rank_row, found.rows))]
+              section_table(f'How well scores rank{by}', RANK_COLUMNS, map(_rank_row, found.rows))
+              ][:2*rates]
     worth = [(p['prior'], p['value'], p['low'], p['high']) for p in found.precision]
     if worth and everyone: # One accusation is worth the same in each section
         tables.append(section_table('What an accusation is worth', PRIOR_COLUMNS, worth))
@@ -77,7 +79,7 @@ def _membership(found:MembershipAudit):
         title='Who was in the training data, audited', kind='membership', source=found.source,
         verdict=found.verdict, findings=(*said, *leak_findings(found)),
         warnings=tuple(found.warnings),
-        sections=(membership_section(found),), level=found.level,
+        sections=(membership_section(found, rates=False),), level=found.level,
         rates=tuple(attack_figures(found)), disparities=tuple(limits), result=found.to_dict(),
         not_measured=tuple(found.not_measured))
 
@@ -129,17 +131,18 @@ def _of_which(epsilons):
 
 def privacy_sections(
     found:PrivacyAudit, # What `audit_privacy` found
+    rates:bool=True,    # With the tables of rates, where nothing else shows them?
 )->tuple[Section, ...]:
     "The sections of a dossier: promise, attacks, accuracy and leakage"
     meeting = (meeting_section(found.table),) if found.table else ()
-    attacks = [membership_section(m, i == 0) for i, m in enumerate(found.membership)]
+    attacks = [membership_section(m, i == 0, rates) for i, m in enumerate(found.membership)]
     return (*_promise_section(found), *attacks, *meeting)
 
 @audit_parts.register
 def _privacy(found:PrivacyAudit):
     return dict(
         title=found.title, kind='privacy', source=found.source, verdict=found.verdict,
-        findings=found.findings, warnings=found.warnings, sections=privacy_sections(found),
+        findings=found.findings, warnings=found.warnings, sections=privacy_sections(found, False),
         not_measured=found.not_measured, level=found.level, rates=found.rates,
         disparities=found.disparities, result=found.to_dict())
 
