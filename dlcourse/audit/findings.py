@@ -88,7 +88,7 @@ def _sentences(audit):
         groups, are = ('group', 'is') if few == 1 else ('groups', 'are')
         yield f"{few} {groups} of fewer than {audit.min_count} people {are} not judged."
     for section in audit.sections: # Laws have their own place
-        if section.name in ('scores', 'subgroups'): yield from section.findings[:2]
+        if section.name in ('scores', 'subgroups', 'privacy'): yield from section.findings[:2]
 
 # %% ../../nbs/21_audit/01_findings.ipynb #58426274
 def _warnings(audit):

@@ -112,7 +112,9 @@ def first_audit(
     people, out = lending(), Path(out)
     decided, (members, others) = decide_by_model(people, seed), attack_tables(people, seed)
     found, leaks = audit_decisions(decided), audit_leaks(members, others)
-    leaks = replace(leaks, table=tuple(meeting_rows(found, leaks, None)))
+    attacked = [replace(m, source='members.csv and non_members.csv') for m in leaks.membership]
+    leaks = replace(leaks, membership=tuple(attacked),
+                    table=tuple(meeting_rows(found, leaks, None)))
     found = beside_bias(found, leaks)
     ready_folder(out/'report.html', deep=not out.is_absolute())
     saved = found.save(html=out/'report.html', json=out/'report.json', junit=out/'junit.xml')

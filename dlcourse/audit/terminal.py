@@ -29,8 +29,12 @@ def verdict_lines(
                      "`.disparities`")
     open_too = sum(d.verdict == 'insufficient evidence' for d in audit.disparities)
     if audit.verdict == 'fail' and open_too:
-        are = 'gap is' if open_too == 1 else 'gaps are'
+        limits = [d for d in audit.disparities
+                  if (d.kind, d.verdict) == ('limit', 'insufficient evidence')]
+        what = 'figure' if limits else 'gap'
+        are = f'{what} is' if open_too == 1 else f'{what}s are'
         lines.append(f"{open_too} further {are} undecided: the evidence is insufficient")
+        lines += [gap_sentence(d) for d in limits[:most]] # With what would decide
     return lines
 
 def said_twice(text:str)->bool: # A sentence of the findings
@@ -41,7 +45,8 @@ def said_twice(text:str)->bool: # A sentence of the findings
 SHORT = dict( # Metric → what it is called where there is little room; the most asked for first
     selection_rate='selected', favorable_rate='favourable', mean_prediction='mean score',
     true_positive_rate='true pos.', false_positive_rate='false pos.', precision_score='precision',
-    accuracy_score='accuracy', false_negative_rate='false neg.')
+    accuracy_score='accuracy', false_negative_rate='false neg.', attack_tpr='found',
+    attack_fpr='wrongly found', attack_auc='AUC')
 
 def headline(audit)->str: # Of any audit
     "The first line of every report: what is good for the person, or what was audited"

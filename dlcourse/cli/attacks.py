@@ -23,7 +23,7 @@ def privacy(
     members:Path,           # CSV, TSV or Parquet file: people who were in the training data
     non_members:Path,       # The same of people who were not
     score:str='score',      # Column of the attack's scores, higher for who is taken for a member
-    label:str|None=None,    # Column of the right class, where --chance or --logit is given
+    label:str|None=None,    # Column of the right class, for --chance (0 or 1 with one) or --logit
     policy:Path|None=None,  # TOML file of what is tolerated (dlcourse audit policy --kind privacy)
     title:str|None=None,    # Heading of the report
     **options,

@@ -16,6 +16,8 @@ WORDS = { # Metric → what it is called, what it is, and of whom
     'mean_prediction': ("Mean score", "average of the score", "everyone"),
     'rmse': ("RMSE", "root of the mean squared error", "everyone"),
     'attack_tpr': ("Members found", "taken for a member by an attack at its threshold", "members"),
+    'attack_fpr': ("Wrongly found", "taken for a member at that threshold without being one",
+                   "non-members who had no part in choosing it"),
     'attack_auc': ("AUC of an attack", "how often a member has the higher score of two",
                    "pairs of a member and a non-member"),
     'claimed_epsilon': ("Claimed ε", "most that one person's data can change", "the training data"),
@@ -55,15 +57,21 @@ def _sides(d, rates):
         if r is None or r.value is None: yield g
         else: yield f"{g} ({value_text(d.metric, r.value)} of {r.n:,})"
 
+def _limit_bounds(d):
+    "Each bound with its own error: a fail's is shared among all that is judged, a pass's is not"
+    low, high = f"at least {number(d.low)}", f"at most {number(d.high)}"
+    if d.adjusted is None: return f"it is {low} and {high}"
+    share = f", shared among {d.family}" if (d.family or 1) > 1 else ''
+    whole = d.adjusted*(d.family or 1)
+    return f"{low} (error {100*d.adjusted:.3g} %{share}) and {high} (error {100*whole:.3g} %)"
+
 def _limit_sentence(d, name):
     "A figure of its own that is compared with what is tolerated of it"
     whom = f"{d.attribute} = {d.groups[0]}" if d.groups else d.attribute
     what = f"{name if name[1:2].isupper() else name[:1].lower() + name[1:]}, {whom}"
     if d.value is None: text = f"{what}: not known"
     else: text = f"{what}: {number(d.value)}"
-    if d.low is not None and d.high is not None:
-        sure = f" with {100*d.level:g} % confidence" if d.level else ''
-        text += f"; the true one is {number(d.low)} to {number(d.high)}{sure}"
+    if d.low is not None and d.high is not None: text += f"; {_limit_bounds(d)}"
     if d.tolerance is not None: text += f"; tolerated: at most {number(d.tolerance)}"
     if d.reason: text += f"; {d.reason}"
     if d.rows_needed: text += f"; {d.rows_needed:,} non-members would decide it"

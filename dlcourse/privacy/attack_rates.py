@@ -143,7 +143,10 @@ def line_for(
     if n < least:
         return None, (f"no rate at a false positive rate of {percent(fpr, 2)}: "
                       + too_few(n, least, 'non-member', 'non-members'))
-    if threshold is not None: return (float(threshold), np.arange(n)), None
+    if threshold is not None:
+        number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+        if number and math.isfinite(threshold): return (float(threshold), np.arange(n)), None
+        raise InputError(f"`threshold` must be a finite number, got {threshold!r}")
     choose, check = halves(n, seed)
     return (threshold_at(non_members[choose], fpr), check), None
 

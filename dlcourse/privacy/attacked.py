@@ -138,7 +138,10 @@ def _numbers(table, column):
                      "rows out, and say so")
 
 def _texts(table, column):
-    texts = np.array([as_text('' if v is None else v) for v in table[column].to_list()])
+    def plain(v): # A table with a gap makes 1.0 of 1: the same person, and the same group
+        if v is None: return ''
+        return int(v) if isinstance(v, float) and v.is_integer() else v
+    texts = np.array([as_text(plain(v)) for v in table[column].to_list()])
     if not (texts == '').any(): return texts
     raise InputError(f"`{column}` must name something in every row; row "
                      f"{(texts == '').argmax()} is empty")

@@ -9,9 +9,10 @@ __all__ = ['USUAL_EPSILONS', 'ORDER_OF_VERDICTS', 'ALWAYS_OPEN', 'PrivacyRow', '
 # %% ../../nbs/17_privacy/25_dossier.ipynb #ebfffcc9
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from filecmp import cmp
 from pathlib import Path
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..core.pages import count_text, p_value, percent
 from ..fairness.records import Disparity, Rate
 from ..fairness.wording import gap_sentence
@@ -155,8 +156,9 @@ def leak_findings(
     chance = found.p_value > 1 - found.level
     out = [_leak_sentence(found)] if everyone else []
     if chance and everyone:
-        out.append("The scores of members look like those of others: labels dealt out by lot "
-                   f"would look like that as well (p {p_value(found.p_value)}).")
+        out.append("The scores of members look like those of others: labels dealt out by lot look "
+                   "at least as much like a leak, overall or at the top, with a chance of "
+                   f"{p_value(found.p_value)}. A stronger attack may find more.")
     return out + [text for text in found.findings if not (chance and text.startswith('By '))]
 
 def _leak_sentence(m):
@@ -166,7 +168,7 @@ def _leak_sentence(m):
     sure = f"{100*m.level:g} % confidence {percent(r.tpr_low)} to {percent(r.tpr_high)}"
     return (f"The attack finds {percent(r.tpr)} of the members ({r.caught:,} of {r.members:,}; "
             f"with {sure}), and takes {percent(r.fpr)} of the others for members ({r.alarms:,} of "
-            f"{r.checked:,}). Who guesses finds as many of the one as of the other.")
+            f"{r.checked:,}). A guess finds as large a share of the one as of the other.")
 
 def _open(audit):
     "What of the parts of a dossier is not there"
@@ -210,13 +212,14 @@ def audit_privacy(
     score:str='score',         # Column of scores, higher for who is taken for a member
     group:Iterable[str]=(),    # Column whose groups are looked at; repeat it for several
     higher:str='member',       # What a high score means: member, or non-member (such as a loss)
-    chances:Iterable[str]=(),  # In place of a score: column of a class's chance, one for each class
+    chances:Iterable[str]=(),  # In place of a score: a class's chance, a column each; or class 1's
     logits:Iterable[str]=(),   # Likewise: column of a class's logit
-    y_true:str|None=None,      # Column of the right class, where there are chances or logits
-    key:str|None=None,         # Column that says who is who, so that nobody is on both sides
+    y_true:str|None=None,      # Column of the right class (0 or 1 with a single chance)
+    key:str|None=None,         # Column that says who is who: somebody in both tables is refused
     policy:str|Path|PrivacyPolicy|None=None, # TOML file of what is tolerated
-    epsilon:float|None=None,   # The ε that is claimed of the model
-    delta:float|None=None,     # The δ of that claim
+    epsilon:float|None=None,   # The ε that is claimed, of data with one person more or less
+    delta:float|None=None,     # The δ of that claim: below one over the people learnt from
+    people:int|None=None,      # How many were learnt from; those in `members` when not given
     fpr:float|None=None,       # Share of others taken for members; the policy's, or 0.01
     threshold:float|None=None, # Of the score, from shadow models; else from half the non-members
     level:float=.95,           # Confidence level of what is shown
@@ -232,16 +235,21 @@ def audit_privacy(
     "Join what is promised, what attacks find and what is tolerated; `InputError` on bad input"
     judged = None if policy is None else read_privacy_policy(policy)
     asked = judged or PrivacyPolicy()
-    if fpr is not None: asked = replace(asked, fpr=fpr)
-    if min_count is not None: asked = replace(asked, min_count=min_count)
+    given = {k: v for k, v in dict(fpr=fpr, min_count=min_count).items() if v is not None}
+    for k, v in given.items(): # What was said beforehand is not changed afterwards
+        if not judged or v == getattr(judged, k): continue
+        raise InputError(f"`{k}` is {getattr(judged, k):g} in the policy, and {v!r} was asked for; "
+                         "change it there, or leave the option out")
+    asked = replace(asked, **given)
     judged = judged and asked
     if (epsilon is None) != (delta is None):
         raise InputError("a claim is an ε *and* a δ; give both `epsilon` and `delta`, or neither")
     claim = _as_claim(claim if epsilon is None else (epsilon, delta))
     if (members is None) != (non_members is None):
         raise InputError("give `members` *and* `non_members`: a leak is what tells them apart")
-    group = (group,) if isinstance(group, str) else tuple(group or ())
-    shown, limits, bounds = [], [], tuple(bounds)
+    group = (group,) if isinstance(group, str) else tuple(dict.fromkeys(group or ()))
+    shown, limits = [], []
+    bounds = (bounds,) if isinstance(bounds, EpsilonBound) else tuple(bounds)
     if members is not None:
         _apart(members, non_members)
         ask = dict(score=score, higher=higher, chances=tuple(chances), logits=tuple(logits),
@@ -251,7 +259,9 @@ def audit_privacy(
     elif judged:
         limits += [unknown_limit(EVERYONE_ASKED, ATTACK_FIGURES[k], most, "no scores were given")
                    for k, most in judged.tolerances.items()]
-    limits += claim_limits(claim, bounds, asked.epsilon, shown and shown[0].overall.members)
+    seen = shown[0].overall.members if shown else 0
+    if people is not None: seen = max(seen, int(number_of(people, 'people', 1)))
+    limits += claim_limits(claim, bounds, asked.epsilon, seen, asked.delta)
     said = {} if title is None else dict(title=title)
     return PrivacyAudit(**said, membership=tuple(shown), disparities=tuple(limits), claim=claim,
                         bounds=bounds, spent=spent, table=tuple(table), policy=judged, level=level,
@@ -260,6 +270,7 @@ def audit_privacy(
 def _apart(members, non_members):
     "Raise `InputError` where both are one file"
     paths = [Path(p).resolve() for p in (members, non_members) if isinstance(p, (str, Path))]
-    if len(paths) == 2 and paths[0] == paths[1]:
-        raise InputError(f"`members` and `non_members` are the same file, {paths[0].name}; give "
-                         "one table of each")
+    if len(paths) < 2 or not all(p.is_file() for p in paths): return
+    if paths[0].samefile(paths[1]) or cmp(*paths, shallow=False):
+        raise InputError(f"`members` and `non_members` are the same file, {paths[0].name}, or a "
+                         "copy of it; give one table of each")

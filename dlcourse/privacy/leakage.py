@@ -133,8 +133,9 @@ def audit_membership(
     line, reason = line_for(found.non_members, fpr, threshold, seed)
     def rates(level, who=None): return _rates_of(found, who, line, level, reason)
     overall, names = rates(level), _names(found, known.min_count)
-    groups = tuple(rates(level, g) if why is None else _withheld(found, g, why)
-                   for g, why in names.items())
+    off = _off_line(overall, fpr) if threshold is not None else {}
+    groups = tuple(_alarms_of_enough(rates(level, g), known.min_count) if why is None
+                   else _withheld(found, g, why) for g, why in names.items())
     draws = min(draws, max(199, 50_000_000//(len(found.members) + len(found.non_members))))
     p = permuted_null(found.members, found.non_members, top=fpr, draws=draws, seed=seed)
     gap = _gap([g for g in groups if g.tpr is not None], level)
@@ -142,9 +143,9 @@ def audit_membership(
         score=_described(score, reading), asked_fpr=fpr, threshold=line[0] if line else None,
         threshold_from=_origin(line, threshold), overall=overall, groups=groups, group=group,
         precision=tuple(_precision(overall, rates, prior, level) for prior in priors), p_value=p,
-        gap=gap, verdicts=tuple(_verdicts(rates, names, tolerances, level)),
-        warnings=(*found.warnings, *_odd(overall)), curve=_thinned(found), level=level,
-        source=found.source)
+        gap=gap, verdicts=tuple(_verdicts(rates, names, tolerances, level, off)),
+        warnings=(*found.warnings, *_odd(overall), *(f'{w}.' for w in off.values())),
+        curve=_thinned(found), level=level, source=found.source)
     return replace(audit, findings=tuple(_findings(audit)))
 
 # %% ../../nbs/17_privacy/12_leakage.ipynb #d98f927d
@@ -189,6 +190,21 @@ def _withheld(found, who, why):
     none = [f.name for f in fields(LeakRates) if f.name not in known]
     return LeakRates(group=who, members=m, non_members=n, reason=why, **dict.fromkeys(none))
 
+def _alarms_of_enough(r, least):
+    "Without the share of others wrongly found where few of them were judged"
+    if r.checked is None or r.checked >= least: return r
+    return replace(r, fpr=None, fpr_low=None, fpr_high=None, alarms=None,
+                   reason=too_few(r.checked, least, 'non-member judged', 'non-members judged'))
+
+def _off_line(overall, fpr):
+    "The verdict that a given threshold cannot support, with the reason, if it is not at `fpr`"
+    if overall.fpr is None or overall.fpr_low <= fpr <= overall.fpr_high: return {}
+    few = overall.fpr < fpr
+    return {'pass' if few else 'fail': (
+        f"The given threshold takes {percent(overall.fpr, 2)} of the others for members "
+        f"({overall.alarms:,} of {overall.checked:,}), and not {percent(fpr, 2)}: at that rate an "
+        f"attack finds {'more' if few else 'fewer'} members than here")}
+
 def _precision(overall, rates, prior, level):
     "Value with limits from those of both rates, which together hold at the level"
     if overall.tpr is None: return dict(prior=prior, value=None, low=None, high=None)
@@ -212,13 +228,17 @@ def _gap(groups, level):
                 low=max(0., float(max(lows))), high=float(high))
 
 # %% ../../nbs/17_privacy/12_leakage.ipynb #6f7f07dc
-def _verdicts(rates, names, tolerances, level):
+def _verdicts(rates, names, tolerances, level, off):
     "Everybody and each group against what is tolerated"
     family, error = len(tolerances)*(1 + len(names)), 1 - level
     for who, why in {None: None, **names}.items():
         strict, loose = (rates(1 - 2*e, who) for e in (error/max(family, 1), error)) if (
             tolerances and why is None) else (None, None)
-        for metric, most in tolerances.items(): yield _judge(metric, who, why, strict, loose, most)
+        for metric, most in tolerances.items():
+            v = _judge(metric, who, why, strict, loose, most)
+            if metric == 'tpr' and v.verdict in off:
+                v = replace(v, verdict='insufficient evidence', reason=off[v.verdict])
+            yield v
 
 def _judge(metric, who, why, strict, loose, most):
     value, low, high = None, None, None

@@ -103,7 +103,13 @@ def test_bias_and_privacy_of_one_model():
     assert female.leak == leaks.rate('sex', 'Female', 'attack_auc').value
     both = beside_bias(bias, leaks)
     assert both.verdict == bias.verdict and both.rates == bias.rates
-    assert [s.name for s in both.sections][-2:] == ['membership-sex', 'membership-race']
+    assert [s.name for s in both.sections][-3:] == ['privacy', 'membership-sex', 'membership-race']
+    whole = both.to_html()
+    for text in ('A stronger attack may find more', *leaks.not_measured, *leaks.warnings):
+        assert text in whole, text
+    assert any('On privacy: The attack finds' in text for text in both.findings)
+    native = next(g for g in leaks.membership[1].groups if g.group == 'Native')
+    assert native.checked < 30 and native.fpr is None and native.tpr is not None
     schema = json.loads(project_path('assets', 'report.schema.json').read_text(encoding='utf-8'))
     jsonschema.validate(json.loads(both.to_json()), schema)
     Markup(both.to_html())

@@ -17,6 +17,10 @@ def test_the_epsilon_of_a_run():
     words = 'privacy', 'epsilon', '--noise-multiplier', '1.1', '--steps', '14062', *RUN
     code, out, err = typed(*words)
     assert (code, err) == (0, '') and out.startswith('ε = 2.3816 at δ = 1e-05')
+    assert 'one row more or less' in out and 'fewer than 100,000 rows' in out
+    assert '--rows' not in typed(*words, '--rows', '60000')[1]
+    code, out, err = typed(*words, '--rows', '100000')
+    assert (code, out) == (2, '') and 'below one over' in err
     code, out, err = typed(*words, '--json')
     found = json.loads(out)
     assert abs(found['rdp'] - 2.5966) < 1e-3 and abs(found['historical'] - 3.008) < 1e-3

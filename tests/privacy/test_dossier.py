@@ -104,7 +104,7 @@ def test_two_columns_judge_everybody_once():
     assert len(found.disparities) == 2*(1 + 2 + 2)
     assert sum(d.attribute == 'everyone' for d in found.disparities) == 2
     rates = [(r.attribute, r.group, r.metric) for r in found.rates]
-    assert len(rates) == len(set(rates)) == 10
+    assert len(rates) == len(set(rates)) == 15
     bare = [{k: v for k, v in t.items() if k != 'person'} for t in tables]
     assert len(audit_privacy(*bare, group=('town', 'half')).warnings) == 1
 
@@ -121,11 +121,67 @@ def test_the_null_is_not_failed():
 
 def test_a_claim_against_what_is_tolerated():
     for epsilon, verdict in ((2., 'pass'), (3., 'pass'), (3.1, 'fail')):
-        found = audit_privacy(policy=dict(epsilon=3.), epsilon=epsilon, delta=1e-6)
+        found = audit_privacy(policy=dict(epsilon=3.), epsilon=epsilon, delta=1e-6, people=9)
         assert found.verdict == verdict and f'Promised: ε = {epsilon:g}' in found.findings[-1]
     assert audit_privacy(policy=dict(epsilon=3.)).verdict == 'insufficient evidence'
     loose = audit_privacy(INSIDE, OUTSIDE, policy=dict(epsilon=3.), epsilon=1., delta=1/3_000)
     assert loose.verdict == 'fail' and 'not below one in 3,000 people' in loose.findings[0]
+
+
+@pytest.mark.parametrize('policy, more, verdict', [
+    ({}, {}, 'insufficient evidence'), ({}, dict(people=9_999), 'pass'),
+    ({}, dict(people=10_000), 'fail'), (dict(delta=1e-4), {}, 'pass'),
+    (dict(delta=1e-5), {}, 'fail'), (dict(delta=1e-4), dict(people=20_000), 'fail')])
+def test_a_delta_that_promises_nothing_never_passes(policy, more, verdict):
+    found = audit_privacy(policy=dict(epsilon=3.) | policy, epsilon=2., delta=1e-4, **more)
+    assert found.verdict == verdict and 'δ' in found.findings[0]
+    far = audit_privacy(policy=dict(epsilon=3.), epsilon=0., delta=.999999)
+    assert far.verdict == 'insufficient evidence'
+
+
+@pytest.mark.parametrize('method, gaussian, verdict', [
+    ('one run, GDP', False, 'not judged'), ('many runs, GDP', True, 'fail'),
+    ('many runs, joint posterior', True, 'not judged'), ('many runs', False, 'fail')])
+def test_a_bound_refutes_only_what_it_is_about(method, gaussian, verdict):
+    claim = PrivacyClaim(epsilon=1., delta=1e-5, gaussian=gaussian)
+    bound = EpsilonBound(epsilon=4., delta=1e-5, method=method, **MORE)
+    assert audit_privacy(claim=claim, bounds=bound).verdict == verdict
+    assert [d.verdict for d in claim_limits(None, [bound], 2., 9)[1:]] == [
+        'not judged' if 'GDP' in method else verdict]
+
+
+def test_each_bound_is_told_with_its_own_error():
+    found = audit_privacy(INSIDE, OUTSIDE, group='town', policy=dict(tpr=.08))
+    limit = found.disparities[0] # 320 of 3,000
+    k, n = 320, 3_000
+    low, high = beta.ppf(.05/3, k, n - k + 1), beta.ppf(.95, k + 1, n - k)
+    assert (limit.low, limit.high) == (pytest.approx(low), pytest.approx(high))
+    said = found.findings[0]
+    assert 'at least 0.095 (error 1.67 %, shared among 3) and at most 0.116 (error 5 %)' in said
+    assert '95 %' not in said
+
+
+def test_options_do_not_weaken_a_policy():
+    policy = dict(tpr=.05)
+    for change in (dict(fpr=.001), dict(min_count=500)):
+        with pytest.raises(InputError, match='in the policy'):
+            audit_privacy(INSIDE, OUTSIDE, policy=policy, **change)
+    high = audit_privacy(INSIDE, OUTSIDE, policy=policy, threshold=99.)
+    assert high.verdict == 'insufficient evidence' and 'given threshold' in high.findings[0]
+    assert any('given threshold' in w for w in high.warnings)
+    low = audit_privacy(INSIDE, OUTSIDE, policy=policy, threshold=0.)
+    assert low.verdict == 'insufficient evidence'
+    for line in (np.nan, np.inf, '3'):
+        with pytest.raises(InputError, match='`threshold`'):
+            audit_privacy(INSIDE, OUTSIDE, policy=policy, threshold=line)
+
+
+def test_a_copy_of_a_file_and_a_number_with_a_point_are_seen(tmp_path):
+    for name in 'ab': (tmp_path/f'{name}.csv').write_text('score\n1\n2\n')
+    with pytest.raises(InputError, match='a copy of it'):
+        audit_privacy(tmp_path/'a.csv', tmp_path/'b.csv')
+    with pytest.raises(InputError, match='among the others'):
+        audit_privacy(dict(score=[1., 2.], id=[1, 2]), dict(score=[1., 3.], id=[1., 7.]), key='id')
 
 
 def test_a_lower_bound_refutes_and_never_proves():
