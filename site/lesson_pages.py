@@ -186,6 +186,7 @@ class Converter:
         if '<table' in said:
             said = re.sub(r'\s(style|border|align)="[^"]*"', '', said)
             said = re.sub(r'<th\b[^>]*>\s*</th>', '<td></td>', said)
+            said = re.sub(r'(?<=\d) (±|to) (?=\d)', ' \\1\u00a0', said) # Broken before, not behind
             # polars writes two lines of headings, names and types
             self.tables += 1
             return raw(f'<div class="frame" tabindex="0" role="region" aria-label="Table '
