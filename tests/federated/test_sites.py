@@ -25,7 +25,7 @@ from dlcourse.federated.processes import (
 from dlcourse.federated.site_runs import run_at_sites
 
 pytestmark = pytest.mark.skipif(not is_there(), reason="Flower is not installed")
-CONFIG = {'num-rounds': 4, 'seed': 3, 'width': 16, 'min-clients': 2}
+CONFIG = {'num-rounds': 3, 'seed': 3, 'width': 16, 'min-clients': 2}
 
 
 @pytest.fixture(scope='module')
@@ -88,7 +88,7 @@ def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path):
     for word, said in refused.items(): assert word in why_refused(said)
     model, history = found['run']
     used = history['train/used']
-    assert list(used) == [2, 1, *used[2:]] and used[3] == 2, "both are back in the last round"
+    assert list(used) == [2, 1, *used[2:]] and used[-1] == 2, "both are back in the last round"
     # The grid asks who is who; then each round trains and, without anybody, evaluates
     alone = {2*number + 2 for number, answers in enumerate(used) if answers == 1}
     same = run_in_process(server_app, client_app, 2, CONFIG,
