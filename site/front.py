@@ -5,7 +5,8 @@ import tomllib
 
 from api_pages import Library
 from course import ROOT, Part, duration
-from lesson_pages import Converter, claims_of, count, marked, meta, mistakes_of, raw, upper
+from lesson_pages import (
+    Converter, claims_of, count, marked, meta, mistakes_of, raw, together, upper)
 from terms import Term, sentence_for
 
 HERE = ROOT/'site'
@@ -219,7 +220,7 @@ def results_page()->str:
         for r in group['result']:
             facts = [r['machine'], str(r['date'])] + ([r['runs']] if r.get('runs') else [])
             said = dict(what='what', figure='figure', beside='beside', falls_short='short')
-            told = ''.join(f'<p class="{kind}">{marked(r[key])}</p>'
+            told = ''.join(f'<p class="{kind}">{marked(together(r[key]))}</p>'
                            for key, kind in said.items() if r.get(key))
             cards.append(
                 f'<li>{told}<p class="small">{html.escape(" · ".join(facts))}</p><pre tabindex="0" '

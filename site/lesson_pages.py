@@ -49,6 +49,11 @@ def inline_formula(match)->str:
     except LatexError: return match[0]
 
 
+def together(text:str)->str:
+    "A number and its per cent stay on one line"
+    return re.sub(r'(?<=\d) %', '\u00a0%', text)
+
+
 def raw(markup:str)->str:
     "HTML, as it is"
     return f'{RAW}{{raw}} html\n{markup}\n{RAW}'
@@ -128,7 +133,7 @@ class Converter:
         text = self.with_links(plain(text))
         parts = SKIPPED.split(text)
         for i, part in enumerate(parts):
-            if i % 2 == 0: parts[i] = self.with_terms(part)
+            if i % 2 == 0: parts[i] = together(self.with_terms(part))
             elif re.fullmatch(r'`[^`\n]+`', part): parts[i] = self.named(part)
         return ''.join(parts)
 

@@ -7,7 +7,7 @@ var Scorer = {
     if (!document_.startsWith("api/")) return score;
     const name = title.split(".").pop().toLowerCase();
     const whole = /^Python (function|class|exception)/.test(description || "");
-    return whole && name === askedFor() ? score : score - 9;
+    return whole && name === askedFor() ? score : score - 15;
   },
   objNameMatch: 11, objPartialMatch: 6, objPrio: {0: 15, 1: 5, 2: -5}, objPrioDefault: 0,
   title: 15, partialTitle: 7, term: 5, partialTerm: 2,
