@@ -6,7 +6,16 @@ import tomllib
 from api_pages import Library
 from course import ROOT, Part, duration
 from lesson_pages import (
-    Converter, claims_of, count, marked, meta, mistakes_of, raw, together, upper)
+    Converter,
+    claims_of,
+    count,
+    marked,
+    meta,
+    mistakes_of,
+    raw,
+    together,
+    upper,
+)
 from terms import Term, sentence_for
 
 HERE = ROOT/'site'

@@ -15,9 +15,10 @@ SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])'
 TABLE = tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))
 NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
 # Openings that lean on the sentence before
-LEANS = re.compile(r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|'
-                   r'Simpler|Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|'
-                   r'simplest|difference)|Two (of them|ways)|A \w+ is such)\b')
+LEANS = re.compile(
+    r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
+    r'Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|simplest|difference)|'
+    r'Two (of them|ways)|A \w+ is such)\b')
 PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
 LONGEST = 420
 
