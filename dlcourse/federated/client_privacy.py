@@ -6,7 +6,6 @@
 __all__ = ['clip_updates', 'Draw', 'ClientSampler', 'PrivateMean', 'private_mean']
 
 # %% ../../nbs/18_federated/10_client_privacy.ipynb #674230ae
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from ..core.errors import InputError, number_of
 from ..privacy.accounting import PrivacyEvent
+from ..privacy.private_loop import Chance
 
 # %% ../../nbs/18_federated/10_client_privacy.ipynb #c44d8e50
 def clip_updates(
@@ -59,10 +59,16 @@ class ClientSampler:
         _positive(expected_clients, 'expected_clients')
         _positive(noise_multiplier, 'noise_multiplier')
         self.expected_clients, self.noise_multiplier = expected_clients, noise_multiplier
-        self.reproducible = seed is not None
-        self.generator = torch.Generator().manual_seed(
-            secrets.randbits(63) if seed is None else seed)
+        self.reproducible, self.chance = seed is not None, Chance(seed)
         self.rounds, self.drawn, self.answered = 0, [0]*clients, [0]*clients
+        self.open = None # The draw that was not answered yet
+
+    def __setattr__(self, name, value):
+        fixed = ('clients', 'expected_clients', 'noise_multiplier', 'chance', 'reproducible')
+        if name in fixed and name in vars(self):
+            raise AttributeError(f"`{name}` is fixed: rounds are accounted with it; begin another "
+                                 "sampler, whose losses add to those of this one")
+        super().__setattr__(name, value)
 
     @property
     def sample_rate(self)->float:
@@ -77,11 +83,12 @@ class ClientSampler:
 
     def draw(self)->Draw:
         "The next round: each client by a coin of its own"
-        coins = torch.rand(self.clients, generator=self.generator, dtype=torch.float64)
+        coins = self.chance.uniform(self.clients)
         chosen = frozenset(torch.nonzero(coins < self.sample_rate)[:, 0].tolist())
         self.rounds += 1
         for client in chosen: self.drawn[client] += 1
-        return Draw(round=self.rounds - 1, clients=chosen)
+        self.open = Draw(round=self.rounds - 1, clients=chosen)
+        return self.open
 
     def ledger(self,
         delta:float, # Below one over the number of clients
@@ -116,11 +123,11 @@ def private_mean(
     rounds:Mapping[int, int]|None=None,    # Client → the round it answers to; this when not given
 )->PrivateMean:
     "Clipped updates plus noise, over the expected number; raises `InputError` for an old draw"
-    if draw.round != sampler.rounds - 1 or getattr(sampler, '_closed', -1) >= draw.round:
-        raise InputError(f"`draw` must be the sampler's last and used once; round {draw.round} "
-                         f"is closed, {sampler.rounds} were drawn")
+    if draw is not sampler.open:
+        raise InputError("`draw` must be the one that this sampler gave last, and used once; round "
+                         f"{draw.round} is not open, {sampler.rounds} were drawn")
     _positive(clip_norm, 'clip_norm')
-    sampler._closed = draw.round
+    sampler.open = None
     good, refused = {}, {}
     for client, update in answers.items():
         late = (rounds or {}).get(client, draw.round) != draw.round
@@ -128,7 +135,7 @@ def private_mean(
         if late: reason = "late: it answers to another round"
         if reason: refused[client] = reason
         else: good[client] = update
-    noise = torch.randn(dim, generator=sampler.generator, dtype=torch.float64)
+    noise = sampler.chance.normal(torch.empty(dim, dtype=torch.float64))
     total = clip_norm*sampler.noise_multiplier*noise
     for client, update in good.items():
         sampler.answered[client] += 1

@@ -106,6 +106,9 @@ def split_secret(
     holders:Sequence[int], # Numbers of those who get a share; from 0
 )->dict[int, int]:         # Holder → share
     "Shamir's shares; raises `InputError` for a threshold above the number of holders"
+    for holder in holders: number_of(holder, 'holders', 0, PRIME - 2) # At −1 lies the secret
+    if len(set(holders)) < len(holders):
+        raise InputError(f"`holders` must differ, got {list(holders)}")
     number_of(threshold, 'threshold', 1, len(holders))
     if len(secret) > 64: raise InputError(f"`secret` must be 64 bytes at most, got {len(secret)}")
     line = [secrets.randbelow(PRIME) for _ in range(threshold - 1)]
@@ -123,6 +126,8 @@ def join_secret(
     size:int=32,              # Bytes of the secret
 )->bytes:
     "The secret; raises `InputError` for too few shares, or shares that are not of one secret"
+    number_of(threshold, 'threshold', 1)
+    for holder in shares: number_of(holder, 'shares', 0, PRIME - 2)
     if len(shares) < threshold:
         raise InputError(f"`shares` must be {threshold} or more, got {len(shares)}; the secret "
                          "cannot be known")

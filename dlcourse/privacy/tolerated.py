@@ -95,7 +95,7 @@ def read_privacy_policy(
 class PrivacyClaim:
     "What is promised of a model: (ε, δ), and what the promise rests on"
     epsilon:float           # In nats
-    delta:float             # Chance that the promise does not hold
+    delta:float             # Added to exp(ε) times every chance
     basis:str = 'as stated' # Such as `DP-SGD, σ 1.1, q 0.004, 14,062 steps, by PLD`
 
     def __post_init__(self):

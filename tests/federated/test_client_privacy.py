@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
-from dlcourse.federated.client_privacy import ClientSampler, clip_updates, private_mean
+from dlcourse.federated.client_privacy import ClientSampler, Draw, clip_updates, private_mean
 from dlcourse.privacy.accounting import PrivacyEvent
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -157,3 +157,26 @@ def test_the_ledger():
             assert r['epsilon_if_seen'] == pytest.approx(seen)
     for delta in (1/12, .5, 0., 1.):
         with pytest.raises(InputError, match='`delta`'): sampler.ledger(delta)
+
+
+def test_a_draw_of_another_sampler_is_refused():
+    ours, theirs = ClientSampler(100, 10, 1., seed=0), ClientSampler(100, 100, 1., seed=1)
+    ours.draw()
+    answers = {k: torch.ones(3) for k in range(100)}
+    for draw in (theirs.draw(), Draw(round=0, clients=frozenset(range(100)))):
+        with pytest.raises(InputError, match='`draw`'): private_mean(ours, draw, answers, 1., 3)
+    assert ours.answered == [0]*100
+
+
+@pytest.mark.parametrize('name', ['noise_multiplier', 'expected_clients', 'clients', 'chance'])
+def test_what_rounds_are_accounted_with_cannot_be_changed(name):
+    sampler = ClientSampler(100, 10, 1., seed=0)
+    sampler.draw()
+    before = sampler.event.epsilon(1e-5)
+    with pytest.raises(AttributeError, match=f'`{name}` is fixed'): setattr(sampler, name, 50)
+    assert sampler.event.epsilon(1e-5) == before
+
+
+def test_without_a_seed_the_noise_is_the_system_s():
+    sampler = ClientSampler(50, 25, 1.)
+    assert sampler.chance.generator is None and not sampler.reproducible

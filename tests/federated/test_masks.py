@@ -4,6 +4,7 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.fixed_point import (
+    PRIME,
     FixedPoint,
     agreed_key,
     join_secret,
@@ -171,3 +172,13 @@ def test_letters_that_were_changed_and_keys_that_were_exchanged():
     with pytest.raises(InputError, match='over half'):
         a.share({k: MaskingClient(9, fixed, 2).public for k in (1, 2, 3)} | {0: a.public})
     with pytest.raises(InputError, match='letters of only 0'): c.masked(np.ones(2))
+
+
+@pytest.mark.parametrize('holders', [[PRIME - 1, 0, 1], [-1, 0, 1], [0, 0, 1], [.5, 1, 2]])
+def test_nobody_holds_the_secret_itself(holders):
+    with pytest.raises(InputError, match='`holders`'): split_secret(b'k'*32, 2, holders)
+
+
+def test_no_share_is_no_secret():
+    for shares, threshold in (({}, 0), ({-1: 5, 0: 3}, 2)):
+        with pytest.raises(InputError): join_secret(shares, threshold)
