@@ -122,6 +122,7 @@ class InProcessGrid:
     ):
         self.app, self.client_app, self.contexts = load_flower().app, client_app, dict(contexts)
         self.silent, self.rounds, self.waiting, self._run = silent, 0, {}, None
+        self.fixed = True # Nobody joins later
 
     @property
     def run(self): return self._run

@@ -158,7 +158,7 @@ class LossSum:
         return sum(times*_tilted(profile, tilt)[0] for _, times, profile in self.parts)
 
     def _best(self, value): # The tilt for which a function is smallest
-        found = minimize_scalar(lambda t: value(math.exp(t)), bounds=(-9, 14), method='bounded',
+        found = minimize_scalar(lambda t: value(math.exp(t)), bounds=(-40, 14), method='bounded',
                                 options=dict(xatol=1e-3))
         return math.exp(found.x)
 
@@ -194,7 +194,8 @@ class LossSum:
         "The tilted sum on a grid"
         low, high, _ = self.window(tilt)
         grids = [(getattr(part, grid)(step), times) for part, times, _ in self.parts]
-        return _convolved(grids, tilt, low, high)
+        room = step*(2*len(grids) + 5*math.sqrt(self.times)) # For what the grid moves up
+        return _convolved(grids, tilt, low - room, high + room)
 
 @dataclass(frozen=True)
 class Composed:

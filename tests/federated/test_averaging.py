@@ -171,7 +171,7 @@ def test_a_run_without_any_usable_answer_says_why():
 @flower
 @pytest.mark.parametrize('config, name', [({'strategy': 'fedfoo'}, '`strategy`'),
                                           ({'lr': 'much'}, '`lr`'),
-                                          ({'fraction-train': 0.}, '`fraction`')])
+                                          ({'fraction-train': 0.}, '`fraction-train`')])
 def test_a_bad_configuration_is_named(config, name):
     with pytest.raises(InputError, match=name): run_in_process(server_app, client_app, 2, config)
 

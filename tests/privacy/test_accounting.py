@@ -250,3 +250,29 @@ def test_other_refusals():
     for budget in (0, -1, math.nan, True):
         with pytest.raises(InputError, match='`epsilon` must be'): noise_for(budget, .1, 10, 1e-5)
         with pytest.raises(InputError, match='`epsilon` must be'): steps_for(budget, 1, .1, 1e-5)
+
+
+@pytest.mark.parametrize('asked, least, most', [
+    ((.005, .01, 1000, 1e-5), 494_875, 2e9), ((.003, .001, 100, 1e-5), 163_759, 2e9),
+    ((1e-5, .5, 10, 1e-5), 4.99e10, 1e13), ((.1, 1e-5, 10**5, 1e-5), 308.3, 308.5)])
+def test_little_noise_is_never_told_too_private(asked, least, most):
+    "Lower bounds: k participations with a chance above δ, each of 1/(2σ²)"
+    assert least <= epsilon(*asked) <= most
+
+
+def test_who_hardly_ever_takes_part_has_no_loss():
+    for sigma in (.02, 1., 50.): assert epsilon(sigma, 1e-7, 50, 1e-5) == 0
+    assert epsilon(.1, 1e-7, 200, 1e-5) > 0
+
+
+@pytest.mark.parametrize('pairs, delta, exact', [
+    ([(20., 0.), (1e-6, 0.)], 1e-6, 19.999999), ([(1e4, 0.), (1e-3, 0.)], .01, 9999.98995),
+    ([(1e9, 0.), (1e-9, 0.)], 1e-6, 1e9 - 1e-6)])
+def test_a_large_release_beside_a_tiny_one(pairs, delta, exact):
+    assert exact*(1 - 1e-9) <= compose_epsilon(pairs, delta) <= sum(e for e, _ in pairs)*(1 + 1e-9)
+
+
+def test_several_accountants_want_some_noise():
+    with pytest.raises(InputError, match='`noise_multiplier`'): sandwich(.01, .01, 100, 1e-5)
+    with pytest.raises(InputError, match='`noise_multiplier`'):
+        epsilon(.01, .01, 100, 1e-5, accountant='prv')
