@@ -192,7 +192,10 @@ class Converter:
             said = re.sub(r'\s(style|border|align)="[^"]*"', '', said)
             said = re.sub(r'<th\b[^>]*>\s*</th>', '<td></td>', said)
             said = re.sub(r'(?<=\d) (±|to) (?=\d)', ' \\1\u00a0', said) # Broken before, not behind
-            # polars writes two lines of headings, names and types
+            # polars writes a second line of headings, the types, and a shape: both are for machines
+            said = re.sub(r'(<thead><tr>(?:<th>.*?</th>)+</tr>)<tr>(?:<td>[^<]*</td>)+</tr>'
+                          r'</thead>', r'\1</thead>', said, flags=re.S)
+            if '&hellip;' not in said: said = re.sub(r'<small>shape: [^<]*</small>', '', said)
             self.tables += 1
             return raw(f'<div class="frame" tabindex="0" role="region" aria-label="Table '
                        f'{self.tables}">{said}</div>')

@@ -227,3 +227,12 @@ def test_numbers_between_parts_are_named_in_few_words():
 def test_a_page_without_exercises_is_no_lesson():
     parts = course.read_course()
     assert all(p.lesson.exercises for part in parts for p in part.lessons)
+
+
+def test_a_table_of_polars_has_one_line_of_headings():
+    page = next(p for part in course.read_course() for p in part.lessons)
+    table = ('<small>shape: (1, 2)</small><table><thead><tr><th>a</th><th>b</th></tr><tr>'
+             '<td>f64</td><td>str</td></tr></thead><tbody><tr><td>1.0</td><td>x</td></tr></tbody></table>')
+    said = lesson_pages.Converter(page, {}, {}).markup(table)
+    assert 'f64' not in said and 'shape' not in said and '<td>1.0</td>' in said
+    assert 'shape' in lesson_pages.Converter(page, {}, {}).markup(table.replace('x', '&hellip;'))
