@@ -41,6 +41,7 @@ html_title = 'dlcourse'
 html_short_title = 'dlcourse'
 html_favicon = str(HERE/'static'/'favicon.svg')
 html_css_files = ['site.css']
+html_search_scorer = str(HERE/'static'/'scorer.js')
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False

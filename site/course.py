@@ -78,8 +78,7 @@ class Page:
     def kind(self)->str: # `lesson`, `room` or `page`
         if self.claim.startswith('Engine room'): return 'room'
         platform = self.part in (*PLATFORM, 'cli')
-        tells = self.lesson.exercises or self.part == 'audit'
-        return 'lesson' if tells and not platform else 'page'
+        return 'lesson' if self.lesson.exercises and not platform else 'page'
 
     @cached_property
     def minutes(self)->int:

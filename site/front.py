@@ -5,7 +5,17 @@ import tomllib
 
 from api_pages import Library
 from course import ROOT, Part, duration
-from lesson_pages import Converter, claims_of, count, marked, meta, mistakes_of, raw, upper
+from lesson_pages import (
+    Converter,
+    claims_of,
+    count,
+    marked,
+    meta,
+    mistakes_of,
+    raw,
+    together,
+    upper,
+)
 from terms import Term, sentence_for
 
 HERE = ROOT/'site'
@@ -76,7 +86,7 @@ def needs(part:Part)->str:
     "What has to be installed for a part"
     text = ' '.join(c.source for p in part.lessons for c in (*p.lesson.imports, *p.lesson.cells))
     torch = re.search(r'^\s*(import|from) torch\b', text, re.M)
-    return 'PyTorch' if torch else 'no deep-learning framework'
+    return 'needs PyTorch' if torch else 'needs no deep-learning framework'
 
 
 def facts_of(part:Part)->str:
@@ -134,6 +144,18 @@ def api_index(parts, library)->str:
     return '\n'.join([*lines, raw(f'<ol class="lessons">{rows}</ol>')]) + '\n'
 
 
+def missing(parts:list[Part])->str: # Such as `12 to 15 and 19`
+    "The numbers between the parts that no part has"
+    taken = {int(p.number) for p in parts if p.number}
+    runs = []
+    for n in sorted(set(range(min(taken), max(taken))) - taken):
+        if runs and runs[-1][-1] == n - 1: runs[-1].append(n)
+        else: runs.append([n])
+    said = [x for run in runs for x in (
+        [f'{run[0]:02} to {run[-1]:02}'] if len(run) > 2 else [f'{n:02}' for n in run])]
+    return ' and '.join([', '.join(said[:-1]), said[-1]] if len(said) > 1 else said)
+
+
 def course_page(parts)->str:
     "The map of the course"
     course, platform = [p for p in parts if not p.platform], [p for p in parts if p.platform]
@@ -144,6 +166,9 @@ def course_page(parts)->str:
              raw(f'<p class="claim">{lessons} lessons, {asked} exercises that check themselves, '
                  f'about {hours} hours. A part stands on those before it, and on nothing else.'
                  '</p>'), '']
+    if coming := missing(course):
+        lines += [f'Numbers that are missing here, {coming}, are kept for parts that are not '
+                  'written yet.', '']
     for part in course:
         items = ''.join(f'<li><a href="{p.doc}.html">{html.escape(p.title)}</a></li>'
                         for p in part.lessons)
@@ -158,6 +183,11 @@ def course_page(parts)->str:
                   f'itself a tested program, and its parts are told in the same way.</p>'
                   f'<ol class="lessons">{rows}</ol></section>'), '']
     return '\n'.join(lines)
+
+
+def headword(word:str)->str:
+    "A term at the head of its entry; `k-means` and `t-SNE` stay as they are"
+    return word if re.match(r'[a-z](-|[A-Z])', word) else upper(word)
 
 
 def glossary_page(terms:list[Term], parts)->str:
@@ -177,7 +207,7 @@ def glossary_page(terms:list[Term], parts)->str:
             lines += [f'## {letter}', '', raw(place), '']
         pointed = Converter(term.page, {}, {}).with_links
         lines += [raw(f'<div class="term"><p class="word"><a href="{term.page.doc}.html#{term.id}">'
-                      f'{html.escape(term.word)}</a><span>{html.escape(term.page.title)}'
+                      f'{html.escape(headword(term.word))}</a><span>{html.escape(term.page.title)}'
                       '</span></p>'), '',
                   sentence_for(term, pointed), '', raw('</div>'), '']
     return '\n'.join(lines)
@@ -199,7 +229,7 @@ def results_page()->str:
         for r in group['result']:
             facts = [r['machine'], str(r['date'])] + ([r['runs']] if r.get('runs') else [])
             said = dict(what='what', figure='figure', beside='beside', falls_short='short')
-            told = ''.join(f'<p class="{kind}">{marked(r[key])}</p>'
+            told = ''.join(f'<p class="{kind}">{marked(together(r[key]))}</p>'
                            for key, kind in said.items() if r.get(key))
             cards.append(
                 f'<li>{told}<p class="small">{html.escape(" · ".join(facts))}</p><pre tabindex="0" '
@@ -239,7 +269,8 @@ def numbers(parts)->dict:
         quizzes=sum(len(x.lesson.quizzes) for x in lessons), parts=len(course),
         claims=sum(len(claims_of(e.checks)) for e in asked),
         mistakes=sum(len(mistakes_of(e.wrongs)) for e in asked),
-        hints=sum(len(e.hints) for e in asked), map=course_map(parts))
+        hints=sum(len(e.hints) for e in asked), map=course_map(parts),
+        coming=missing(course))
 
 
 def front_pages(parts, library, terms)->dict[str, str]: # Document → Markdown

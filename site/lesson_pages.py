@@ -49,6 +49,11 @@ def inline_formula(match)->str:
     except LatexError: return match[0]
 
 
+def together(text:str)->str:
+    "A number and its per cent stay on one line"
+    return re.sub(r'(?<=\d) %', '\u00a0%', text)
+
+
 def raw(markup:str)->str:
     "HTML, as it is"
     return f'{RAW}{{raw}} html\n{markup}\n{RAW}'
@@ -128,7 +133,7 @@ class Converter:
         text = self.with_links(plain(text))
         parts = SKIPPED.split(text)
         for i, part in enumerate(parts):
-            if i % 2 == 0: parts[i] = self.with_terms(part)
+            if i % 2 == 0: parts[i] = together(self.with_terms(part))
             elif re.fullmatch(r'`[^`\n]+`', part): parts[i] = self.named(part)
         return ''.join(parts)
 
@@ -186,7 +191,11 @@ class Converter:
         if '<table' in said:
             said = re.sub(r'\s(style|border|align)="[^"]*"', '', said)
             said = re.sub(r'<th\b[^>]*>\s*</th>', '<td></td>', said)
-            # polars writes two lines of headings, names and types
+            said = re.sub(r'(?<=\d) (±|to) (?=\d)', ' \\1\u00a0', said) # Broken before, not behind
+            # polars writes a second line of headings, the types, and a shape: both are for machines
+            said = re.sub(r'(<thead><tr>(?:<th>.*?</th>)+</tr>)<tr>(?:<td>[^<]*</td>)+</tr>'
+                          r'</thead>', r'\1</thead>', said, flags=re.S)
+            if '&hellip;' not in said: said = re.sub(r'<small>shape: [^<]*</small>', '', said)
             self.tables += 1
             return raw(f'<div class="frame" tabindex="0" role="region" aria-label="Table '
                        f'{self.tables}">{said}</div>')

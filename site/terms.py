@@ -12,7 +12,13 @@ BOLD = re.compile(r'\*\*([^*\n]{2,48})\*\*')
 CODE = re.compile(r'^```.*?^```|^\$\$.*?\$\$|^\|.*?$|^#.*?$', re.M | re.S)
 PARAGRAPH = re.compile(r'\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)')
 SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
-NO_TERMS = set(tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))['no_terms'])
+TABLE = tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))
+NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
+# Openings that lean on the sentence before
+LEANS = re.compile(
+    r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
+    r'Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|simplest|difference)|'
+    r'Two (of them|ways)|A \w+ is such)\b')
 PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
 LONGEST = 420
 
@@ -37,6 +43,7 @@ def terms_of(parts:list[Part])->list[Term]:
                     key = word.lower().removesuffix('s')
                     id = f'term-{slug(word)}'
                     if key in found or id in ids: continue
+                    if f'{word.lower()} @ {page.id}' in ELSEWHERE: continue
                     ids.add(id)
                     found[key] = Term(word, id, sentence, page)
     return sorted(found.values(), key=lambda t: (t.word.lower(), t.word))
@@ -45,7 +52,8 @@ def terms_of(parts:list[Part])->list[Term]:
 def bold_in(paragraph:str):
     "Terms in a paragraph, with their sentences"
     text = ' '.join(re.sub(r'^(\s*[-*>]|\s*\d+\.)\s', '', paragraph.strip()).split())
-    for sentence in SENTENCE.split(text):
+    sentences = SENTENCE.split(text)
+    for before_it, sentence in zip(['', *sentences], sentences, strict=False):
         for match in BOLD.finditer(sentence):
             word, before, after = match[1].strip(), sentence[:match.start()], sentence[match.end():]
             if not PLAIN.fullmatch(word) or word.lower() in NO_TERMS: continue
@@ -53,7 +61,8 @@ def bold_in(paragraph:str):
             if not before.strip() and len(word.split()) > 2: continue
             if before.rstrip()[-1:] == '|' or after.lstrip()[:1] == '|': continue
             if sentence.count('**') > 8 or len(sentence) > LONGEST or len(sentence) < 25: continue
-            yield word, sentence
+            whole = f'{before_it} {sentence}'.strip() if LEANS.match(sentence) else sentence
+            yield word, whole if len(whole) <= LONGEST else sentence
 
 
 def sentence_for(term:Term, pointed)->str:

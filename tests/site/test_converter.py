@@ -100,6 +100,8 @@ def test_outputs_are_shown_as_they_are(made):
 def test_terms_are_found_with_their_sentences():
     sentence = 'A **query** finds a **key**, said **in short.** Then | **x** |'
     assert list(terms.bold_in(f'First. {sentence}')) == [('query', sentence), ('key', sentence)]
+    leaning = 'No derivative is needed. This is **REINFORCE** (Williams 1992).'
+    assert list(terms.bold_in(leaning)) == [('REINFORCE', leaning)]
     assert not list(terms.bold_in('**Make it better**: find one more of these things, quickly.'))
 
 
@@ -187,7 +189,7 @@ def test_each_figure_of_the_results_says_machine_day_and_command():
     said = tomllib.loads((course.ROOT/'benchmarks'/'results.toml').read_text('utf-8'))
     for result in (r for group in said['group'] for r in group['result']):
         assert {'what', 'figure', 'machine', 'date', 'command'} <= result.keys(), result
-        script = re.search(r'benchmarks/\w+\.py', result['command'])[0]
+        script = re.search(r'benchmarks/\w+\.py|nbs/\w+/\w+\.ipynb', result['command'])[0]
         assert (course.ROOT/script).exists(), script
 
 
@@ -213,3 +215,24 @@ def test_two_conversions_of_a_part_are_the_same(tmp_path):
     side = json.loads((tmp_path/'one'/'src'/'course.json').read_text('utf-8'))
     assert [p['title'] for p in side['tree']] == ['Evaluation', 'Grading']
     assert side['parents']['evaluation/intervals'][-1] == ['evaluation/index', 'Evaluation']
+
+
+def test_numbers_between_parts_are_named_in_few_words():
+    import front
+    def part(n): return course.Part('x', 'X', '', f'{n:02}', ())
+    assert front.missing([part(n) for n in (1, 2, 7, 9, 12)]) == '03 to 06, 08, 10 and 11'
+    assert front.missing([part(1), part(2)]) == ''
+
+
+def test_a_page_without_exercises_is_no_lesson():
+    parts = course.read_course()
+    assert all(p.lesson.exercises for part in parts for p in part.lessons)
+
+
+def test_a_table_of_polars_has_one_line_of_headings():
+    page = next(p for part in course.read_course() for p in part.lessons)
+    table = ('<small>shape: (1, 2)</small><table><thead><tr><th>a</th><th>b</th></tr><tr>'
+             '<td>f64</td><td>str</td></tr></thead><tbody><tr><td>1.0</td><td>x</td></tr></tbody></table>')
+    said = lesson_pages.Converter(page, {}, {}).markup(table)
+    assert 'f64' not in said and 'shape' not in said and '<td>1.0</td>' in said
+    assert 'shape' in lesson_pages.Converter(page, {}, {}).markup(table.replace('x', '&hellip;'))
