@@ -148,10 +148,10 @@ def _spent(ledger):
         for name in ('epsilon', 'epsilon_if_seen'):
             if row.get(name) is not None: number_of(row[name], name, 0, whole=False)
         if not 0 < number_of(row['delta'], 'delta', 0, 1, whole=False) < 1:
-            raise InputError(f"`delta` of `ledger` must be above 0 and below 1, got {row['delta']}")
+            raise InputError(f"`delta` must be above 0 and below 1, got {row['delta']}")
     if len({str(row['client']) for row in rows}) < len(rows):
-        raise InputError("`ledger` must have one row for each client; one has several, whose losses "
-                         "add up: compose them first")
+        raise InputError("`ledger` must have one row for each client; one has several, whose "
+                         "losses add up: compose them first")
     if len({row['delta'] for row in rows}) > 1:
         raise InputError("`ledger` must be for one δ; got several")
     if not rows: return rows, None, None, None
