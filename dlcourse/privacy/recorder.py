@@ -211,8 +211,8 @@ def _noise(self:TrainingRecorder):
         return 2*float(min(chi2.cdf(got, part.numel()), chi2.sf(got, part.numel())))
     p = min(1., len(parts)*min(map(chance, parts))) # All of it, each step's, each parameter's
     ratio, fault = size/claim.noise, 'noise'
-    for found, of in (('noise over B²', claim.expected_batch), ('noise without C', claim.clip_norm)):
-        if of != 1 and abs(ratio*of - 1) < .03: fault = found
+    for name, of in (('noise over B²', claim.expected_batch), ('noise without C', claim.clip_norm)):
+        if of != 1 and abs(ratio*of - 1) < .03: fault = name
     return _verdict('noise', p >= self.level, size, claim.noise, p,
                     f"standard deviation of {n:,} numbers, {ratio:.3g} times the claim's", fault)
 
@@ -250,7 +250,7 @@ def _sampling(self:TrainingRecorder):
                                                                   claim.sample_rate)
     p = min(1., 2*float(min(tails)))
     return _verdict('sampling', p >= self.level, mean, want, p, f"rows in a batch, mean of "
-                    f"{len(counts)}, no matter which; evenness p = {self.even:.2g}", 'sampling rate')
+                    f"{len(counts)}, not which; evenness p = {self.even:.2g}", 'sampling rate')
 
 @patch
 def _finite(self:TrainingRecorder):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
-from dlcourse.federated.client_privacy import ClientSampler, Draw, clip_updates, private_mean
+from dlcourse.federated.client_privacy import ClientSampler, Draw, clip_updates, private_average
 from dlcourse.privacy.accounting import PrivacyEvent
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True, width=64)
@@ -84,7 +84,7 @@ def drawn(n=20, q=10, sigma=1e-12):
 
 def test_the_divisor_is_the_expected_number():
     sampler, draw = drawn()
-    found = private_mean(sampler, draw, {k: torch.ones(1) for k in draw.clients}, 1., 1)
+    found = private_average(sampler, draw, {k: torch.ones(1) for k in draw.clients}, 1., 1)
     assert float(found.update) == pytest.approx(len(draw.clients)/10, abs=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_noise_is_the_same_whoever_answers():
         sampler = ClientSampler(20, 10, 3., seed=7)
         draw = sampler.draw()
         some = sorted(draw.clients)[:answering]
-        found = private_mean(sampler, draw, {k: torch.zeros(20_000) for k in some}, 2., 20_000)
+        found = private_average(sampler, draw, {k: torch.zeros(20_000) for k in some}, 2., 20_000)
         assert float(found.update.std()) == pytest.approx(3*2/10, rel=.03)
 
 
@@ -105,7 +105,7 @@ def test_a_client_moves_the_update_by_its_norm_at_most():
             sampler, draw = drawn()
             answers = {k: torch.zeros(2) for k in draw.clients}
             answers[min(draw.clients)] = own
-            found.append(private_mean(sampler, draw, answers, .5, 2, weights={
+            found.append(private_average(sampler, draw, answers, .5, 2, weights={
                 min(draw.clients): 991.}).update)
         assert float((found[0] - found[1]).norm()) <= .5/10 + 1e-12
         assert found[1].isfinite().all()
@@ -115,7 +115,7 @@ def test_a_client_moves_the_update_by_its_norm_at_most():
 def test_weights_are_clipped(weight, share):
     sampler, draw = drawn()
     k = min(draw.clients)
-    found = private_mean(sampler, draw, {k: torch.ones(1)}, 1., 1, weights={k: weight})
+    found = private_average(sampler, draw, {k: torch.ones(1)}, 1., 1, weights={k: weight})
     assert float(found.update) == pytest.approx(share/10, abs=1e-6)
 
 
@@ -126,7 +126,7 @@ def test_who_is_late_uninvited_or_odd_is_refused_and_not_added():
     answers = {inside[0]: torch.ones(1), inside[1]: None, inside[2]: torch.ones(2),
                inside[3]: torch.ones(1, dtype=torch.long), inside[4]: torch.ones(1),
                outside: torch.ones(1)}
-    found = private_mean(sampler, draw, answers, 1., 1, rounds={inside[4]: 7})
+    found = private_average(sampler, draw, answers, 1., 1, rounds={inside[4]: 7})
     assert found.answered == (inside[0],) and len(found.refused) == 5
     for k, text in ((1, 'dropped out'), (2, 'of shape'), (3, 'not floats'), (4, 'late')):
         assert text in found.refused[inside[k]]
@@ -136,17 +136,17 @@ def test_who_is_late_uninvited_or_odd_is_refused_and_not_added():
 
 def test_a_draw_is_used_once_and_only_the_last():
     sampler, first = drawn()
-    private_mean(sampler, first, {}, 1., 3)
-    with pytest.raises(InputError, match='used once'): private_mean(sampler, first, {}, 1., 3)
+    private_average(sampler, first, {}, 1., 3)
+    with pytest.raises(InputError, match='used once'): private_average(sampler, first, {}, 1., 3)
     sampler.draw()
-    with pytest.raises(InputError, match='last'): private_mean(sampler, first, {}, 1., 3)
+    with pytest.raises(InputError, match='last'): private_average(sampler, first, {}, 1., 3)
 
 
 def test_the_ledger():
     sampler = ClientSampler(12, 6, 1., seed=0)
     for _ in range(5):
         draw = sampler.draw()
-        private_mean(sampler, draw, {k: torch.zeros(2) for k in list(draw.clients)[1:]}, 1., 2)
+        private_average(sampler, draw, {k: torch.zeros(2) for k in list(draw.clients)[1:]}, 1., 2)
     rows = sampler.ledger(.01)
     assert [r['client'] for r in rows] == list(range(12))
     assert all(r['answered'] <= r['drawn'] <= 5 for r in rows)
@@ -164,7 +164,7 @@ def test_a_draw_of_another_sampler_is_refused():
     ours.draw()
     answers = {k: torch.ones(3) for k in range(100)}
     for draw in (theirs.draw(), Draw(round=0, clients=frozenset(range(100)))):
-        with pytest.raises(InputError, match='`draw`'): private_mean(ours, draw, answers, 1., 3)
+        with pytest.raises(InputError, match='`draw`'): private_average(ours, draw, answers, 1., 3)
     assert ours.answered == [0]*100
 
 

@@ -17,7 +17,7 @@ from dlcourse.federated.processes import (
     free_port,
     register_sites,
     run_site,
-    start,
+    start_program,
     start_site,
     start_superlink,
     why_refused,
@@ -43,7 +43,7 @@ def federation(tmp_path_factory):
 def bare_node(folder, where, name, *words):
     "A SuperNode without what `start_site` sees to; what it said in the end"
     code = 'from dlcourse.federated.flower import run_node; run_node()'
-    with start(name, [sys.executable, '-c', code, '10', '--superlink', where, '--port',
+    with start_program(name, [sys.executable, '-c', code, '10', '--superlink', where, '--port',
                       str(free_port()), *words], folder/'flower') as node:
         node.process.wait(120)
         assert node.process.returncode == 1

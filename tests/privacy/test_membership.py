@@ -169,8 +169,7 @@ def test_classes_that_a_model_never_met_have_no_chance():
 
 
 @pytest.mark.parametrize('change, said', [
-    (dict(train=3), 'train'), (dict(attack='x'), 'attack'),
-    (dict(shadows=3), '`shadows` must be even'),
+    (dict(train=3), 'train'), (dict(attack='x'), 'attack'), (dict(shadows=3), 'shadows. must be'),
     (dict(targets=0), 'targets'), (dict(y=[0]*8), 'two classes'), (dict(y=[0, 1]), 'same rows'),
     (dict(y=[0, 1, None, 1, 0, 1, 0, 1]), 'missing'),
     (dict(train=lambda x, y, s: 5), 'predict_proba'),

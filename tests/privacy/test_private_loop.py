@@ -13,7 +13,7 @@ from dlcourse.core.errors import InputError
 from dlcourse.privacy.accounting import PrivacyEvent, epsilon
 from dlcourse.privacy.clipping import clipped_sum
 from dlcourse.privacy.private_loop import (
-    SAMPLERS,
+    ROW_SAMPLERS,
     Chance,
     FixedBatches,
     PoissonBatches,
@@ -84,7 +84,7 @@ def test_no_way_to_an_epsilon_of_another_sampling():
     assert math.isclose(run.epsilon, epsilon(1., .2, 5, 1e-3))
     for name in ('event', 'epsilon', 'delta', 'steps', 'noise_multiplier', 'clip_norm'):
         with pytest.raises(AttributeError): setattr(run, name, 1)
-    assert {type(run), *SAMPLERS.values()} == {
+    assert {type(run), *ROW_SAMPLERS.values()} == {
         PrivateRun, PoissonBatches, FixedBatches, ShuffledBatches}
 
 
