@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.errors import InputError, number_of
-from .client_privacy import ClientSampler, private_mean
+from .client_privacy import ClientSampler, private_average
 from .flower import load_flower
 from .strategies import Careful, Shown
 
@@ -57,7 +57,7 @@ class PrivateRounds(Careful):
         numbers = len(good), len(replies) - len(good), self.asked - len(replies)
         for kept, number in zip(self.counts.values(), numbers, strict=True): kept.append(number)
         dim = sum(a.size for a in self.old.values())
-        found = private_mean(self.sampler, self.draw, good, self.clip_norm, dim)
+        found = private_average(self.sampler, self.draw, good, self.clip_norm, dim)
         new, at, app = self.flat() + found.update.numpy(), 0, load_flower().app
         record = {}
         for name, a in self.old.items():

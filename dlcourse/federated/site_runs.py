@@ -22,7 +22,7 @@ from ..core.files import write_whole
 from .certificates import AUTHORITY
 from .flower import load_flower, run_of
 from dlcourse.federated.processes import (
-    connection_fault, flower_program, start, tell_flower, why_refused,
+    connection_fault, flower_program, start_program, tell_flower, why_refused,
 )
 
 # %% ../../nbs/18_federated/17_site_runs.ipynb #dd93af59
@@ -124,8 +124,8 @@ def run_at_sites(
                            for k, v in said.items())
         (Path(place)/'pyproject.toml').write_text(APP.format(config=config), encoding='utf-8')
         (Path(place)/'site_app.py').write_text(MODULE.format(module=app), encoding='utf-8')
-        with start('run', flower_program('flwr.cli.app', 'app', 'run', place, 'here', '--stream'),
-                   home) as run:
+        command = flower_program('flwr.cli.app', 'app', 'run', place, 'here', '--stream')
+        with start_program('run', command, home) as run:
             until, told = time.monotonic() + seconds, 0
             while run.runs and time.monotonic() < until:
                 lines = run.said().splitlines()
