@@ -106,8 +106,7 @@ def rates_plot(
     there = [r for r in audit.rates
              if (r.attribute, r.metric, r.status) == (attribute, metric, 'ok')]
     if not there:
-        raise InputError(f"there is no `{metric}` by {attribute} to plot; `.frame` lists what "
-                         f"there is")
+        raise InputError(f"there is no `{metric}` by {attribute} to plot; `.frame` has what is")
     shown, name = sorted(there, key=lambda r: r.value), metric_name(metric).lower()
     fig, ax = plt.subplots(figsize=(7, 1.3 + .32*len(shown)), layout='constrained')
     for i, r in enumerate(shown):
@@ -156,8 +155,7 @@ def check_outputs(
 )->None:
     "Raise `InputError` where a file cannot go where it shall"
     apart(wanted.values(), (*read, settings_file()))
-    plot = wanted.get('plot')
-    end = Path(plot).suffix if plot else PLOT_FILES[0]
+    end = Path(wanted.get('plot') or 'figure.png').suffix
     if end.lower() not in PLOT_FILES:
         raise InputError(f"a plot ends in {' or '.join(PLOT_FILES)}, got '{end}'; name the file so")
 
@@ -184,7 +182,6 @@ def save_audit(
     return [write_whole(path, content) for path, content in made.items()]
 
 def _made(audit, form, path):
-    "The content of a file"
     if form == 'plot': return figure_file(audit.plot(), path.suffix)
     return getattr(audit, f'to_{form}')()
 

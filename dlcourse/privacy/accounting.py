@@ -158,8 +158,8 @@ def delta_at(
 def _prv(event, delta):
     "PRV's estimate, and its upper bound (Gopi et al. 2021, theorem 5.5)"
     if event.noise_multiplier < LEAST_NOISE:
-        raise InputError(f"`noise_multiplier` must be at least {LEAST_NOISE} for PRV, got "
-                         f"{event.noise_multiplier:g}: so little noise protects nobody")
+        raise InputError(f"`noise_multiplier` must be {LEAST_NOISE} or more for PRV, "
+                         f"got {event.noise_multiplier:g}")
     delta_error = delta/1000
     total = _sum([event], False, math.log(delta_error))
     rough, tilt = total.chernoff_epsilon(math.log(delta))
@@ -260,17 +260,15 @@ def noise_for(
     epsilon, delta = positive_number(epsilon, 'epsilon'), checked_delta(delta)
     event = PrivacyEvent(1., sample_rate, steps)
     if event.sample_rate*event.steps <= delta:
-        raise InputError(f"`delta` must be below `sample_rate` times `steps`, {delta:g} is not: a "
-                         "row takes part at all with less chance than that, so that any noise "
-                         "keeps every ε; give a smaller δ")
+        raise InputError(f"`delta` must be below `sample_rate` times `steps`, got {delta:g}; with "
+                         "that any noise keeps every ε; give a smaller δ")
     def above(log_sigma):
         found = replace(event, noise_multiplier=math.exp(log_sigma)).epsilon(delta)
         return math.log(max(found, 1e-9)/epsilon)
     low = high = 0.
     while above(high) > 0:
         low, high = high, high + 1
-        if high > 30: raise InputError(f"`epsilon` must be larger, {epsilon:g} takes more noise "
-                                       "than 10¹³ times what a row can move")
+        if high > 30: raise InputError(f"`epsilon` must be larger than {epsilon:g}: none will do")
     while above(low) <= 0 and low > -4: low, high = low - .7, low
     if above(low) <= 0: return math.exp(low)
     found = brentq(above, low, high, xtol=3e-5)
