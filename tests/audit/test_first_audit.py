@@ -29,6 +29,6 @@ def test_what_it_leaves_behind_can_be_audited_again(tmp_path):
     assert [asdict(r) for r in same.rates] == leaks['rates']
     assert any('ε = 1, 3, 8' in text for text in leaks['not_measured'])
     assert {s['name'] for s in json.loads(saved[1].read_text())['sections']} == {
-        'membership-sex', 'membership-race', 'accuracy-and-leakage'}
+        'privacy', 'membership-sex', 'membership-race', 'accuracy-and-leakage'}
     black, white = (found.rate('race', g, 'true_positive_rate') for g in ('Black', 'White'))
     assert black.high < white.low, "the model carries the officers' discrimination by the district"

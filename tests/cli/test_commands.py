@@ -31,8 +31,8 @@ OPTIONS = {
                      '--query --relevance --sarif --score --seed --sensitive --declared --title',
     'audit privacy': '--card --chance --csv --delimiter --delta --encoding --epsilon --fpr --group '
                      '--higher --html --json --junit --key --label --level --logit --members '
-                     '--min-count --non-members --parquet --plot --policy --sarif --score '
-                     '--threshold --title',
+                     '--min-count --non-members --parquet --people --plot --policy --sarif '
+                     '--score --threshold --title',
     'audit pay': 'file --card --category --csv --delimiter --encoding --html --json --junit '
                  '--level --links --men --missing --null --parquet --pay --plot --sarif --sex '
                  '--title --variable --women',
@@ -56,8 +56,9 @@ OPTIONS = {
     'review': 'folder --json --list --most --page', 'new-key': '--json --private --public',
     'certificate': 'submission --days --issuer --json --key --lesson --name --out --sandbox '
                    '--seed --with-answers',
-    'privacy epsilon': '--delta --json --noise-multiplier --sample-rate --steps',
-    'privacy calibrate': '--delta --epsilon --json --noise-multiplier --sample-rate --steps',
+    'privacy epsilon': '--delta --json --noise-multiplier --rows --sample-rate --steps',
+    'privacy calibrate': '--delta --epsilon --json --noise-multiplier --rows --sample-rate '
+                         '--steps',
     'verify': 'record --again --inside --json --key --sandbox --seed',
 }
 
