@@ -194,7 +194,7 @@ def start_superlink(
         '--ssl-certfile', own, '--ssl-keyfile', folder/SERVER[1], '--enable-supernode-auth',
         '--disable-runtime-dependency-installation', '--host', host, '--port', port),
         folder/'flower')
-    try: link.wait_for('startup complete', seconds)
+    try: link.wait_for('Uvicorn running', seconds)
     except BaseException: link.stop(); raise
     return link
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
+from dlcourse.federated import processes
 from dlcourse.federated.averaging import client_app, server_app
 from dlcourse.federated.certificates import make_certificates
 from dlcourse.federated.flower import is_there, run_in_process
@@ -53,14 +54,27 @@ def bare_node(folder, where, name, *words):
 def received(node): return len(re.findall('Receiving: train', node.said()))
 
 
+@pytest.fixture
+def started(monkeypatch):
+    "Every site that is started, also by `run_site`; all are stopped at the end"
+    nodes, real = [], processes.start_site
+
+    def recorded(*words, **options):
+        nodes.append(real(*words, **options))
+        return nodes[-1]
+    monkeypatch.setattr(processes, 'start_site', recorded)
+    yield nodes
+    for node in nodes: node.stop()
+
+
 def back_again(folder, where):
-    "South is started anew and stays until the server goes"
+    "South is started anew and stays until it is stopped"
     try: run_site(folder, 'south', where, 1, 2, tell=lambda line: None)
     except InputError: pass
 
 
 @pytest.mark.slow
-def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path):
+def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path, started):
     folder, where = federation
     found = {}
 
