@@ -20,7 +20,7 @@ from torch import Tensor
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
 from .clients import ClientsAtOnce, train_client
-from .flower import is_there, keep_result, load_flower
+from .flower import is_quiet, keep_result, load_flower
 from dlcourse.federated.partitions import (
     dirichlet_parts,
     each_row_once,
@@ -246,5 +246,5 @@ def make_server(
             raise InputError("no round had an answer that could be used; " + '; '.join(reasons[:3]))
     return server
 
-server_app = make_server() if is_there() else None # For Flower: dlcourse.federated.averaging:
-client_app = make_client() if is_there() else None # server_app and client_app
+server_app = make_server() if is_quiet() else None # For Flower: dlcourse.federated.averaging:
+client_app = make_client() if is_quiet() else None # server_app and client_app

@@ -60,7 +60,7 @@ def _host(text):
     try: return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError: pass
     parts = r'[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
-    if re.fullmatch(rf'{parts}(\.{parts})*', text) and len(text) < 254:
+    if re.fullmatch(rf'(\*\.{parts}\.)?{parts}(\.{parts})*', text) and len(text) < 254:
         return x509.DNSName(text.lower())
     raise InputError("`hosts` must be names or addresses such as fl.hospital.org or 10.0.0.7, "
                      f"without a port; got {text!r}")
@@ -178,6 +178,13 @@ def read_certificate(
     raise InputError(f"`{path.name}` cannot be read: {fault}; ask whoever runs the federation for "
                      "it")
 
+def _covers(certificate, host):
+    "Does a certificate name this host? A star stands for one part of a name"
+    own, named = str(_host(host).value), _named(certificate)
+    try: ipaddress.ip_address(own)
+    except ValueError: return own in named or f"*.{own.partition('.')[2]}" in named
+    return own in named
+
 def _named(certificate):
     "Names and addresses of a certificate's host"
     x509, *_ = _x509()
@@ -208,7 +215,7 @@ def certificate_fault(
     if now < begin: return (
         f"The server's certificate is good from {begin:%Y-%m-%d %H:%M} UTC on and this clock says "
         f"{now:%Y-%m-%d %H:%M}: set the clock.")
-    if str(_host(host).value) not in _named(made): return (
+    if not _covers(made, host): return (
         f"The server's certificate does not name {host}: reach the server by a name that it "
         "has, or renew the certificate with this one.")
     return None

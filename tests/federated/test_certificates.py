@@ -22,6 +22,7 @@ from dlcourse.federated.processes import (
     why_refused,
 )
 from dlcourse.federated.site_runs import read_run, settings_of
+from dlcourse.federated.sites import names_host, round_ends
 
 NOW = datetime.now(UTC)
 
@@ -141,3 +142,23 @@ def test_settings_and_results(tmp_path):
     (tmp_path/'x.npz').write_bytes(b'no')
     for bad in ('x.npz', 'y.npz'):
         with pytest.raises(InputError, match='`path`'): read_run(tmp_path/bad)
+
+
+@pytest.mark.parametrize('host', [
+    'a.clinic.org', 'A.Clinic.org', 'clinic.org', 'a.b.clinic.org', 'fl.org', 'x.fl.org',
+    '10.0.0.7', '10.0.0.70'])
+def test_openssl_and_both_rules_agree_on_stars(tmp_path, host):
+    names = ['*.clinic.org', 'fl.org', '10.0.0.7']
+    make_certificates(tmp_path/'f', ['north'], names)
+    authority = tmp_path/'f'/'authority.crt'
+    good = handshake_fault(tmp_path/'f', authority, host) is None
+    assert names_host(host, names) == good
+    assert (certificate_fault(tmp_path/'f'/'server.crt', authority, host) is None) == good
+
+
+def test_a_round_ends_as_second_by_second():
+    for arrivals in ([10, 20, 90], [70, 5, 30], [61, 62, 63], [3, 3, 3]):
+        for least in (1, 2, 3):
+            there = [sum(a <= second for a in arrivals) for second in range(100)]
+            ends = next(s for s, n in enumerate(there) if n == 3 or s >= 60 and n >= least)
+            assert round_ends(arrivals, 60, least) == ends

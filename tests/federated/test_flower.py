@@ -227,3 +227,13 @@ def test_the_guard_sees_a_telemetry_that_is_on(tmp_path):
     done = in_fresh_process(code, HOME=str(tmp_path), FLWR_HOME=str(tmp_path/'flwr'))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])[1] != []
+
+
+def test_lessons_can_be_imported_where_flower_was_imported_loudly():
+    code = ('import os; os.environ["FLWR_TELEMETRY_ENABLED"] = "1"\n'
+            'import flwr.supercore.telemetry\n'
+            'import dlcourse.federated.averaging as a; assert a.server_app is None\n'
+            'from dlcourse.core.errors import InputError\n'
+            'try: a.make_server()\nexcept InputError as e: assert "telemetry" in str(e)\n'
+            'else: raise SystemExit(1)')
+    subprocess.run([sys.executable, '-c', code], check=True)
