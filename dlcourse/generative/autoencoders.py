@@ -229,4 +229,4 @@ def digit_vae(
             not_for=['that a digit is genuine: a simple picture can be likely without being one',
                      'a guarantee that no training picture can be had back from it'],
             results={f'IWAE-20 {nats:.1f} nats on the test part': 'computed when it was made'})
-    return trained_once('digits-vae', LevelVAE(), make, home)
+    return trained_once('digits-vae', LevelVAE, make, home)

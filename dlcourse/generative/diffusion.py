@@ -223,7 +223,7 @@ def digit_diffusion(
             summary='A class-conditional flow from noise to digits of 8 by 8 pixels, trained by '
                     'the course on nine sheets.',
             source=f'dlcourse.generative.diffusion.digit_diffusion, {steps} steps, seed {seed}')
-    return trained_once('digit-diffusion', Denoiser(64), make, home)
+    return trained_once('digit-diffusion', lambda: Denoiser(64), make, home)
 
 # %% ../../nbs/08_generative/09_diffusion.ipynb #b6cd3412
 @torch.no_grad()

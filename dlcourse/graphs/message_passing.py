@@ -258,17 +258,16 @@ def cora_gcn(
     task = load('cora', home)
     shape = dict(dim=task.features.shape[1], classes=task.classes)
     def make():
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = GCN(**shape)
-            run = fit_nodes(model, task, gcn_matrix(task.edges, task.n))
+        torch.manual_seed(0)
+        model = GCN(**shape)
+        run = fit_nodes(model, task, gcn_matrix(task.edges, task.n))
         return model, dict(
             title="Two graph convolutions on Cora", source="dlcourse.graphs.message_passing",
             summary="Tells the field of a paper from its words and those of what it cites; "
                     "trained on the 140 labels of the public split",
             results={f"test accuracy {run.test:.3f}": "the public split, 1,000 papers, seed 0"},
             not_for=["papers outside the graph of 2,708", "judging papers or their authors"])
-    return trained_once('cora-gcn', GCN(**shape), make, home)
+    return trained_once('cora-gcn', lambda: GCN(**shape), make, home)
 
 # %% ../../nbs/09_graphs/03_message_passing.ipynb #a479ccaf
 def refined(

@@ -262,13 +262,12 @@ def recommender(
     "The recommender, trained on first use and then loaded"
     data = listening_world().data
     def make():
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = train_ranker(LightGCN(data), data)
+        torch.manual_seed(0)
+        model = train_ranker(LightGCN(data), data)
         return model, dict(
             title="LightGCN on a made world of listeners",
             summary="Vectors of 600 listeners and 400 artists, passed along three layers.",
             source="dlcourse.graphs.recommendation, trained on listening_world(0)",
             not_for=["people: its listeners are made up",
                      "what somebody likes: it learnt what was chosen among what was met"])
-    return trained_once('listening-recommender', LightGCN(data), make, home)
+    return trained_once('listening-recommender', lambda: LightGCN(data), make, home)

@@ -246,5 +246,4 @@ def digits_encoder(
                      'digits of other writers': 'its making'},
             not_for=['anything that is no digit of 8 by 8 pixels',
                      'a task in which slant, place or ink matter: it was trained to overlook them'])
-    with torch.random.fork_rng(devices=[]): model = TwoViews()
-    return trained_once('digits-encoder', model, make, home)
+    return trained_once('digits-encoder', TwoViews, make, home)

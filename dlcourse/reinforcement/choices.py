@@ -157,5 +157,4 @@ def preference_scorer(
             not_for=['whether an answer is true or helps: it was never told',
                      'what people prefer: a language model made the pairs by a rule',
                      'to tune a model towards: it is easily pleased, as the lesson shows'])
-    with torch.random.fork_rng(devices=[]): model = AnswerScorer()
-    return trained_once('preference-scorer', model, make, home)
+    return trained_once('preference-scorer', AnswerScorer, make, home)

@@ -294,5 +294,5 @@ def cartpole_agent(
                     "optimization with 200,000 steps",
             results={f"mean return {returns.mean():.1f} of 500": "100 episodes, greedy, seed 0"},
             not_for=["carts and poles of other sizes", "machines that can hurt somebody"])
-    with torch.random.fork_rng(devices=[]): empty = ActorCritic(4, 2, PPOConfig().hidden)
-    return trained_once('cartpole-ppo', empty, make, home)
+    def build(): return ActorCritic(4, 2, PPOConfig().hidden)
+    return trained_once('cartpole-ppo', build, make, home)

@@ -226,5 +226,5 @@ def connect4_player(
                     f"{config.simulations} simulations a move",
             not_for=["perfect play: Connect-4 is solved, and this network errs",
                      "boards of another size"])
-    with torch.random.fork_rng(): empty = PolicyValueNet(game, config.width)
-    return trained_once('connect4-player', empty, make, home)
+    def build(): return PolicyValueNet(game, config.width)
+    return trained_once('connect4-player', build, make, home)

@@ -297,4 +297,4 @@ def speech_model(
                      'heard': 'its making'},
             not_for=['voices that it has never heard: some are hardly understood',
                      'anything but digits in quiet'])
-    return trained_once(f'speech-{data}', Recognizer(config), make, home)
+    return trained_once(f'speech-{data}', lambda: Recognizer(config), make, home)

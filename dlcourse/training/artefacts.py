@@ -11,6 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..core.cards import Card, read_card
@@ -68,13 +69,15 @@ def kept_model(
 # %% ../../nbs/03_training/17_artefacts.ipynb #fbd3bf15
 def trained_once(
     name:str,         # Of its folder, such as `shapes-detector`
-    model:nn.Module,  # Of the shape of the trained one; takes its weights, on its device
+    build:Callable,   # Without arguments → a model of the shape of the trained one
     make:Callable,    # Without arguments → a trained model, and what its card says
     home:str|Path|None=None, # The data home; the setting when not given
 )->tuple[nn.Module, Card]:   # The model, ready to be asked, and what to know of it
-    "A model that is trained on first use; raises `InputError` for a file that was changed"
+    "A model trained on first use, torch's random state kept; `InputError` for a changed file"
     folder = Path(home or settings().data_home)/'trained'/name
-    if not (folder/'card.toml').is_file():
-        with locked(folder/'.lock'):
-            if not (folder/'card.toml').is_file(): keep_model(folder, *make())
+    with torch.random.fork_rng():
+        if not (folder/'card.toml').is_file():
+            with locked(folder/'.lock'):
+                if not (folder/'card.toml').is_file(): keep_model(folder, *make())
+        model = build()
     return model, kept_model(folder, model)

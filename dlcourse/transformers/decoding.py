@@ -38,9 +38,8 @@ def character_gpt(
     config = GPTConfig(vocab_size=256, context=128, **shapes[size])
     def make():
         text = '\n\n\n'.join(page for _, page in sorted(load('pydoc_topics').items()))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = GPT(config)
+        torch.manual_seed(seed)
+        model = GPT(config)
         losses = train_gpt(model, byte_ids(text), steps=steps, batch_size=8, seed=seed)[-20:]
         return model, dict(
             title=f"A {size} GPT over bytes that has read Python's manual",
@@ -50,7 +49,7 @@ def character_gpt(
                      'its making'},
             not_for=['information about Python, or about anything: it writes what looks alike',
                      'English at large'])
-    return trained_once(f'character-gpt-{size}', GPT(config), make, home)
+    return trained_once(f'character-gpt-{size}', lambda: GPT(config), make, home)
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #20cb9368
 class KVCache:

@@ -222,4 +222,5 @@ def review_classifier(
             results={f'Accuracy {right:.4f} on the 872 sentences of dev': 'computed when made'},
             not_for=['what people feel, or sentences about people: words that name groups move it',
                      'other texts than reviews of films, other languages than English'])
-    return trained_once(f'reviews-{labels}', SentenceClassifier(sentence_encoder(home)), make, home)
+    def build(): return SentenceClassifier(sentence_encoder(home))
+    return trained_once(f'reviews-{labels}', build, make, home)

@@ -297,4 +297,4 @@ def shapes_detector(
             results={f'mAP at .5 of {right:.4f} on {pictures//8} other pictures': 'its making'},
             not_for=['anything but plain shapes on a plain ground',
                      'that faint or small things are found: they are found less often'])
-    return trained_once('shapes-detector', Detector(DetectorConfig()), make, home)
+    return trained_once('shapes-detector', lambda: Detector(DetectorConfig()), make, home)

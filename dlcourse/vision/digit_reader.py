@@ -166,4 +166,4 @@ def digits_cnn(
             results={f'Right for {right:.4f} of 891 digits of other writers': 'its making'},
             not_for=['anything that is no digit: it always names one of ten',
                      'the handwriting of people unlike the 43 who wrote these digits'])
-    return trained_once('digits-cnn', DigitsCNN(), make, home)
+    return trained_once('digits-cnn', DigitsCNN, make, home)

@@ -151,4 +151,4 @@ def kept_embedder(
             not_for=['faces, or anything else than the writing it was trained on',
                      'a decision about a person: its false matches differ many times over between '
                      'groups'])
-    return trained_once(name, Embedder(config), made, home)
+    return trained_once(name, lambda: Embedder(config), made, home)

@@ -207,10 +207,10 @@ def lesion_unet(
     scans:int=400,           # To train on, where it has to be made; as many measure it
 )->tuple[UNet, Card]:        # Ready to mark, and what to know of it
     "The U-Net of generated scans, made on first use; `InputError` for a file that was changed"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = UNet().to(memory_format=torch.channels_last)
+    def build(): return UNet().to(memory_format=torch.channels_last)
     def make():
+        torch.manual_seed(seed)
+        model = build()
         train, test = make_scans(scans, 100), make_scans(scans, 101)
         train_masks(model, train.images, train.masks.float(), _dice_of_scores, seed, steps=steps)
         with torch.no_grad(): found = dice(model(test.images) > 0, test.masks).mean().item()
@@ -222,6 +222,6 @@ def lesion_unet(
             not_for=['anything about real scans or people: no real one was seen',
                      'that a scan without a mark has no lesion: the smallest are missed',
                      'probabilities: it was trained by Dice and is too sure'])
-    return trained_once('lesion-unet', model, make, home)
+    return trained_once('lesion-unet', build, make, home)
 
 def _dice_of_scores(scores, truth): return tversky_loss(scores.sigmoid(), truth)

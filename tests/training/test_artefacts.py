@@ -17,7 +17,8 @@ def test_made_once_then_loaded_and_a_changed_or_lost_file_is_refused(tmp_path):
         made.append(torch.nn.Linear(3, 2))
         return made[-1], dict(title='A "line"', summary='Two\nlines, café', source='here',
                               not_for=['much'], results={'nothing': 'nobody'})
-    def asked(): return trained_once('line', torch.nn.Linear(3, 2), make, tmp_path)
+    def build(): return torch.nn.Linear(3, 2)
+    def asked(): return trained_once('line', build, make, tmp_path)
     (first, card), (again, _) = asked(), asked()
     assert len(made) == 1 and torch.equal(first.weight, again.weight)
     assert torch.equal(first.weight, made[0].weight) and not first.training
@@ -30,6 +31,19 @@ def test_made_once_then_loaded_and_a_changed_or_lost_file_is_refused(tmp_path):
         asked()
     path.unlink()
     with pytest.raises(InputError, match="it is not there; delete the folder"): asked()
+
+
+def test_neither_making_nor_loading_moves_the_random_state(tmp_path):
+    def build(): return torch.nn.Linear(3, 2)
+    def make():
+        torch.manual_seed(0)
+        return build(), dict(title='A line', summary='Two lines', source='here', not_for=['much'])
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    for _ in range(2):
+        torch.manual_seed(5)
+        trained_once('line', build, make, tmp_path)
+        assert torch.equal(torch.rand(3), expected)
 
 
 MAKER = '''
@@ -55,7 +69,7 @@ if pause == 'writing':
             time.sleep(60)
         written(path, data)
     artefacts.write_whole = stop_at_the_card
-model, card = artefacts.trained_once('ones', nn.Linear(3, 2), make, home=home)
+model, card = artefacts.trained_once('ones', lambda: nn.Linear(3, 2), make, home=home)
 print(float(model.weight.sum()), card.title)
 '''
 
