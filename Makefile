@@ -62,9 +62,10 @@ $(VENV)/core.done: $(WANTED) | $(BIN)/python
 	@touch $@
 
 $(VENV)/lab.done: $(WANTED) | $(BIN)/python
-	@echo "Setting up .venv with JupyterLab and PyTorch (once; with PyTorch's CPU build about 1.6 GB,"
+	@echo "Setting up .venv with JupyterLab and PyTorch (once; with PyTorch's CPU build about 1.5 GB,"
 	@echo "with the build for NVIDIA's GPUs several GB more) …"
 	@$(PIP) install --no-compile -c constraints.txt -e '.[lab,torch]'
+	@$(BIN)/python tools/slim.py
 	@du -sh $(VENV) | cut -f1 | sed 's/^/.venv takes /'
 	@touch $(VENV)/core.done $@
 

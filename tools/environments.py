@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent # Not resolved: the programs lie beside the link to Python
@@ -33,10 +34,13 @@ def run(
     *args:str,           # Its arguments
     cwd:Path=ROOT,       # Where it runs
     programs:Path=BIN,   # Folder it lies in
+    told:IO|None=None,   # Where its output goes; passing through where not given
     **env:str,           # Environment variables to add
 ):
-    "Run a program, its output passing through; raises `Failed` unless it ends with 0"
-    try: done = subprocess.run([programs/name, *args], cwd=cwd, env=environment(programs, **env))
+    "Run a program; raises `Failed` unless it ends with 0"
+    how = dict(cwd=cwd, env=environment(programs, **env))
+    if told: how |= dict(stdout=told, stderr=subprocess.STDOUT)
+    try: done = subprocess.run([programs/name, *args], **how)
     except FileNotFoundError:
         raise Failed(f"`{name}` is not installed in {programs}; run `make setup`") from None
     if not done.returncode: return
@@ -47,7 +51,7 @@ def run(
 def wanted_by(extras:str)->str:
     "A digest of all that says what an environment holds"
     digest = hashlib.sha256(extras.encode())
-    for name in ('pyproject.toml', 'setup.py', 'constraints.txt'):
+    for name in ('pyproject.toml', 'setup.py', 'constraints.txt', 'tools/slim.py'):
         digest.update((ROOT/name).read_bytes())
     return digest.hexdigest()
 
@@ -66,6 +70,7 @@ def lab_programs()->Path: # Its folder of programs
         run('python', '-m', 'venv', '--clear', str(LAB))
         pip = ('-m', 'pip', '--disable-pip-version-check', 'install', '-q', '--no-compile')
         run('python', *pip, '-c', 'constraints.txt', '-e', LAB_EXTRAS, programs=programs)
+        run('python', 'tools/slim.py', programs=programs)
         stamp.write_text(digest)
     print(f"pages run from {LAB_EXTRAS}, which takes {size(LAB)/1e9:.2f} GB", flush=True)
     return programs

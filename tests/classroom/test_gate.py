@@ -2,6 +2,7 @@
 import ast
 import re
 import time
+from functools import cache
 
 import pytest
 from classroom.gate import faults, together
@@ -91,9 +92,13 @@ def demanded_errors(exercise):
     return {ast.unparse(kind) for kind in expected} - raised - {'Exception'}
 
 
+@cache
+def cells_on(path): return cells_of(read_notebook(path))
+
+
 def shown_before(exercise):
     "What a learner reads of an exercise: its blank, and the text right above it"
-    cells = cells_of(read_notebook(exercise.path))
+    cells = cells_on(exercise.path)
     place = next(i for i, c in enumerate(cells) if c.id == exercise.cell)
     above = [c.source for c in cells[max(0, place - 4):place] if c.kind == 'markdown']
     return '\n'.join([*above, exercise.blank])

@@ -186,6 +186,7 @@ def test_compas_as_a_practitioner_would(tmp_path, real):
                     'race')[2].startswith("dlcourse: `decile_score` is the name of 2 columns")
 
 
+@pytest.mark.slow
 def test_demo(tmp_path):
     code, out, err = dlcourse('audit', 'demo', cwd=tmp_path, DLCOURSE_MAX_DIFFERENCE='0.01')
     assert (code, err) == (0, ''), "the demo exits with 0 whatever it found"
@@ -303,6 +304,7 @@ def test_published_tables_of_one_file(tmp_path):
     assert "default-src 'none'" in (tmp_path/'p.html').read_text(encoding='utf-8')
 
 
+@pytest.mark.slow
 def test_plan():
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1')
     assert (code, err) == (0, '')

@@ -82,5 +82,5 @@ def test_bad_input_is_named():
 
 @pytest.mark.parametrize('text', ['x\n' + ' '*200_000, ' '*200_000 + 'x', '\n'*200_000])
 def test_blanks_take_no_time(text):
-    begun = time.perf_counter()
-    assert len(sentence_spans(text)) == text.count('x') and time.perf_counter() - begun < 5
+    begun = time.process_time() # Backtracking would take minutes
+    assert len(sentence_spans(text)) == text.count('x') and time.process_time() - begun < 5
