@@ -1,5 +1,4 @@
 "The course as the web site sees it: parts, pages, their order, their names; read, never run"
-import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +9,6 @@ from dlcourse.classroom.lessons import PLATFORM, Lesson, lesson_of, lesson_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 NBS = ROOT/'nbs'
-LASTS = re.compile(r'\b(half an|an|one|two|three|four|five|\d+)( and a half)? (hours?|minutes)'
-                   r'( and a half)?', re.I)
 
 
 @dataclass(frozen=True)
@@ -80,30 +77,8 @@ class Page:
         platform = self.part in (*PLATFORM, 'cli')
         return 'lesson' if self.lesson.exercises and not platform else 'page'
 
-    @cached_property
-    def minutes(self)->int:
-        "How long it takes with its exercises: what the page says, or else an estimate"
-        text = '\n'.join(''.join(c['source']) for c in self.nb['cells'][:6])
-        said = [m for m in LASTS.finditer(text)]
-        if said and self.lesson.exercises: return spelled(said[0])
-        return estimate(self)
-
-
-def spelled(match)->int: # Minutes
-    "A time in words: `one hour`, `an hour and a half`, `40 minutes`"
-    word, half, unit = match[1].lower(), match[2] or match[4], match[3]
-    if word == 'half an': return 30
-    many = dict(an=1, one=1, two=2, three=3, four=4, five=5).get(word) or int(word)
-    size = 60 if unit.startswith('hour') else 1
-    return many*size + (size//2 if half else 0)
-
-
-def estimate(page:Page)->int: # Minutes, in fives
-    "Reading at 130 words a minute, and the exercises"
-    words = sum(len(''.join(c['source']).split()) for c in page.nb['cells']
-                if c['cell_type'] == 'markdown')
-    exercises = sum(e.minutes for e in page.lesson.exercises)
-    return max(5, 5*round((words/130 + exercises)/5))
+    @property
+    def minutes(self)->int: return self.lesson.minutes
 
 
 def parts_table()->dict: return tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))['part']

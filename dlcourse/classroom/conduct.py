@@ -63,7 +63,7 @@ def _alike_arrays(a, b):
     return bool(np.allclose(a, b, tolerance, tolerance, equal_nan=True))
 
 # %% ../../nbs/23_classroom/05_conduct.ipynb #ad861c6f
-DEEPEST = 20 # Values inside values
+DEEPEST = 100 # Values inside values
 FOLLOWED = ('dlcourse', 'torch', 'types', '__main__') # Packages whose objects are looked into
 CHECKS = '<check ' # What the code of checks is called in tracebacks
 LIST_ITERATOR = type(iter([]))

@@ -130,13 +130,12 @@ def index_page(
     "All lessons of the course: those in the workspace as links, the others with their command"
     rows = {}
     for lesson in sorted(lessons(nbs), key=lambda x: is_platform(x.id)):
-        minutes = sum(e.minutes for e in lesson.exercises)
-        many = f'{len(lesson.exercises)}, {minutes} min' if lesson.exercises else ''
+        many = f'{len(lesson.exercises)} · {lesson.minutes} min' if lesson.exercises else ''
         there = at.get(lesson.id, '').replace(' ', '%20')
         title = f'[{lesson.title}]({there})' if there else lesson.title
         how = '' if there else f'`dlcourse start --lesson {lesson.id}`'
         rows.setdefault(lesson.part, []).append(f'| {title} | {lesson.claim} | {many} | {how} |')
-    head = "\n\n| Lesson | What it shows | Exercises | |\n|---|---|---|---|\n"
+    head = "\n\n| Lesson | What it shows | Exercises · time | |\n|---|---|---|---|\n"
     parts = (f'## {part}{head}' + '\n'.join(r) for part, r in rows.items())
     texts = [f"# All lessons\n\n{BEGIN_HERE}\n\n{REVIEWS_HERE}", *parts]
     cells = [text_cell(f'part{i}', text) for i, text in enumerate(texts)]

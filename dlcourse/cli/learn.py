@@ -38,8 +38,8 @@ def lessons(
         claim = [x['claim']] if wide else []
         return title, *claim, x['module'].partition('.')[2], many, done
     shown = [x for x in found if all or not is_platform(x['module'].partition('.')[2])]
-    heads = 'lesson', *(['what it shows'] if wide else []), 'name', 'exercises', 'passed'
-    table(heads, map(row, shown), whole=('name', 'exercises', 'passed'))
+    heads = 'lesson', *(['what it shows'] if wide else []), 'name', 'exercises · time', 'passed'
+    table(heads, map(row, shown), whole=('name', 'exercises · time', 'passed'))
     if len(shown) < len(found):
         print(f"\n{len(found) - len(shown)} more are about the course itself: --all shows them")
     print("\n`dlcourse start --lesson attention` lays one out for you, `dlcourse lab` opens yours")
@@ -65,7 +65,7 @@ def course_lessons()->list[dict]: # Part, lesson, module, title, claim, file and
             part=lesson.part, part_number=part, lesson=lesson.name, number=number,
             module=lesson.module, title=lesson.title, claim=lesson.claim,
             file=str(lesson.path.relative_to(folder.parent)), exercises=len(lesson.exercises),
-            minutes=sum(e.minutes for e in lesson.exercises), passed=done.get(lesson.id),
+            minutes=lesson.minutes, passed=done.get(lesson.id),
         ))
     return found
 

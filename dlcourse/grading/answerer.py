@@ -12,6 +12,7 @@ import os
 import pickle
 import struct
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import cloudpickle
 import numpy as np
@@ -131,26 +132,31 @@ class Answerer:
         if why: data = json.dumps(dict(raised=[['MemoryError'], why, ''])).encode()
         self.line.send(data)
 
-    def call(self, which, arguments, there, states, gradients, limit):
+    def call(self, which, arguments, there, states, *how):
         "Call something that stays here; `there` is what the arguments hold that can change"
-        return self._done(self._call, which, arguments, there, states, gradients, limit)
+        return self._done(self._call, which, arguments, there, states, *how)
 
-    def step(self, which, arguments, there, states, gradients, limit):
+    def step(self, which, arguments, there, states, *how):
         "What an iterator that stays here gives next"
-        return self._done(self._next, which, arguments, there, states, gradients, limit)
+        return self._done(self._next, which, arguments, there, states, *how)
 
-    def _done(self, work, which, arguments, there, states, gradients, limit):
+    def _done(self, work, which, arguments, there, states, gradients, limit, listens=False):
         "What came of a call or a step, and what it did besides"
         set_random_states(states)
+        heard = _heard() if listens and loaded_torch() else None
         there, known = [*self.worked_on.get(which, ()), *there], len(self.kept)
         before = [state_of(x) for x in there]
         outputs = [] if gradients and loaded_torch() else None
         write = Writer(there, self.keep, outputs)
-        try: said = dict(value=write(self._limited(work, which, arguments, gradients, limit)))
+        try:
+            with heard or nullcontext():
+                value = self._limited(work, which, arguments, gradients, limit)
+            said = dict(value=write(value))
         except _Over: said = dict(over=True)
         except BaseException as e: said = dict(raised=error_data(e, self.name))
         self.worked_on |= dict.fromkeys(range(known, len(self.kept)), there)
         write.outputs = None
+        if heard: said['calls'] = heard.calls
         said['changed'] = [
             [i, _news(x, write)]
             for i, x in enumerate(there) if has_changed(before[i], state_of(x))]
@@ -195,6 +201,15 @@ class Answerer:
 
 class _Over(Exception):
     "An iterator has no more"
+
+def _heard():
+    "Counts the calls of torch within a block"
+    class Heard(loaded_torch().overrides.TorchFunctionMode):
+        calls = 0
+        def __torch_function__(self, f, kinds, args=(), kwargs=None):
+            self.calls += 1
+            return f(*args, **(kwargs or {}))
+    return Heard()
 
 # %% ../../nbs/24_grading/06_answerer.ipynb #39e0411c
 def _news(x, write):

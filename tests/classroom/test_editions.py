@@ -30,10 +30,11 @@ def test_learners_page():
     assert not any(word in source for source in found
                    for word in ('wrong(', 'right(', '#| hint', 'tril', '@check',
                                 'the past is below'))
-    assert found[4].splitlines() == [IMPORTED, 'import matplotlib.pyplot as plt']
+    assert found[2] == f'{PAGE[0]}\n{PAGE[2]}'
+    assert found[3].splitlines() == [IMPORTED, 'import matplotlib.pyplot as plt']
     assert found[-1] == '#| quiz sums\nquiz("sums")'
-    assert found[5] == blank(MASK, 'causal_mask')
-    assert found[5].startswith('#| export\n#| exercise causal_mask')
+    assert found[4] == blank(MASK, 'causal_mask')
+    assert found[4].startswith('#| export\n#| exercise causal_mask')
     assert {c['id'] for c in page['cells']} <= {c['id'] for c in nb['cells']} | {'guide'}
     assert nb == book(*PAGE, '#| target\nplot()',
                       '#| quiz sums\nquiz("?", right={"a": "b"})')
@@ -130,8 +131,6 @@ def test_the_first_cell_says_how_long_what_is_blank_and_how_to_get_help(editions
                 r'About (\d+) minutes: (\d+) of reading, and (\d+) for', guide).groups())
             assert whole == reading + doing and not whole % 5
             assert abs(doing - sum(e.minutes for e in lesson.exercises)) <= 2.5, name
-            again = re.search(r'\b(hours?|minutes)\b[^.]* exercises?\b', ''.join(texts[2:]))
-            assert not again, (name, again)
             for word in ('hint(', 'solution(', 'reset(', 'progress()', 'check'):
                 assert word in guide
             assert sum(IMPORTED in s for s in sources(page)) == 1, name
@@ -160,15 +159,39 @@ def test_what_an_exercise_is_about_is_a_whole_sentence(editions):
             assert row == e.title.rstrip('.') + ' *(to mend)*'*bool(e.scaffold)
 
 
-@pytest.mark.parametrize('said, left', [
-    ('You need torch. An hour and a half with the six exercises.', 'You need torch.'),
-    ('Half an hour with the two exercises; the page runs in seconds.', 'The page runs in seconds.'),
-    ('Forty minutes with the two exercises, two cores and no GPU.', 'Two cores and no GPU.'),
-    ('An hour with the exercise.', 'An hour with the exercise.')])
-def test_how_long_a_page_takes_is_said_once(said, left):
-    nb = book(*PAGE)
-    nb['cells'].append(dict(cell_type='markdown', id='time', metadata={}, source=said))
-    assert sources(learner_edition(nb), 'markdown')[-1] == left
+AGAIN = (r'(About )?(An?|One|Two|Half|Three|Five|Ten|Fifteen|Twenty|Thirty|Forty|Fifty|\d+)\b'
+         r'[\w -]*\b(hours?|minutes)( with the \w+ exercises?)?')
+
+
+def test_a_page_says_once_how_long_it_takes():
+    "In its guide, as counted for all that say it; an author writes only an exercise's minutes"
+    for path in lesson_paths():
+        lesson, page = read_lesson(path), learner_edition(read_notebook(path))
+        texts = sources(page, 'markdown')
+        assert f'About {lesson.minutes} minutes' in texts[1], path
+        opening = '\n\n'.join(texts[2:6])
+        again = re.search(rf'(^|[.:] ){AGAIN}([,;][^.\n]*)?\.(\s|$)', opening, re.M)
+        assert not again, (path, again)
+
+
+def test_a_page_opens_with_its_title_and_the_directive_goes_into_the_imports(editions):
+    for name, page in editions.items():
+        assert [c['cell_type'] for c in page['cells'][:2]] == ['markdown']*2, name
+        assert page['cells'][1]['id'] == 'guide'
+        at, = (i for i, s in enumerate(sources(page)) if s.startswith('#| default_exp'))
+        assert at == 0 and sources(page)[0].startswith(f'#| default_exp {name}')
+        code = next(c for c in page['cells'] if c['cell_type'] == 'code')
+        assert code['metadata']['jupyter'] == dict(source_hidden=True), name
+    alone = [name for name, page in editions.items() if '\n' not in sources(page)[0].strip()]
+    assert len(alone) < 10, alone # Of pages whose first code is worth reading
+
+
+def test_a_folded_answer_keeps_its_distance_from_the_next_question(editions):
+    for name, page in editions.items():
+        for text in sources(page, 'markdown'):
+            assert '<details>' not in text, name
+            for lines in re.findall(r'</details>\n(.*)', text): assert not lines, (name, lines)
+            assert text.count('<details') == text.count('<details style="margin-bottom: 1.5em">')
 
 
 def test_imports_and_figures_are_folded_and_exercises_are_not():
@@ -179,6 +202,7 @@ def test_imports_and_figures_are_folded_and_exercises_are_not():
     page = learner_edition(nb)
     folded = [''.join(c['source']) for c in page['cells']
               if c['metadata'].get('jupyter', {}).get('source_hidden')]
-    assert folded == [PAGE[0], PAGE[2], f'{IMPORTED}\nimport matplotlib.pyplot as plt', figure,
+    assert folded == [f'{PAGE[0]}\n{PAGE[2]}',
+                      f'{IMPORTED}\nimport matplotlib.pyplot as plt', figure,
                       'Diagram().show("A box")', needed]
     assert guard not in sources(page)

@@ -110,3 +110,35 @@ def dropout(x, p=.5, training=True, generator=None):
     with Examiner(lesson, insist=insist) as examiner:
         mark = examiner.grade(exercise, answer)
     assert (mark.outcome, mark.judged) == ('passed', 'outside'), mark
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [
+    'foundations.precision.pairwise_sum',       # Its check counts the calls of torch
+    'foundations.autograd.topological_order',   # Its check has a chain of 30,000
+    'training.batches.backward_in_parts'])      # Its check sees what happens in which order
+def test_what_a_check_watches_is_seen_from_outside(name, insist):
+    pytest.importorskip('torch')
+    paths, exercise = {lesson_at(p): p for p in lesson_paths()}, find_exercise(name)
+    with Examiner(read_lesson(paths[name.rpartition('.')[0]]), insist=insist, seed=4) as examiner:
+        mark = examiner.grade(exercise, exercise.source)
+        assert (mark.outcome, mark.judged) == ('passed', 'outside'), mark
+        for number in range(2):
+            result, said = examiner.outside.try_answer(
+                exercise, '', ['wrong', number], Seeds(), told=exercise)
+            assert (result.outcome, said.fault) == ('failed', ''), (number, result)
+            assert result.misconception, number
+
+
+def test_who_lies_about_calls_of_torch_has_called_often():
+    torch = pytest.importorskip('torch')
+    class Calls(torch.overrides.TorchFunctionMode):
+        count = 0
+        def __torch_function__(self, f, kinds, args=(), kwargs=None):
+            self.count += 1
+            return f(*args, **(kwargs or {}))
+    from dlcourse.grading.calls import MOST_REPEATED, _repeated
+    for said, heard in [(7, 7), (None, MOST_REPEATED), ('3', MOST_REPEATED), (True, MOST_REPEATED),
+                        (10**12, MOST_REPEATED), (-5, 0)]:
+        with Calls() as calls: _repeated(said)
+        assert heard <= calls.count <= heard + 3, said

@@ -105,14 +105,6 @@ def test_terms_are_found_with_their_sentences():
     assert not list(terms.bold_in('**Make it better**: find one more of these things, quickly.'))
 
 
-@pytest.mark.parametrize('said, minutes', [
-    ('An hour with the five exercises', 60), ('Half an hour', 30), ('40 minutes to read', 40),
-    ('About one and a half hours', 90), ('An hour and a half', 90), ('Two hours', 120)])
-def test_times_in_words_are_minutes(said, minutes):
-    match = course.LASTS.search(said)
-    assert course.spelled(match) == minutes
-
-
 def test_signatures_are_read_from_the_source():
     source = '''__all__ = ['Box', 'pack']
 class Box:
