@@ -211,8 +211,8 @@ def clusters():
     "Clusters, even and uneven; those worth fewer than thirty equal ones no policy judges"
     draws, worst = 200 if QUICK else 1_500, 1.
     print(f"\nClusters, {draws:,} samples: coverage of a rate, and what the clusters are worth")
-    for together, (many, uneven), rate in product((.1, .3, 1.), ((40, 0), (60, 0), (60, 1),
-                                                  (60, 1.5), (200, 1), (200, 1.5)), (.3, .5)):
+    for together, (many, uneven), rate in product((.1, .3, 1.), ((30, 0), (60, 0), (60, 1),
+                                                  (60, 1.5), (200, 1), (200, 1.5)), (.1, .3, .5)):
         rng, held, worth = np.random.default_rng(23), 0, []
         for _ in range(draws):
             counts = families(rng, many, rate, uneven, together)

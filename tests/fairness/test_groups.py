@@ -316,3 +316,20 @@ def test_the_cohort_of_compas(real):
         key = 'race', g, 'precision_score'
         assert before[key].value - after[key].value > .08
     assert set(NAMES) < set(METRICS)
+
+
+@pytest.mark.parametrize('many, together, rate', [(30, .3, .1), (60, .3, .05), (30, 1., .1)])
+def test_rare_outcomes_that_whole_clusters_share_are_allowed_for(many, together, rate):
+    "Often a sample shows none of the clusters that went together"
+    rng, held = np.random.default_rng(6), 0
+    for _ in range(300):
+        size = rng.poisson(10, many) + 1
+        follow = rng.binomial(size, together**.5)
+        yes = np.where(rng.random(many) < rate, follow, 0) + rng.binomial(size - follow, rate)
+        person = np.repeat(np.arange(many), size)
+        p = np.concatenate([np.arange(n) < k for n, k in zip(size, yes, strict=True)])
+        counts = count_groups(dict(g=['all']*len(p), p=p.astype(int), id=person), y_pred='p',
+                              sensitive_features=['g'], cluster='id').counts
+        [r] = rates(counts, ['selection_rate'], min_count=1)
+        held += r.low <= rate <= r.high
+    assert held/300 >= .95 - .03
