@@ -15,9 +15,9 @@ Kish's size rates are held in .64, false FAIL .16, false PASS .19. Clusters with
 rate of .3 or .5 is held in .943 and more, also where sixty clusters are worth fifteen. Unweighted,
 false FAIL and false PASS are at most .0494 with two groups (enumerated) and .024 with more.
 
-What falls short: clusters at a rate of .1. Thirty even ones hold it in .90 to .94, sixty worth
-fifteen in .87 and more, two hundred worth thirty-eight in .90. A policy judges none worth fewer
-than thirty, and so it still judges the last."""
+Clusters at a rate of .1, thirty and sixty even ones, sixty worth fifteen, two hundred worth eighty:
+.951 and more. Before two people of the rarer outcome were added with their clusters: .87 to .94.
+Thirty and more are judged by a policy."""
 import sys
 from itertools import product
 

@@ -46,4 +46,4 @@ def test_many_people_have_the_interval_of_delong():
     positive = (order < 20_000)*1.
     auc, low, high = auc_limits(positive, 1 - positive)
     usual = 1.96*np.sqrt(auc_variance(positive, 1 - positive))
-    assert (high - low)/2 == pytest.approx(usual, rel=.01)
+    assert (high - low)/2 == pytest.approx(usual, rel=.02)
