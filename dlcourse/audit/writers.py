@@ -283,7 +283,8 @@ class SectionAudit(Audit):
 
 def _register_parts(kind):
     "Read the room that knows this kind of audit; those of other parts cost half a second to read"
-    parts = {c.__module__.split('.')[1] for c in kind.__mro__ if c.__module__.startswith('dlcourse.')}
+    names = [c.__module__.split('.') for c in kind.__mro__]
+    parts = {name[1] for name in names if name[0] == 'dlcourse'}
     if 'privacy' in parts: from dlcourse.audit import leaks # noqa: F401
     if 'federated' in parts: from dlcourse.audit import federations # noqa: F401
 

@@ -94,7 +94,8 @@ class PayGaps:
         asked = [c for c in self.categories if c.at_line]
         out += [f"{c.category}: a gap of {percent(c.gap, 2)}, so the line of {percent(self.line)} "
                 "is reached. A joint pay assessment is due unless objective, gender-neutral "
-                "criteria justify it or it is remedied within six months of the report." for c in asked]
+                "criteria justify it or it is remedied within six months of the report."
+                for c in asked]
         out += [f"{c.category}: one woman or one man; who reads the average reads a person's pay."
                 for c in self.categories if c.identifies]
         return out
