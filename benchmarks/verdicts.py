@@ -12,7 +12,7 @@ samples a cell (standard error .007): positives asked 1 in 10 or 1 in 4, or nega
 at the tolerance: rates are held in .940 and more, gaps in .961 and more, false FAIL at most .026,
 false PASS at most .059 (the worst of 39 cells; the bar is .05 with three standard errors). With
 Kish's size rates are held in .64, false FAIL .16, false PASS .19. Clusters with 1,500 samples: a
-rate of .3 or .5 is held in .943 and more, also where sixty clusters are worth fifteen. Unweighted,
+rate of .3 or .5 is held in .949 and more, also where sixty clusters are worth fifteen. Unweighted,
 false FAIL and false PASS are at most .0494 with two groups (enumerated) and .024 with more.
 
 Clusters at a rate of .1, thirty and sixty even ones, sixty worth fifteen, two hundred worth eighty:
