@@ -81,7 +81,7 @@ def _in_per_cent(metrics, level):
 # %% ../../nbs/21_audit/03_terminal.ipynb #7295f4db
 def _fitting(cells, groups, width):
     "As many metrics as a line has room for, at least one"
-    room, shown = width - max(len(g) for g in groups) - 11, []
+    room, shown = width - min(max(len(g) for g in groups), width//3) - 11, []
     for metric, cell in cells.items():
         room -= 3 + max(len(_short(metric)), *(len(text) for pair in cell for text in pair))
         if room >= 0 or not shown: shown.append(metric)
@@ -103,7 +103,7 @@ def _table(attribute, groups, metrics, *, level, width):
     table = Table(title=Text(f'By {printable(attribute)}', style='bold'), title_justify='left',
                   caption=Text(note, style='dim'), caption_justify='left', box=SIMPLE_HEAD,
                   pad_edge=False)
-    table.add_column('group', no_wrap=True)
+    table.add_column('group', overflow='fold', min_width=min(max(map(len, groups)), width//3))
     for head in ('people', *map(_short, shown)):
         table.add_column(head, justify='right', no_wrap=True)
     for i, (group, row) in enumerate(groups.items()):

@@ -18,7 +18,7 @@ from ..core.errors import InputError, number_of
 from ..evaluation.intervals import clopper_pearson
 from .counts import Counts, over, student_size
 from .groups import METRICS, cluster_lines, clustered, disparities
-from .melding import Belief, gap_doubt
+from .melding import Belief, crossing, gap_doubt
 from .records import Disparity, Rate
 from dlcourse.fairness.uncertainty import (
     GAP_LIMITS, between_groups, correlated_difference, equality_test, judge_bounds,
@@ -120,7 +120,6 @@ def mover_limits(
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #98c3bfa1
 def _withdrawn(doubt, pairs, error, way, some): # The first point with little enough doubt
-    from scipy.optimize import brentq
     (i, j), (start, stop) = pairs, way
     def ask(x, i, j):
         sure = doubt(x, i, j) <= error
@@ -139,8 +138,9 @@ def _withdrawn(doubt, pairs, error, way, some): # The first point with little en
     best, line = np.min if some else np.max, ndtri(error)
     def above(x): # In the normal's scale doubt is nearly a line
         return ndtri(np.clip(best(doubt(x, i, j)), 1e-300, 1 - 1e-16)) - line
-    if above(stop) > 0: return stop # Within rounding
-    near = start if above(start) <= 0 else brentq(above, start, stop, xtol=1e-8, rtol=1e-8)
+    ends = above(start), above(stop)
+    if ends[1] > 0: return stop # Within rounding
+    near = start if ends[0] <= 0 else crossing(above, start, stop, *ends)
     return float(np.clip(near + np.sign(stop - start)*2e-8, *sorted((start, stop))))
 
 # %% ../../nbs/16_fairness/10_bounds.ipynb #9e57f716

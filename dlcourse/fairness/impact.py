@@ -273,8 +273,9 @@ class StratifiedImpact:
     def sentence(self, level:float)->str:
         "What the strata say, and whether they contradict each other at this level"
         differ = self.tarone_adjusted is not None and self.tarone_adjusted <= 1 - level
+        chance = f'= {self.adjusted:.2g}' if self.adjusted >= 1e-4 else '< 0.0001'
         return (f"Within {self.strata} strata, {self.group} has {number(self.odds_ratio, 2)} "
                 f"times the odds of {self.comparator} (Cochran–Mantel–Haenszel, "
-                f"p = {self.adjusted:.2g} after correction).{CONTRADICTION*differ}")
+                f"p {chance} after correction).{CONTRADICTION*differ}")
 
 CONTRADICTION = " The strata contradict each other: that is an average of different things."

@@ -90,11 +90,12 @@ class PayGaps:
     @property
     def findings(self)->list[str]:
         "What it says, in sentences"
-        out = [f"{name}: {percent(v)}" for name, v in self.gaps.items()]
+        out = [f"{name.replace(':', ',')} gap: {percent(v)}" for name, v in self.gaps.items()]
         asked = [c for c in self.categories if c.at_line]
-        out += [f"{c.category}: {percent(c.gap, 2)}, the line of {percent(self.line)} is reached. "
-                "A joint pay assessment is due unless objective, gender-neutral criteria justify "
-                "it or it is remedied within six months of the report." for c in asked]
+        out += [f"{c.category}: a gap of {percent(c.gap, 2)}, so the line of {percent(self.line)} "
+                "is reached. A joint pay assessment is due unless objective, gender-neutral "
+                "criteria justify it or it is remedied within six months of the report."
+                for c in asked]
         out += [f"{c.category}: one woman or one man; who reads the average reads a person's pay."
                 for c in self.categories if c.identifies]
         return out

@@ -130,7 +130,7 @@ def test_both_from_the_command_line_in_every_form(tmp_path):
     for name, words in ways.items():
         code, out, err = dlcourse('audit', *words, *files, cwd=tmp_path)
         assert code == 0, err
-        wanted = 'Black pays' if name == 'prices' else 'the line of 5.0 % is reached'
+        wanted = 'Black pays' if name == 'prices' else 'so the line of 5.0 % is reached'
         assert wanted in out and wanted in (tmp_path/'r.html').read_text()
         report = json.loads((tmp_path/'r.json').read_text())
         assert name in [s['name'] for s in report['sections']]

@@ -1,4 +1,8 @@
 "One call: polarity, thresholds and policies, tables and arrays, and what is refused"
+import io
+import subprocess
+import sys
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -238,3 +242,21 @@ def test_independence_is_said_of_weights_that_are_there(more):
     t = dict(g=['a', 'b']*50, y=[0, 1, 1, 1]*25, w=[1., 2.]*50, c=list(range(50))*2)
     asked = dict(y_pred='y', sensitive_features='g', independent_weights=True) | more
     with pytest.raises(InputError, match='`independent_weights`'): run_audit(t, **asked)
+
+
+def test_a_long_name_of_a_group_is_folded_in_a_terminal_and_not_cut():
+    from rich.console import Console
+    name = 'a group whose name is longer than a terminal has room for, and that ends with an end'
+    found = run_audit(dict(g=[name, 'b']*40, p=[1, 0, 0, 1]*20), y_pred='p', sensitive_features='g')
+    paper = Console(width=80, record=True, file=io.StringIO())
+    paper.print(found)
+    said = ' '.join(paper.export_text().split())
+    assert 'ends with' in said and '…' not in said
+
+
+def test_an_audit_of_decisions_reads_no_heavy_library():
+    "What privacy and federations need is read when one of theirs is shown"
+    code = ('import sys, dlcourse.audit.report; print([m for m in sys.modules if m in '
+            '("scipy.stats", "scipy.optimize", "matplotlib.pyplot", "pandas", "torch", "flwr")])')
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                          check=True).stdout.strip() == '[]'

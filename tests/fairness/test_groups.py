@@ -131,7 +131,12 @@ def test_clusters_are_those_of_a_saturated_regression(n, seed, weighted, metric)
     def total(v): return (v[:, None]*x).sum(0)
     spread = total(w*y**2)/total(w) - (total(w*y)/total(w))**2
     rows = [r.effective for r in rates(replace(counts, clusters=None), [metric])]
-    np.testing.assert_allclose(ours.size, np.minimum(spread/np.diag(theirs), rows), rtol=1e-8)
+    size = np.minimum(spread/np.diag(theirs), rows)
+    if metric != 'mean_prediction': # Two more people of the rarer outcome, and their clusters
+        rate = total(w*y)/total(w)
+        rare, whole = np.minimum(rate, 1 - rate), np.minimum(1/powers(2), size)
+        size = (rare*size + 2)/(rare + 2/whole)
+    np.testing.assert_allclose(ours.size, size, rtol=1e-8)
     assert (ours.df <= np.maximum(powers(2)**2/powers(4) - 1, 1) + 1e-6).all()
 
 
@@ -144,7 +149,8 @@ def test_clusters_where_no_variance_can_be_seen():
                           ['selection_rate']))
     of = {g: found['g', g, 'selection_rate'] for g in 'abcd'}
     assert [(of[g].effective, of[g].clusters) for g in 'abc'] == [(10., 10), (10., 10), (1., 1)]
-    assert of['d'].effective == 40, "each pair is one of each, never worth more than its rows"
+    # Each pair is one of each, never worth more than its rows; and two who went as pairs are added
+    assert of['d'].effective == pytest.approx((.5*40 + 2)/(.5 + 2/20))
     assert of['d'].clusters == 20 and of['d'].method == 'Wilson, cluster-robust size'
     assert of['a'].low == 0 and of['a'].high > .2
 
@@ -310,3 +316,19 @@ def test_the_cohort_of_compas(real):
         key = 'race', g, 'precision_score'
         assert before[key].value - after[key].value > .08
     assert set(NAMES) < set(METRICS)
+
+
+@pytest.mark.parametrize('many, together, rate', [(30, .3, .1), (60, .3, .05), (30, 1., .1)])
+def test_rare_outcomes_that_whole_clusters_share_are_allowed_for(many, together, rate):
+    "Often a sample shows none of the clusters that went together"
+    rng, held = np.random.default_rng(6), 0
+    for _ in range(200):
+        size = rng.poisson(10, 2*many) + 1
+        follow = rng.binomial(size, together**.5)
+        yes = np.where(rng.random(2*many) < rate, follow, 0) + rng.binomial(size - follow, rate)
+        person = np.repeat(np.arange(2*many), size)
+        p = np.concatenate([np.arange(n) < k for n, k in zip(size, yes, strict=True)])
+        table = dict(g=np.where(person % 2, 'a', 'b'), p=p.astype(int), id=person)
+        counts = count_groups(table, y_pred='p', sensitive_features=['g'], cluster='id').counts
+        held += sum(r.low <= rate <= r.high for r in rates(counts, ['selection_rate']))
+    assert held/400 >= .95 - .03

@@ -1,6 +1,7 @@
 "The four-fifths rule with the exact test, the one person and the strata beside it"
 import json
 import math
+from dataclasses import fields
 from fractions import Fraction
 from itertools import combinations
 
@@ -18,6 +19,7 @@ from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.counts import Counts
 from dlcourse.fairness.four_fifths import four_fifths
 from dlcourse.fairness.impact import (
+    StratifiedImpact,
     behind,
     below_line,
     boschloo,
@@ -324,3 +326,9 @@ def test_an_audit_corrects_strata_for_all_its_attributes():
     by = {a['attribute']: a['strata'] for a in found.section('four-fifths').result['attributes']}
     for s in (*by['sex'], *by['race']): # One pair of sexes and six of races
         assert s['tarone_adjusted'] == pytest.approx(min(1, 7*s['tarone_p']))
+
+
+def test_a_p_value_in_strata_is_never_nothing():
+    found = StratifiedImpact(**{f.name: None for f in fields(StratifiedImpact)} | dict(
+        group='a', comparator='b', strata=2, odds_ratio=.5, adjusted=0.))
+    assert 'p < 0.0001 after' in found.sentence(.95)
