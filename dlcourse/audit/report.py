@@ -24,6 +24,7 @@ from ..fairness.gaps import correlations, file_name
 from ..fairness.groups import METRICS, disparities, rates
 from ..fairness.judged import OF_SCORES, check_judged
 from ..fairness.profiles import read_links
+from ..fairness.review_audit import check_beside
 from ..fairness.rows import Rows, opened
 from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings_policy
 from ..fairness.bounds import measure_gaps
@@ -79,11 +80,12 @@ def _settled(policy, profiles, good):
 def _names(values): return (values,) if isinstance(values, str) else tuple(values)
 
 # %% ../../nbs/21_audit/13_report.ipynb #b7e21a03
-def _law_columns(law, price, points):
-    "The columns that laws read, beside those of the audit"
+def _law_columns(law, more):
+    "The columns that laws and sections read, beside those of the audit"
     law = law or {}
-    said = [law.get(k) for k in ('sex', 'race', 'selected', 'groups')]
-    numbers = (law.get('score'), price, *_names(points))
+    said = [*(law.get(k) for k in ('sex', 'race', 'selected', 'groups')), more.get('proposed'),
+            more.get('reviewer'), *more.get('features', ())]
+    numbers = (law.get('score'), more.get('price'), more.get('worth'), *more.get('points', ()))
     return dict(further=[c for c in said if c], figures=[c for c in numbers if c])
 
 def _withheld_under(profiles, policy, asked):
@@ -151,6 +153,11 @@ def audit(
     strata:str|None=None,          # Within whose values groups are compared too, such as the job
     price:str|None=None,           # Column of what is paid, for 'ecoa-reg-b'; compared in `strata`
     points:str|Iterable[str]=(),   # Columns of what each factor added to a score, for its reasons
+    proposed:str|None=None,        # Column of what had been proposed before people decided
+    reviewer:str|None=None,        # Column of who decided, where there is a `proposed`
+    worth:str|None=None,           # Column of what selecting a person brings: other lines are tried
+    margin:float=0.,               # How much of `worth` a person another line may cost
+    features:str|Iterable[str]=(), # Columns the model is given: which of them tell a group?
     subgroups:str|Iterable[str]=(),# Columns whose conjunctions are searched for groups nobody named
     level:float|None=None,         # Confidence level; the setting when not given
     depth:int=3,                   # How many attributes are crossed at most
@@ -171,19 +178,22 @@ def audit(
     policy = policy or settings_policy(settings(), given['y_true'] is not None)
     wanted = policy.favorable if favorable is None else favorable
     _check_decisions(given, threshold)
-    credit = {k: v for k, v in dict(price=price, points=_names(points)).items() if v}
-    check_profiles(profiles, inputs, strata, wanted, credit)
+    beside = dict(price=price, points=_names(points), proposed=proposed, reviewer=reviewer,
+                  worth=worth, margin=margin, features=_names(features))
+    beside = {k: v for k, v in beside.items() if v}
+    check_profiles(profiles, inputs, strata, wanted, beside.keys() & {'price', 'points'})
+    check_beside(beside, wanted, threshold)
     law = law_inputs(inputs) if 'nyc-ll144' in profiles else None
     if links is not None: links = read_links(links)
     least = _withheld_under(profiles, policy, asked)
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
-    rows = Rows(data=data, **given, **asked, **_law_columns(law, price, points),
+    rows = Rows(data=data, **given, **asked, **_law_columns(law, beside),
                 sensitive_features=sensitive, independent_weights=independent_weights,
                 strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,
                 depth=depth, encoding=encoding, delimiter=delimiter)
-    more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster or credit
-    wish = Asked(rows=rows, profiles=profiles, inputs=law, links=links, declared=before, **credit)
+    more = rows.score and rows.y_true or rows.subgroups or law or rows.cluster or beside
+    wish = Asked(rows=rows, profiles=profiles, inputs=law, links=links, declared=before, **beside)
     check_sections(wish)
     with opened(rows, keep=bool(more)) as rows:
         tell('Counting …')

@@ -207,10 +207,14 @@ def evidence_section(
               _in_words(r.missing, r.held or r.missing), _source(r.read, r.source)) for r in rows]
     words = (f'“{q.text}” ({q.source})' for q in law.quotations)
     notes = (DISCLAIMER, *law_notes(law, date.fromisoformat(report['created'][:10])), *words)
+    part = [f"{r.clause} ({_in_words([m.partition(':')[0] for m in r.missing], True)})"
+            for r in rows if r.status == 'in part']
+    head = f"{law.title}: {law_headline(rows)}" + (
+        f" In part, and what is lacking: {'; '.join(part)}." if part else '')
     own = any(s['name'] == name for s in report['sections']) # A table of its own, under that name
     notes = tuple(note.replace('`', '') for note in notes) # No code is marked on a page
     return Section(name=f'{name}-clauses' if own else name, title=law.title, notes=notes,
-                   findings=(f"{law.title}: {law_headline(rows)}",),
+                   findings=(head,),
                    tables=(section_table(law.title, columns, cells),),
                    result=dict(clauses=[asdict(r) for r in rows]))
 

@@ -44,7 +44,7 @@ class Needs:
 STATUSES = { # How a clause came into the file → what a reader should do
     'read': "read in the text or a public copy of it",
     'reported': "not verified: as others report it",
-    'recalled': "not verified: recalled, and nobody looked"}
+    'recalled': "not verified: recalled, and not read in any copy"}
 
 @dataclass(frozen=True, kw_only=True)
 class Clause:

@@ -15,7 +15,8 @@ OPTIONS = {
                       '--label --level --links --max-groups --min-count '
                       '--missing --null --parquet --plot --points --policy --positive '
                       '--prediction --price --profile --sarif --score --sensitive --strata '
-                      '--subgroups --threshold --title --weight',
+                      '--subgroups --threshold --title --weight --proposed --reviewer --worth '
+                      '--margin --features',
     'audit scores': 'file --card --cluster --csv --delimiter --encoding --html --json '
                     '--junit --label --level --min-count --missing --null --parquet --plot '
                     '--policy --positive --sarif --score --sensitive --weight --declared --title',

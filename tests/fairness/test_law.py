@@ -191,3 +191,31 @@ def test_the_clauses_that_were_missing(name):
     assert set(MISSING[name]) <= set(there)
     if name == 'nyc-ll144': assert any('5-302' in i for i in there)
     if name == 'four-fifths': assert any('14281' in note for note in profile(name).notes)
+
+
+def test_the_headline_says_what_is_lacking_of_what_is_there_in_part():
+    found = audit(hired(), y_pred='hired', sensitive_features=['race'], favorable=1,
+                  profile=['new-jersey', 'connecticut-pa26-15'])
+    [said] = found.section('new-jersey').findings
+    assert said.endswith('; 13:16-3.2(c), 2.4(e) (document vendor).')
+    assert 'In part, and what is lacking: 13:16-2.2(a) (lower bounds of the gaps)' in said
+    [said] = found.section('connecticut-pa26-15').findings
+    assert 'sections 13, 14 (lower bounds of the gaps; document response)' in said
+    assert 'Not verified' not in said
+    bare = audit(hired(), y_pred='hired', sensitive_features=['race'], profile='colorado-sb26-189')
+    assert 'what is lacking' not in bare.section('colorado-sb26-189').findings[0]
+
+
+def test_what_a_reading_of_the_texts_found_wrong_stays_right():
+    "New Jersey has the guidelines by reference, Connecticut weighs tests, Texas names a profile"
+    by = {n: {c.id: c for c in profile(n).standing} for n in PROFILES}
+    assert 'four-fifths' in by['new-jersey']['13:16-3.3'].needs.sections
+    assert by['connecticut-pa26-15']['sections 13, 14'].in_force_from is None
+    assert profile('connecticut-pa26-15').in_force_from == date(2026, 10, 1)
+    assert by['connecticut-pa26-15']['section 10'].in_force_from == date(2027, 10, 1)
+    assert 'Generative' in by['texas-traiga']['552.105(e)'].asks
+    since = {i: c.in_force_from for i, c in by['eu-ai-act'].items()}
+    assert (since['99'], since['86']) == (date(2025, 8, 2), date(2026, 8, 2))
+    assert by['four-fifths']['Connecticut v. Teal'].status == 'read'
+    assert '(22)' in by['four-fifths']['questions 22, 24'].asks
+    assert by['four-fifths']['questions 22, 24'].status == 'recalled'

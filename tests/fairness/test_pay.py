@@ -94,7 +94,7 @@ def test_a_zip_code_that_tells_the_group_is_flagged_and_noise_is_not():
 def test_each_new_law_says_what_it_is_and_is_not():
     asks = {n: profile(n) for n in ('colorado-sb26-189', 'connecticut-pa26-15',
                                     'eu-pay-transparency')}
-    assert [p.kind for p in asks.values()] == ['checklist', 'checklist', 'both']
+    assert [p.kind for p in asks.values()] == ['checklist', 'both', 'both']
     reg_b, = (c for c in profile('ecoa-reg-b').clauses if c.repealed)
     assert 'effects test' in reg_b.id and reg_b.repealed.isoformat() == '2026-07-21'
     assert any('no four-fifths rule' in n for n in profile('uk').notes)
