@@ -7,9 +7,9 @@ beforehand, outside of the time. It gets its own fast path (eager, a matrix for 
 brightness and contrast are two calls, and the second clips to 0 and 1, which ours leaves to the
 caller: the images are kept away from both ends, so that nothing is clipped, and its brightness is
 asked not to clip. Factors are drawn within the time of both.
-28 November 2026, two cores under load, 1,024 grey images of 8, 28 and 64 pixels a side, medians of
-pairs in three runs: `warp` 1.3, 2.3 and 2.6 to 3.3 times as fast as kornia's, `photometric` 1.4, 1.4
-and 1.4 to 8 times, the most where kornia's larger steps between wait for memory.
+28 November 2026, two cores under load, 1,024 grey images of 8, 28 and 64 pixels a side, medians
+of pairs in three runs: `warp` 1.3, 2.3 and 2.6 to 3.3 times as fast as kornia's, `photometric`
+1.4, 1.4 and 1.4 to 8 times, the most where kornia's larger steps between wait for memory.
 Run: OMP_NUM_THREADS=1 python benchmarks/augment.py [--images N] [--rounds N]
 """
 import argparse
