@@ -10,7 +10,7 @@ from dlcourse.paradigms.learners import learn_in_turn
 from dlcourse.paradigms.tasks import Task, permuted_tasks, split_tasks
 
 SEEDS = 100, 101
-STRENGTHS = 3, 30, 300, 3000
+STRENGTHS = 3, 30, 300, 3_000, 30_000, 300_000
 
 def training_writers()->Task:
     "Digits of writers 0 to 3 to learn from, of 4 to 6 to test on"

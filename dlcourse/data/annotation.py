@@ -93,7 +93,8 @@ def least_margin(
     n:int,        # How many rows to ask for
 )->np.ndarray:    # Their numbers, the least margin first
     "Rows whose two best classes are nearest; raises `InputError` for more rows than there are"
-    if n > len(p): raise InputError(f"`n` must be at most the {len(p)} rows of `p`, got {n}")
+    if not 0 <= n <= len(p):
+        raise InputError(f"`n` must be from 0 to the {len(p)} rows of `p`, got {n}")
     best = np.sort(p, axis=1)
     return np.argsort(best[:, -1] - best[:, -2], kind='stable')[:n]
 

@@ -70,10 +70,13 @@ def transition_matrix(
     y_given:np.ndarray, # The label it was given
     classes:int,        # How many classes there are
 )->np.ndarray:          # Share of each true class (row) that was given each label (column)
-    "How labels err, counted; raises `InputError` for a true class of which there is no row"
+    "How labels err, counted; raises `InputError` for a true class without rows, and below 0"
     counts = np.zeros((classes, classes))
     np.add.at(counts, (y_true, y_given), 1)
     rows = counts.sum(1, keepdims=True)
+    if (np.minimum(y_true, y_given) < 0).any():
+        raise InputError("`y_true` and `y_given` must be classes from 0 on; leave out rows whose "
+                         "label is not known")
     if not rows.all():
         raise InputError(f"`y_true` must hold a row of each class from 0 to {classes - 1}; got "
                          f"{rows.ravel().astype(int).tolist()}. Look at more rows, or merge some")

@@ -67,8 +67,16 @@ def warp(
         raise InputError("`images` must be of shape (batch, channels, height, width) and `theta` "
                          f"(batch, 2, 3); got {tuple(images.shape)} and {tuple(theta.shape)}")
     if not images.numel(): return images.clone()
-    grid = F.affine_grid(theta.to(images), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return F.grid_sample(images, _places(theta.to(images), images), align_corners=False)
+
+def _places(theta, images):
+    "Where each pixel comes from, as `affine_grid` says; a row of x and one of y apart are faster"
+    n, _, height, width = images.shape
+    ys, xs = (torch.linspace(-1, 1, k, dtype=theta.dtype, device=theta.device)*(k - 1)/k
+              for k in (height, width))
+    y, x = torch.meshgrid(ys, xs, indexing='ij')
+    own = torch.stack([x, y, torch.ones_like(x)]).view(1, 3, -1)
+    return (theta @ own.expand(n, -1, -1)).view(n, 2, height, width).permute(0, 2, 3, 1)
 
 def photometric(
     images:Tensor,         # Batch × channels × height × width
@@ -80,7 +88,8 @@ def photometric(
     check_floats(images, 'images', 4)
     n, mean = len(images), images.mean((1, 2, 3), keepdim=True)
     factor = (1 + even(n, contrast, rng)).view(-1, 1, 1, 1).to(images)
-    return mean + factor*(images - mean) + even(n, brightness, rng).view(-1, 1, 1, 1).to(images)
+    brighter = even(n, brightness, rng).view(-1, 1, 1, 1).to(images)
+    return (images - mean).mul_(factor).add_(mean).add_(brighter)
 
 def boxes(
     n:int,                # One for each image

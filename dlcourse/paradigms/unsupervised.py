@@ -208,6 +208,8 @@ def crossed(
     if a.shape != b.shape or a.ndim != 1 or not len(a):
         raise InputError("`a` and `b` must name a group for each of the same rows; got the shapes "
                          f"{tuple(a.shape)} and {tuple(b.shape)}")
+    if (a.isnan() | b.isnan().to(a.device)).any():
+        raise InputError("`a` and `b` must name a group for each row; got NaN: leave such rows out")
     a, b = (v.unique(return_inverse=True)[1] for v in (a, b.to(a.device)))
     shape = int(a.max()) + 1, int(b.max()) + 1
     return torch.bincount(a*shape[1] + b, minlength=shape[0]*shape[1]).view(shape)

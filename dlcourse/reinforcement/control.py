@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
-from .environments import VectorEnv, checked_step
+from .environments import VectorEnv, checked_reset, checked_step
 from .replay import Replay
 
 # %% ../../nbs/11_reinforcement/14_control.ipynb #b56fbaa4
@@ -208,7 +208,7 @@ def train_control(
         raise InputError(f"`env` must hold a multiple of {members} copies; got {env.num_envs}")
     agent, rng = ControlAgent(env, members, config, seed), np.random.default_rng(seed)
     memory = Replay(config.capacity//env.num_envs*env.num_envs, env.obs_size, (env.action_size,))
-    obs, _ = env.reset(seed=seed)
+    obs = checked_reset(env, seed)
     total, returns, price = np.zeros(env.num_envs), [], torch.zeros(members, 1)
     own = torch.arange(members)[:, None]
     for t in range(config.steps):

@@ -17,7 +17,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
-from .environments import VectorEnv, checked_step, episode_returns
+from dlcourse.reinforcement.environments import (
+    VectorEnv,
+    checked_reset,
+    checked_step,
+    episode_returns,
+)
 from .replay import NStep, PrioritizedReplay, Replay
 from .values import double_q_targets
 
@@ -178,7 +183,7 @@ def train_dqn(
     learner, several = _Learner(env, c, seed), NStep(c.n_step, c.gamma)
     reward_scale = 1 - c.gamma if c.scale_rewards else 1.
     history, total = DQNHistory([], [], []), np.zeros(c.num_envs)
-    obs, _ = env.reset(seed=seed)
+    obs = checked_reset(env, seed)
     checked_at = 0
     for step in range(0, c.total_steps, c.num_envs):
         chance = max(1 + (c.epsilon - 1)*step/c.explore_steps, c.epsilon)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
-from .environments import VectorEnv, checked_step
+from .environments import VectorEnv, checked_reset, checked_step
 from .grids import TabularWorld
 
 # %% ../../nbs/11_reinforcement/24_logs.ipynb #983a53b4
@@ -169,7 +169,7 @@ def collected(
     if number_of(steps, 'steps', 1) % number_of(copies, 'copies', 1):
         raise InputError(f"`steps` must be a multiple of `copies`, got {steps} and {copies}")
     env, rng = env_of(runs*copies), np.random.default_rng([seed, 1])
-    obs, _ = env.reset(seed=seed)
+    obs = checked_reset(env, seed)
     told = []
     for _ in range(steps//copies):
         actions, any_ = act(obs), rng.integers(0, env.num_actions, env.num_envs)

@@ -25,7 +25,12 @@ from dlcourse.reinforcement.actors import (
     fresh_learner,
     value_gradient,
 )
-from .environments import CartPole, checked_step, episode_returns
+from dlcourse.reinforcement.environments import (
+    CartPole,
+    checked_reset,
+    checked_step,
+    episode_returns,
+)
 from ..training.artefacts import trained_once
 
 # %% ../../nbs/11_reinforcement/11_policies.ipynb #dbc142f2
@@ -56,12 +61,12 @@ class Collector:
         seed:int, # Of the world and of the actions
     ):
         self.env, self.rng = env, np.random.default_rng(seed)
-        self.obs, _ = env.reset(seed=seed)
+        self.obs = checked_reset(env, seed)
         self.running, self.steps, self.returns = np.zeros(env.num_envs), 0, []
 
     def restart(self):
         "Begin all episodes anew"
-        self.obs, _ = self.env.reset()
+        self.obs = checked_reset(self.env)
         self.running[:] = 0
 
     def step(self,

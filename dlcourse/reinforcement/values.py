@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..core.errors import InputError, number_of
-from .environments import VectorEnv, checked_step
+from .environments import VectorEnv, checked_reset, checked_step
 from .grids import TabularWorld
 
 # %% ../../nbs/11_reinforcement/08_values.ipynb #b547530e
@@ -118,7 +118,7 @@ def q_learning(
                          f"observation; got {env.obs_size} numbers")
     gamma = number_of(gamma, 'gamma', 0, 1, whole=False)
     rng, q = np.random.default_rng(seed), np.zeros((num_states, env.num_actions))
-    visits, (obs, _) = np.zeros_like(q), env.reset(seed=seed)
+    visits, obs = np.zeros_like(q), checked_reset(env, seed)
     for _ in range(number_of(steps, 'steps', 1)):
         s, now, error = obs[:, 0].astype(int), np.zeros_like(q), np.zeros_like(q)
         action = (q[s] + 1e-9*rng.random((len(s), q.shape[1]))).argmax(1) # Ties by chance

@@ -90,6 +90,7 @@ def assign(
     reach:float,                         # How far from a box's middle a place may be, x and y
 )->Int[Tensor, "*batch place"]:          # The box of each place, −1 for none
     "Give each place the smallest box strictly around it, less than `reach` from its middle"
+    check_boxes(boxes)
     if not boxes.shape[-2]:
         return boxes.new_full((*boxes.shape[:-2], len(points)), -1, dtype=torch.int64)
     at, (low, high) = points[:, None], boxes[..., None, :, :].split(2, -1)

@@ -153,6 +153,8 @@ def match_threshold(
 )->float:                # One of the scores, or infinity
     "The lowest impostor score at which no more than that share lies at or above"
     if not 0 <= rate <= 1: raise InputError(f"`rate` must be from 0 to 1, such as .01; got {rate}")
+    if np.isnan(impostor).any():
+        raise InputError("`impostor` must be scores, and no NaN; find who made it")
     scores = np.sort(impostor)
     above = len(scores) - np.searchsorted(scores, scores)
     fits = scores[above <= rate*len(scores)*(1 + 1e-9)]
@@ -169,6 +171,8 @@ def cmc(
     if not own.any(1).all():
         raise InputError(f"`gallery` has no image of {np.asarray(probe)[~own.any(1)][0]}; "
                          "search for those that are there, or count the others as strangers")
+    if np.isnan(scores).any():
+        raise InputError("`scores` must be similarities, and no NaN; find who made it")
     best = np.where(own, scores, -np.inf).max(1, keepdims=True)
     rank = ((scores >= best) & ~own).sum(1)
     return (rank[:, None] <= np.arange(len(gallery))).mean(0)

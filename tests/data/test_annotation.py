@@ -113,7 +113,7 @@ def test_agreement_that_is_not_defined_says_why():
     (lambda: apply_rules({}, [1]), '`rules` must hold a rule'),
     (lambda: apply_rules({'odd': lambda t: [.5, 1]}, [1, 2]), "rule 'odd' must give .*float64"),
     (lambda: apply_rules({'short': lambda t: [1]}, [1, 2]), r"rule 'short'.*shape \(1,\)"),
-    (lambda: least_margin(np.array([[.5, .5]]), 2), '`n` must be at most the 1 rows'),
+    (lambda: least_margin(np.array([[.5, .5]]), 2), '`n` must be from 0 to the 1 rows'),
     (lambda: core_set(np.zeros((3, 1)), np.array([], int), 1), '`asked` must hold a row'),
     (lambda: digit_pool(np.zeros((2, 2)), np.arange(2), 'none'), "`kind` must be one of .*'none'"),
 ])

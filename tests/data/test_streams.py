@@ -1,4 +1,9 @@
 "Every row once, from disk, by any number of processes, and on from any row"
+import json
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -122,3 +127,29 @@ def test_a_parquet_is_one_file_of_numbers(tmp_path):
     pl.DataFrame({'a': [1, 2], 'y': [0, None]}).write_parquet(tmp_path/'gap.parquet')
     with pytest.raises(InputError, match='`y` must have a label in every row'):
         next(iter(Stream(tmp_path/'gap.parquet')))
+
+READER = '''
+import json, os, sys
+import numpy as np
+from dlcourse.data.streams import Stream
+files, place, rows, kill_at = sys.argv[1:]
+files = json.loads(files)
+stream = Stream(files, block=10, window=2, batch_size=7, rank=1, world_size=2, seed=3)
+if os.path.exists(place): stream.load_state_dict(json.load(open(place)))
+for k, (x, y) in enumerate(stream):
+    with open(rows, 'a') as f: f.write(' '.join(map(str, y.tolist())) + '\\n')
+    with open(place + '.part', 'w') as f: json.dump(stream.state_dict(), f)
+    os.replace(place + '.part', place)
+    if k == int(kill_at): os.kill(os.getpid(), 9)
+'''
+
+@pytest.mark.parametrize('kind', ['arrays', 'parquet'])
+def test_a_process_that_was_killed_goes_on_at_the_very_row(kinds, kind, tmp_path):
+    files = kinds[kind]
+    text = json.dumps({k: str(v) for k, v in files.items()} if kind == 'arrays' else str(files))
+    command = [sys.executable, '-c', READER, text, *map(str, (tmp_path/'place', tmp_path/'rows'))]
+    for kill_at, code in ((1, -signal.SIGKILL), (3, -signal.SIGKILL), (99, 0)):
+        assert subprocess.run([*command, str(kill_at)], check=False).returncode == code
+    whole = Stream(files, block=10, window=2, batch_size=7, rank=1, world_size=2, seed=3)
+    got = [int(y) for y in (tmp_path/'rows').read_text().split()]
+    assert got == np.concatenate(labels(whole)).tolist()

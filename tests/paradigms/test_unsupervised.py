@@ -287,6 +287,8 @@ def test_deep_clusters_find_heaps_and_leave_the_random_state_alone():
     (lambda: distance_order(torch.eye(4), torch.eye(3)), '`y`'),
     (lambda: distance_order(torch.eye(4), torch.eye(4)*math.nan), '`y`'),
     (lambda: train_deep_clusters(torch.eye(9), 2, epochs=0), '`epochs`'),
+    (lambda: adjusted_rand([0., math.nan], [0, 1]), 'got NaN'),
+    (lambda: normalized_information([0, 1], [math.nan, 1.]), 'got NaN'),
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()

@@ -3,16 +3,23 @@ import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
+from dlcourse.reinforcement.control import train_control
+from dlcourse.reinforcement.dqn import DQNConfig, train_dqn
 from dlcourse.reinforcement.environments import (
     CartPole,
     VectorEnv,
     checked_actions,
+    checked_reset,
     checked_step,
     episode_returns,
     film,
     returns_of,
 )
 from dlcourse.reinforcement.grids import gridworld
+from dlcourse.reinforcement.logs import collected
+from dlcourse.reinforcement.motion import Pendulum
+from dlcourse.reinforcement.policies import Collector
+from dlcourse.reinforcement.values import q_learning
 
 
 def their_episode(start, actions):
@@ -232,3 +239,31 @@ def test_what_was_seen_last_is_an_array(final):
 
 def test_other_kinds_of_environments_are_told_what_is_missing():
     with pytest.raises(InputError, match='`env`'): checked_step(object(), np.zeros(1, int))
+
+OLD_RESETS = {
+    'NaN': (lambda obs, info: (obs*[[1], [np.nan]], info), '`obs`.*environment 1'),
+    'observations alone': (lambda obs, info: obs, '`env.reset` must return obs and a dict'),
+    'no info': (lambda obs, info: (obs, None), '`env.reset` must return obs and a dict'),
+    'another shape': (lambda obs, info: (obs[:1], info), '`obs`.*shape'),
+    'words': (lambda obs, info: (obs.astype(str), info), '`obs`.*numbers')}
+
+class Line(VectorEnv):
+    "The number of a state is all that is seen"
+    num_actions = 2
+    def _start(self, rng, count): return np.ones((1, count))
+
+def started(change, base):
+    "A world whose reset is spoiled"
+    class Broken(base):
+        def reset(self, seed=None): return change(*super().reset(seed))
+    return Broken
+
+@pytest.mark.parametrize('name', OLD_RESETS)
+def test_a_start_that_somebody_broke_is_named_by_all_who_train(name):
+    change, word = OLD_RESETS[name]
+    cart, bar, line = (started(change, base) for base in (CartPole, Pendulum, Line))
+    for train in (lambda: checked_reset(cart(2)), lambda: episode_returns(cart(2), np.zeros, 2),
+                  lambda: train_dqn(cart, DQNConfig(num_envs=2)), lambda: Collector(cart(2), 0),
+                  lambda: q_learning(line(2), 3, .9, 1), lambda: train_control(bar(2), members=2),
+                  lambda: collected(cart, lambda obs: np.zeros(2, int), 1, 2, copies=2)):
+        with pytest.raises(InputError, match=word): train()
