@@ -141,8 +141,10 @@ def _tilted(profile, tilt):
     "Logarithm of E exp(tilt·loss), and mean and variance of the loss under tilted probabilities"
     loss, weight = profile
     logs = weight + tilt*loss
-    total = logsumexp(logs)
-    share = np.exp(logs - total)
+    most = logs.max()
+    share = np.exp(logs - most) # By hand: this is asked some hundred times
+    total = most + math.log(share.sum())
+    share /= share.sum()
     mean = share @ loss
     return total, mean, share @ (loss - mean)**2
 
@@ -240,6 +242,11 @@ class Composed:
         found = brentq(above, lowest, high, xtol=1e-9, rtol=1e-12)
         return found if above(found) <= 0 else found + 2e-9 + 2e-12*found
 
+def _power(spectrum, times): # By squaring: a tenth of the time of `spectrum**times`
+    if times == 1: return spectrum
+    half = _power(spectrum, times//2)
+    return half*half*spectrum if times % 2 else half*half
+
 def _convolved(grids, tilt, low, high):
     step = grids[0][0].step
     size = next_fast_len(math.ceil((high - low)/step) + 2, real=True)
@@ -250,7 +257,7 @@ def _convolved(grids, tilt, low, high):
         total = logsumexp(logs)
         folded = np.zeros(-(-len(logs)//size)*size)
         folded[:len(logs)] = np.exp(logs - total)
-        spectrum = spectrum*rfft(folded.reshape(-1, size).sum(0))**times
+        spectrum = spectrum*_power(rfft(folded.reshape(-1, size).sum(0)), times)
         log_moment, first = log_moment + times*total, first + times*grid.first
         shift, finite = shift + times*grid.shift, finite + times*math.log1p(-grid.infinite)
     start = math.floor((low - shift)/step)
@@ -273,9 +280,8 @@ def gaussian_epsilon(
 )->float:        # Its ε, not below the exact one
     "The ε of a Gaussian without sampling"
     if gaussian_delta(mu, 0.) <= delta: return 0.
-    high = mu*mu/2 + mu*math.sqrt(2*math.log(1/delta))
     def above(epsilon): return math.log(max(gaussian_delta(mu, epsilon), 1e-320)/delta)
-    found = brentq(above, 0., high, xtol=1e-12, rtol=1e-13)
+    found = brentq(above, 0., mu*(mu/2 + math.sqrt(-2*math.log(delta))), xtol=1e-12, rtol=1e-13)
     return found if above(found) <= 0 else found*(1 + 1e-12) + 2e-12
 
 def alike_epsilon(
