@@ -113,7 +113,8 @@ def explained(
             if broken(name): by[name] = no_line(name, why)
     if broken('rows apart'):
         leave(('sensitivity', 'public size', 'sampling', 'finite'), "rows see each other")
-    if broken('steps'): leave(('sampling', 'fresh batches'), "batches are released more than once")
+    if broken('steps'):
+        leave(('sampling', 'fresh batches', 'every row'), "batches are released more than once")
     if broken('fresh batches'):
         leave(('sampling', 'every row', 'sensitivity', 'public size'), "batches come again")
     if broken('sensitivity') and by['sensitivity'].fault == 'clipping after the mean':
