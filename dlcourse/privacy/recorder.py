@@ -240,15 +240,15 @@ def _sampling(self:TrainingRecorder):
 
 @patch
 def _again(self:TrainingRecorder): # Does a batch come twice? From the same weights it shows
+    from scipy.stats import poisson
     releases, q = self.still[:200], self.claim.sample_rate
     releases = releases[releases.norm(dim=1) > 0]
     pairs = len(releases)*(len(releases) - 1)//2
-    p = min(1., pairs*(q*q + (1 - q)**2)**len(self.x))
-    if pairs == 0 or p > self.level:
-        return no_line('fresh batches', "batches of coins may well be the same here")
-    same = equal_pairs(releases)
-    return line_of('fresh batches', same == 0, same, 0, p if same else None,
-                      f"pairs of equal batches, of {pairs}", 'one batch again and again')
+    if pairs == 0: return no_line('fresh batches', "fewer than two releases that are not 0")
+    same, want = equal_pairs(releases), pairs*(q*q + (1 - q)**2)**len(self.x)
+    p = float(poisson.sf(same - 1, want))
+    return line_of('fresh batches', p >= self.level, same, want, p,
+                   f"pairs of equal batches, of {pairs}", 'one batch again and again')
 
 @patch
 def _every_row(self:TrainingRecorder): # Blocks of rows that a release tells apart
