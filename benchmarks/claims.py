@@ -1,4 +1,4 @@
-"""Lower bounds on ε against the published procedures, written down line by line: parity, then CPU seconds
+"""Lower bounds on ε against the published procedures, line by line: parity, then CPU seconds
 
 One run by the loop in the appendix of Steinke, Nasr & Jagielski 2023, thirty bisections; many runs
 by limits of Clopper and Pearson from SciPy's `binomtest`, as PrivacyGuard and DP-Auditorium have
