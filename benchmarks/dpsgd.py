@@ -6,9 +6,10 @@ noise from a seeded generator, update. The network is that of Abadi-like MNIST t
 parameters), the perceptron 784-128-10. A last row takes our noise from the system's source.
 
 Measured (2026-11-28, 2 cores, load 10), as multiples of the step without privacy, perceptron and
-network: ours 1.86 and 1.45 (2.90 and 1.48 with the system's noise); Opacus by hooks
+network: ours 1.86 and 1.45; Opacus by hooks
 72.46 and 1.86, functorch 76.87 and 2.11, expanded weights 68.77 and 1.75, ghost 2.66
-and 1.93.
+and 1.93. In a later, quicker run (load 8), with the system's noise on its grid: 3.86 and 1.54,
+where ours from a seed took 2.46 and 1.53, and ghost 3.10 and 2.05.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/dpsgd.py [--quick]   (needs opacus: the extra `privacy`)
 """

@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from .findings import Section, section_table
 from .kinds import audit_parts
+from .sections import declared_section
 from ..core.pages import number, percent
 from ..fairness.wording import gap_sentence
 from ..privacy.dossier import PrivacyAudit, PrivacyRow, epsilon_text, leak_findings
@@ -133,10 +134,11 @@ def privacy_sections(
     found:PrivacyAudit, # What `audit_privacy` found
     rates:bool=True,    # With the tables of rates, where nothing else shows them?
 )->tuple[Section, ...]:
-    "The sections of a dossier: promise, attacks, accuracy and leakage"
+    "The sections of a dossier: declared policy, promise, attacks, accuracy and leakage"
+    before = (declared_section(found.declared),) if found.declared else ()
     meeting = (meeting_section(found.table),) if found.table else ()
     attacks = [membership_section(m, i == 0, rates) for i, m in enumerate(found.membership)]
-    return (*_promise_section(found), *attacks, *meeting)
+    return (*before, *_promise_section(found), *attacks, *meeting)
 
 @audit_parts.register
 def _privacy(found:PrivacyAudit):

@@ -47,7 +47,7 @@ def plan(
     print(f'{n:,} rows: with a true {true} of {gap:g}, {found}.')
 
 # %% ../../nbs/cli/forms.ipynb #89c105f7
-@command(forms_app, of=('policy_text', 'declare_policy'), without=('policy',))
+@command(forms_app, of=('policy_text', 'declare_policy'), without=('policy', 'read'))
 def policy(
     *,
     kind:str='fairness',     # fairness, scores, classes, regression, ranking or privacy
@@ -57,7 +57,8 @@ def policy(
     """Print a policy file to fill in, or declare one before anybody has looked.
 
     --declare writes down its digest and the time, once: an audit that gets both files, as --policy
-    and --declared, refuses a policy that was changed since."""
+    and --declared, refuses a policy that was changed since. One of privacy is declared with --kind
+    privacy."""
     from dlcourse.core.errors import InputError
     from dlcourse.fairness.declared import declare_policy
     from dlcourse.fairness.judged import JUDGED, policy_text
@@ -65,10 +66,11 @@ def policy(
         raise InputError("`to` is the file that --declare writes; say which policy is declared")
     if kind not in (*JUDGED, 'privacy'):
         raise InputError(f"`kind` must be one of {', '.join(JUDGED)}, privacy; got '{kind}'")
-    if declare: print(f'Written: {declare_policy(declare, to)}')
-    elif kind == 'privacy':
-        from dlcourse.privacy.tolerated import PRIVACY_POLICY
-        print(PRIVACY_POLICY, end='')
+    if kind == 'privacy':
+        from dlcourse.privacy.tolerated import PRIVACY_POLICY, read_privacy_policy
+        if declare: print(f'Written: {declare_policy(declare, to, read_privacy_policy)}')
+        else: print(PRIVACY_POLICY, end='')
+    elif declare: print(f'Written: {declare_policy(declare, to)}')
     else: print(policy_text(kind), end='')
 
 # %% ../../nbs/cli/forms.ipynb #2fc93a06

@@ -9,7 +9,7 @@ __all__ = ['Declaration', 'declare_policy', 'Declared', 'check_declared']
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,9 +44,10 @@ def _said(time): return f'{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'
 def declare_policy(
     policy:str|Path,       # A TOML file of what is tolerated
     to:str|Path|None=None, # The file to write; beside the policy, with .declared.toml, if not given
+    read:Callable=read_policy, # What reads and checks a policy of this kind
 )->Path:                   # What was written
     "Write down which policy holds from now on; raises `InputError` where that was done before"
-    read_policy(policy)
+    read(policy)
     to = Path(policy).with_suffix('.declared.toml') if to is None else Path(to)
     apart([to], [policy])
     if os.path.lexists(to):
@@ -104,6 +105,7 @@ def check_declared(
     declared:str|Path,  # The file that `declare_policy` wrote
     table=None,         # What will be audited; its file's time is told
     given:Mapping|None=None, # `level` and `min_count`, where they are said beside the policy
+    read:Callable=read_policy, # What reads and checks a policy of this kind
 )->Declared:            # Both as they were found
     "Raise `InputError` unless this policy was declared, as it is, before now"
     if not isinstance(policy, (str, Path)):
@@ -120,7 +122,7 @@ def check_declared(
     if said.time > now:
         raise InputError(f"the policy was declared for {_said(said.time)}, and the table is opened "
                          f"on {_said(now)}; a policy is declared before that")
-    _check_said(read_policy(policy), given or {})
+    _check_said(read(policy), given or {})
     changed = _table_time(table)
     return Declared(policy=printable(Path(policy).name), sha256=found, time=_said(said.time),
                     opened=_said(now), table_changed=changed and _said(changed))

@@ -14,11 +14,11 @@ from functools import cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import binom
 
 from ..core.errors import InputError, number_of
 from dlcourse.privacy.privacy_loss import (
-    MOST_POINTS, LossSum, PureLoss, SampledGaussianLoss, gaussian_delta,
+    MOST_POINTS, LossSum, PureLoss, SampledGaussianLoss, alike_epsilon, gaussian_delta,
+    gaussian_epsilon,
 )
 from dlcourse.privacy.renyi import (
     CONVERSIONS, RENYI_ORDERS, checked_delta, checked_noise, checked_sampling, positive_number,
@@ -79,32 +79,11 @@ def _mu(events): # Of events without sampling: they are one Gaussian
     if any(isinstance(e, tuple) or e.sample_rate < 1 for e in events): return None
     return math.sqrt(sum(e.steps/e.noise_multiplier**2 for e in events))
 
-def _gaussian_epsilon(mu, delta):
-    if gaussian_delta(mu, 0.) <= delta: return 0.
-    high = mu*mu/2 + mu*math.sqrt(2*math.log(1/delta))
-    def above(epsilon): return math.log(max(gaussian_delta(mu, epsilon), 1e-320)/delta)
-    found = brentq(above, 0., high, xtol=1e-12, rtol=1e-13)
-    return found if above(found) <= 0 else found*(1 + 1e-12) + 2e-12
-
 LEAST_NOISE = .06 # With less a loss is too wide for a grid, and the looser bound by RDP is stated
 
 def _one_way(events, delta, adds):
     total = _sum(events, adds, math.log(delta))
-    tilt = total.chernoff_epsilon(math.log(delta))[1]
-    step = total.step_for(tilt)
-    return total.composed(min(tilt, 1/step), step).epsilon(delta) # Neighbours must both be seen
-
-def _alike(pairs, delta):
-    "The exact ε of equal releases: the worst set of outputs is how often each came out, or more"
-    (each, leak), k = pairs[0], len(pairs)
-    lost = -math.expm1(k*math.log1p(-leak)) # A chance that something infinite came out
-    if len(set(pairs)) > 1 or not 1e-6 < each < 30 or k > 10_000 or lost >= delta: return math.inf
-    losses = each*(2*np.arange(k, -1, -1) - k)
-    with_it = binom.logpmf(np.arange(k, -1, -1), k, 1/(1 + math.exp(-each)))
-    p, q = (np.logaddexp.accumulate(logs) for logs in (with_it, with_it - losses))
-    over = np.exp(p) - (delta - lost)/(1 - lost)
-    found = np.log(over[over > 0]) - q[over > 0]
-    return max(float(found.max(initial=0.)), 0.)*(1 + 1e-9) + 1e-9 # Rounding, to the safe side
+    return total.composed(*total.fitted(total.chernoff_epsilon(math.log(delta))[1])).epsilon(delta)
 
 def compose_epsilon(
     events:list, # Of `PrivacyEvent` and pairs (epsilon, delta)
@@ -115,20 +94,20 @@ def compose_epsilon(
     pairs = [e for e in events if isinstance(e, tuple)]
     runs = [e for e in events if not isinstance(e, tuple)]
     together = _together(events, delta)
-    if pairs and not runs: together = min(together, _alike(pairs, delta))
+    if pairs and not runs: together = min(together, alike_epsilon(pairs, delta))
     rest = delta - sum(d for _, d in pairs)
     if not pairs or (rest <= 0 if runs else rest < -1e-12*delta): return together
     added = sum(e for e, _ in pairs) + (_together(runs, rest) if runs else 0)
     return min(together, added) # For a few pairs plain addition is as good
 
-def _together(events, delta):
+def _together(events, delta, ways=(False, True)): # A row is taken away, or added
     mu = _mu(events)
-    if mu is not None: return _gaussian_epsilon(mu, delta)
+    if mu is not None: return gaussian_epsilon(mu, delta)
     runs = [e for e in events if not isinstance(e, tuple)]
     if len(runs) == len(events) and sum(e.steps*e.sample_rate for e in runs) <= delta:
         return 0. # With a chance of 1 − δ the row takes no part at all
     if all(e.noise_multiplier >= LEAST_NOISE for e in runs):
-        return max(_one_way(events, delta, adds) for adds in (False, True))
+        return max(_one_way(events, delta, adds) for adds in ways)
     if len(runs) < len(events): return math.inf # Plain addition remains
     rdp = sum(e.steps*sampled_renyi(RENYI_ORDERS, e.noise_multiplier, e.sample_rate) for e in runs)
     return rdp_epsilon(rdp, RENYI_ORDERS, delta)[0]
@@ -149,9 +128,7 @@ def delta_at(
     for adds in (False, True):
         tail = _sum(events, adds, -100.).chernoff_delta(epsilon)[0]
         total = _sum(events, adds, max(tail - 10, -600.))
-        tilt = total.chernoff_delta(epsilon)[1]
-        step = total.step_for(tilt)
-        found.append(total.composed(min(tilt, 1/step), step).delta(epsilon))
+        found.append(total.composed(*total.fitted(total.chernoff_delta(epsilon)[1])).delta(epsilon))
     return min(max(found), 1.)
 
 # %% ../../nbs/17_privacy/02_accounting.ipynb #f277ff61
@@ -189,7 +166,7 @@ class Accounted:
     rule:str=CONVERSIONS['improved'] # The conversion of `rdp`
 
     def __post_init__(self):
-        slack = 1e-9 + 1e-4*self.pld # The fineness of the grids
+        slack = 1e-9 + (1e-4 if self.pld < 1000 else 2e-3)*self.pld # The fineness of the grids
         numbers = self.historical, self.rdp, self.prv, self.pld
         ordered = all(a >= b - slack for a, b in zip(numbers, numbers[1:], strict=False))
         if not (ordered and all(map(math.isfinite, numbers))):
@@ -250,6 +227,20 @@ def epsilon(
     return event.epsilon(delta) if accountant == 'pld' else _prv(event, delta)[1]
 
 # %% ../../nbs/17_privacy/02_accounting.ipynb #285d319a
+def _limit_epsilon(log_sigma, event, delta): # By the Gaussian limit: no bound, and a good guess
+    grown = math.expm1(min(math.exp(-2*log_sigma), 700))
+    return gaussian_epsilon(min(event.sample_rate*math.sqrt(event.steps*grown), 1e6), delta)
+
+def _crossing(over, start, step, least, most):
+    "Where a falling function is 0, a little beyond; `step` is about how far from `start` that is"
+    low = high = start
+    while over(high) > 0 and high < most: low, high, step = high, min(high + step, most), 2*step
+    while over(low) <= 0 and low > least: low, high, step = max(low - step, least), low, 2*step
+    if over(low) <= 0 or over(high) > 0: return low if over(low) <= 0 else None
+    found = brentq(over, low, high, xtol=3e-5)
+    while over(found) > 0: found += 3e-5
+    return found
+
 def noise_for(
     epsilon:float,     # The ε that must not be exceeded
     sample_rate:float, # q
@@ -262,17 +253,16 @@ def noise_for(
     if event.sample_rate*event.steps <= delta:
         raise InputError(f"`delta` must be below `sample_rate` times `steps`, got {delta:g}; with "
                          "that any noise keeps every ε; give a smaller δ")
-    def above(log_sigma):
-        found = replace(event, noise_multiplier=math.exp(log_sigma)).epsilon(delta)
-        return math.log(max(found, 1e-9)/epsilon)
-    low = high = 0.
-    while above(high) > 0:
-        low, high = high, high + 1
-        if high > 30: raise InputError(f"`epsilon` must be larger than {epsilon:g}: none will do")
-    while above(low) <= 0 and low > -4: low, high = low - .7, low
-    if above(low) <= 0: return math.exp(low)
-    found = brentq(above, low, high, xtol=3e-5)
-    while above(found) > 0: found += 3e-5
+    def guess(log_sigma): return max(_limit_epsilon(log_sigma, event, delta), 1e-9) - epsilon
+    found = brentq(guess, -3, 30, xtol=1e-3) if guess(-3) > 0 > guess(30) else 0.
+    for ways in ((False,), (False, True)): # Taking a row away costs more almost always
+        @cache
+        def over(log_sigma, ways=ways):
+            run = replace(event, noise_multiplier=math.exp(log_sigma))
+            return math.log(max(_together([run], delta, ways), 1e-9)/epsilon)
+        if ways == (False,) or over(found) > 0: found = _crossing(over, found, .02, -4.2, 31.)
+        if found is None:
+            raise InputError(f"`epsilon` must be larger than {epsilon:g}: none will do")
     return math.exp(found)
 
 def steps_for(
@@ -289,12 +279,18 @@ def steps_for(
     if spent(1) > epsilon:
         raise InputError(f"`epsilon` must allow a step: one alone has ε = {spent(1):.4g}, asked "
                          f"for {epsilon:g}; give more noise or a smaller sample rate")
-    high = 2
+    def guess(less): return _limit_epsilon(
+        math.log(event.noise_multiplier), replace(event, steps=math.ceil(math.exp(-less))), delta)
+    ends = guess(-27) - epsilon, guess(0) - epsilon
+    start = brentq(lambda less: guess(less) - epsilon, -27, 0) if ends[0] > 0 > ends[1] else 0.
+    less = _crossing(lambda x: spent(int(math.exp(-x))) - epsilon, start, .05, -27.6, 0.)
+    low = int(math.exp(-less))
+    high = low + max(low//1000, 1)
     while spent(high) <= epsilon:
-        high *= 4
-        if high > 2**40: raise InputError("`epsilon` allows more than 10¹² steps: no step of "
-                                          "this kind costs anything that can be told")
-    found = int(brentq(lambda steps: spent(int(steps)) - epsilon - 1e-12, 1, high, xtol=.5))
+        low, high = high, 2*high - low + 1
+        if high > 10**12: raise InputError("`epsilon` allows more than 10¹² steps: no step of "
+                                           "this kind costs anything that can be told")
+    found = int(brentq(lambda steps: spent(int(steps)) - epsilon - 1e-12, low, high, xtol=.5))
     while spent(found) > epsilon: found -= 1
     while spent(found + 1) <= epsilon: found += 1
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..core.errors import InputError, number_of
 from ..core.pages import count_text, p_value, percent
+from ..fairness.declared import Declared, check_declared
 from ..fairness.records import Disparity, Rate
 from ..fairness.wording import gap_sentence
 from .bounds import EpsilonBound
@@ -66,6 +67,7 @@ class PrivacyAudit:
     table:tuple[PrivacyRow, ...] = ()   # Accuracy and leakage by group
     policy:PrivacyPolicy|None = None
     level:float = .95                   # Of what is shown
+    declared:Declared|None = None       # The policy as it was declared, where it was
     checked:bool = False                # Was it looked at whether anybody is on both sides?
     kind = 'privacy'
 
@@ -131,7 +133,8 @@ class PrivacyAudit:
         return plain | records | dict(
             kind=self.kind, verdict=self.verdict, findings=list(self.findings),
             claim=self.claim and asdict(self.claim), spent=self.spent,
-            policy=self.policy and asdict(self.policy), warnings=list(self.warnings),
+            policy=self.policy and asdict(self.policy),
+            declared=self.declared and asdict(self.declared), warnings=list(self.warnings),
             membership=[m.to_dict() for m in self.membership], withheld=self.withheld,
             not_measured=list(self.not_measured))
 
@@ -217,6 +220,7 @@ def audit_privacy(
     y_true:str|None=None,      # Column of the right class (0 or 1 with a single chance)
     key:str|None=None,         # Column that says who is who: somebody in both tables is refused
     policy:str|Path|PrivacyPolicy|None=None, # TOML file of what is tolerated
+    declared:str|Path|None=None, # What dlcourse audit policy --declare wrote, before the run
     epsilon:float|None=None,   # The ε that is claimed, of data with one person more or less
     delta:float|None=None,     # The δ of that claim: below one over the people learnt from
     people:int|None=None,      # How many were learnt from; those in `members` when not given
@@ -234,6 +238,8 @@ def audit_privacy(
 )->PrivacyAudit:
     "Join what is promised, what attacks find and what is tolerated; `InputError` on bad input"
     judged = None if policy is None else read_privacy_policy(policy)
+    before = declared and check_declared(policy, declared, _newest(members, non_members),
+                                         read=read_privacy_policy)
     asked = judged or PrivacyPolicy()
     given = {k: v for k, v in dict(fpr=fpr, min_count=min_count).items() if v is not None}
     for k, v in given.items(): # What was said beforehand is not changed afterwards
@@ -265,7 +271,11 @@ def audit_privacy(
     said = {} if title is None else dict(title=title)
     return PrivacyAudit(**said, membership=tuple(shown), disparities=tuple(limits), claim=claim,
                         bounds=bounds, spent=spent, table=tuple(table), policy=judged, level=level,
-                        checked=key is not None)
+                        checked=key is not None, declared=before)
+
+def _newest(*tables): # Of which files; `None` where none is one
+    files = [Path(t) for t in tables if isinstance(t, (str, Path)) and Path(t).is_file()]
+    return max(files, key=lambda f: f.stat().st_mtime, default=None)
 
 def _apart(members, non_members):
     "Raise `InputError` where both are one file"

@@ -7,12 +7,14 @@ __all__ = ['BudgetError', 'LedgerEntry', 'Ledger', 'read_ledger']
 
 # %% ../../nbs/17_privacy/04_ledger.ipynb #021d0687
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from ..core.errors import InputError, number_of, path_of, string_of
 from ..core.files import write_whole
+from ..core.locks import locked
 from .accounting import PrivacyEvent, checked_events, compose_epsilon
 from .renyi import checked_delta, positive_number
 
@@ -56,7 +58,7 @@ class Ledger:
             raise InputError(f"`delta` must be below 1/`rows` = {1/self.rows:.3g}, got {delta:g}: "
                              "so large a δ allows publishing one person whole; give less, such as "
                              f"{.1/self.rows:.1g}")
-        self._entries = [] # Of `LedgerEntry`, in order
+        self._entries, self._path = [], None # Of `LedgerEntry`, in order; where they are kept
 
     epsilon = property(lambda self: self._epsilon, doc="The budget")
     delta = property(lambda self: self._delta, doc="Its δ")
@@ -83,10 +85,12 @@ class Ledger:
     )->float: # What is spent afterwards
         "Put a release on the account before it is made; raises `BudgetError` and `InputError`"
         release = _checked(release, what, tuning)
-        with _LOCK:
+        with _LOCK, self._kept():
             spent = self._with(release)
             if spent <= self.epsilon*(1 + 1e-12):
-                self._entries.append(LedgerEntry(what, release, tuning))
+                entry = LedgerEntry(what, release, tuning)
+                if self._path: self._write([*self._entries, entry])
+                self._entries.append(entry)
                 return spent
         raise BudgetError(
             f"recording {what!r} would bring the account to ε = {spent:.4g} at δ = "
@@ -103,13 +107,31 @@ class Ledger:
         return dict(ledger=1, epsilon=self.epsilon, delta=self.delta, rows=self.rows,
                     entries=[entry.to_dict() for entry in self.entries])
 
+    @contextmanager
+    def _kept(self): # Nobody else writes the file meanwhile, and what others wrote is here
+        if self._path is None:
+            yield
+            return
+        with locked(f'{self._path}.lock'):
+            if self._path.exists():
+                self._entries = _known(self, self._path)
+            yield
+
+    def _write(self, entries):
+        said = self.to_dict() | dict(entries=[entry.to_dict() for entry in entries])
+        write_whole(self._path, json.dumps(said, indent=1, ensure_ascii=False) + '\n')
+
     def save(
         self,
-        path:str|Path, # Of a JSON file, overwritten
+        path:str|Path, # Of a JSON file; entries that others put there stay
     ):
-        "Write the ledger"
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + '\n'
-        write_whole(Path(path), text)
+        "Write the ledger, and keep it there: from now on `record` writes each entry at once"
+        before, self._path = self._path, path_of(path, 'path').absolute()
+        try:
+            with _LOCK, self._kept(): self._write(self._entries)
+        except BaseException:
+            self._path = before
+            raise
 
 # %% ../../nbs/17_privacy/04_ledger.ipynb #98b209c6
 _KEYS = {'ledger', 'epsilon', 'delta', 'rows', 'entries'}
@@ -118,6 +140,18 @@ _KINDS = {'noise_multiplier', 'sample_rate', 'steps'}, {'epsilon', 'delta'}
 def _once(pairs): # An object of JSON
     if len(dict(pairs)) == len(pairs): return dict(pairs)
     raise ValueError(f"a key stands in it twice, among {[key for key, _ in pairs]}")
+
+def _known(ledger, path): # What stands there now, all of the ledger's own entries among it
+    there = _parsed(path)
+    for name in ('epsilon', 'delta', 'rows'):
+        if getattr(there, name) != getattr(ledger, name):
+            raise InputError(f"{path} is another account: its `{name}` is {getattr(there, name):g}"
+                             f", this one's {getattr(ledger, name):g}; take another file")
+    if there.entries[:len(ledger.entries)] == ledger.entries: return list(there.entries)
+    if not there.entries: return list(ledger.entries)
+    raise InputError(f"{path} holds {len(there.entries)} entries, and this ledger's "
+                     f"{len(ledger.entries)} do not stand among them; nothing was written. Read it "
+                     "by `read_ledger` and record there what it lacks")
 
 def _record_again(ledger, entry, where):
     if not isinstance(entry, dict): raise InputError(f"{where} must be an object, got {entry!r}")
@@ -133,10 +167,8 @@ def _record_again(ledger, entry, where):
         ledger._entries.append(LedgerEntry(what, _checked(release, what, tuning), tuning))
     except InputError as e: raise type(e)(f"{where}: {e}") from None
 
-def read_ledger(
-    source:str|Path|dict, # A JSON file, or what stood in one
-)->Ledger:                # The ledger, each entry recorded anew
-    "A ledger that was saved; raises `InputError`, which says where, for anything else"
+def _parsed(source): # With no more asked than that each number can be
+    path = None
     if not isinstance(source, dict):
         path = path_of(source, 'source')
         try: source = json.loads(path.read_text(encoding='utf-8'), object_pairs_hook=_once)
@@ -151,6 +183,14 @@ def read_ledger(
     ledger = Ledger(epsilon=source['epsilon'], delta=source['delta'], rows=source['rows'])
     for number, entry in enumerate(source['entries'], 1):
         _record_again(ledger, entry, f"entry {number} of the ledger")
+    ledger._path = path and path.absolute()
+    return ledger
+
+def read_ledger(
+    source:str|Path|dict, # A JSON file, in which it is kept from now on, or what stood in one
+)->Ledger:                # The ledger, each entry recorded anew
+    "A ledger that was saved; raises `InputError`, which says where, for anything else"
+    ledger = _parsed(source)
     spent = ledger.spent() # What fits together fits in every beginning
     if spent > ledger.epsilon*(1 + 1e-12):
         raise BudgetError(f"`entries` of the ledger bring it to ε = {spent:.4g} at δ = "

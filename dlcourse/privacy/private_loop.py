@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..core.errors import InputError, number_of
 from .accounting import PrivacyEvent
 from .clipping import clipped_sum
+from .exact_noise import grid_step
 from ..training.batches import trained, wake
 from ..training.callbacks import FitConfig
 from ..training.loop import factor_of
@@ -56,14 +57,24 @@ class Chance:
             return drawn.to(like.device)
         half = (like.numel() + 1)//2
         if not half: return torch.zeros_like(like)
-        raw = bytearray(os.urandom(12*half)) # 53 bits for a length, 32 for a direction
-        words = torch.frombuffer(raw, dtype=torch.int64, count=half)
+        raw = bytearray(os.urandom(12*half)) # 63 bits for a length, 32 for a direction
+        words = torch.frombuffer(raw, dtype=torch.int64, count=half).bitwise_and_(2**63 - 1)
         turns = torch.frombuffer(raw, dtype=torch.int32, offset=8*half)
-        above = 1 - (words >> 11 & (1 << 53) - 1).double()/2**53 # Never 0
-        length = (-2*above.to(like.dtype).log()).sqrt() # Box and Muller 1958
-        angle = turns.to(like.dtype)*(2*math.pi/2**32)
-        drawn = torch.cat([length*angle.cos(), length*angle.sin()])[:like.numel()]
-        return drawn.view(like.shape).to(like)
+        length = words.double().add_(1).mul_(2.**-63).log_().mul_(-2).sqrt_()
+        drawn = turns.double().mul_(math.pi/2**31).repeat(2) # Box and Muller 1958
+        drawn[:half].cos_().mul_(length)
+        drawn[half:].sin_().mul_(length)
+        return drawn[:like.numel()].view(like.shape).to(like)
+
+    def on_grid(self,
+        total:Tensor,     # A sum of gradients
+        spread:float,     # Standard deviation of the noise
+        step:float,       # Of the grid, above 0
+    )->Tensor:            # Whole multiples of `step`, in double precision
+        "The sum with noise, both rounded before they are added: any multiple can come of any sum"
+        total = (total.cpu() if total.device.type == 'mps' else total).double()
+        noise = self.normal(total)
+        return noise.mul_(spread/step).round_().add_((total/step).round_()).mul_(step)
 
 # %% ../../nbs/17_privacy/08_private_loop.ipynb #17357711
 class Sampler:
@@ -201,8 +212,11 @@ def private_step(
 )->Float[Tensor, " rows"]:            # The loss of each row; private
     "Set the gradients to a noisy mean of cut gradients"
     found = clipped_sum(model, batch, loss, clip_norm, engine=engine, chunk=chunk)
+    step, most = grid_step(clip_norm, sum(t.numel() for t in found.sums))
     for p, total in zip(trained(model), found.sums, strict=True):
-        if noise_multiplier: total = total + noise_multiplier*clip_norm*chance.normal(total)
+        if noise_multiplier and chance.repeatable: # Who knows the seed needs no low bits
+            total = total + noise_multiplier*clip_norm*chance.normal(total)
+        elif noise_multiplier: total = chance.on_grid(total, noise_multiplier*most, step).to(p)
         p.grad = total/expected_batch
     return found.losses
 

@@ -20,7 +20,10 @@ from ..core.errors import InputError
 from ..core.random import random_state
 from .accounting import delta_at
 from .accounting import epsilon as accounted_epsilon
-from .findings import RecordedClaim, RecorderCheck, evenness, loud_row
+from dlcourse.privacy.findings import (
+    RecordedClaim, equal_pairs, evenness, explained, line_of, loud_row, no_line, one_row,
+    telling_rows, unevenness,
+)
 from .listening import record_releases
 from .planted import TrainingClaim
 
@@ -47,7 +50,8 @@ class TrainingRecorder:
         if not any(p.requires_grad for p in model.parameters()):
             raise InputError("`model` must have weights to train, got none that need a gradient")
         self.train, self.model, self.x, self.y, self.claim = train, model, x, y, claim
-        self.quiet, self.seed, self.level = quiet, seed, level/6 # Six of the checks have a p
+        self.loss, self.quiet = loss, quiet
+        self.seed, self.level = seed, level/8 # Eight of the checks have a p
         self.row, self.target, self.length = loud_row(model, loss, x, y)
 
     def run(self, x, y, seed=0, silent=True): # Releases, the model after, its modes
@@ -66,25 +70,15 @@ class TrainingRecorder:
         self.crowd = self._crowd(len(self.x), 64)
         self.even = evenness([r.norm(dim=1).tolist() for r in self.crowd], len(self.x),
                              self.claim.sample_rate)
-        self.unit, self.one = None, None
-        if self.even >= self.level: self.unit, self.one = _one_row(self.crowd)
+        self.unit, self.one = one_row(self.crowd) if self.even >= self.level else (None, None)
         self.lone = self._lone()
         checks = [self._apart(), self._steps(), self._sensitivity(), self._public_size(),
-                  self._noise(), self._fresh(), self._sampling(), self._finite(), self._delta()]
+                  self._noise(), self._fresh(), self._sampling(), self._again(), self._every_row(),
+                  self._finite(), self._delta()]
         if self.claim.epsilon is not None: checks.append(self._epsilon())
-        return RecordedClaim(tuple(_explained(checks)))
+        return RecordedClaim(tuple(explained(checks)))
 
 # %% ../../nbs/17_privacy/20_recorder.ipynb #74b206a4
-def _one_row(runs): # What one row more adds: its length, and the difference of two such releases
-    every = torch.cat(runs)
-    order = every.norm(dim=1).argsort()
-    lengths = every.norm(dim=1)[order]
-    gaps = lengths.diff()
-    gaps[gaps < 1e-4*lengths[-1]] = math.inf
-    if len(gaps) == 0 or gaps.min() == math.inf: return None, None
-    i = int(gaps.argmin())
-    return float(gaps[i]), every[order[i + 1]] - every[order[i]]
-
 @patch
 def _crowd(self:TrainingRecorder, rows, least): # Runs of a crowd, `least` releases together
     x, y = (torch.cat([v]*rows) for v in (self.row, self.target))
@@ -112,12 +106,6 @@ def _lone(self:TrainingRecorder): # For one loud row among others: how far it mo
     return [m for m in moved if len(m)]
 
 # %% ../../nbs/17_privacy/20_recorder.ipynb #d9cd1e84
-def _verdict(name, held, measured, expected, p, evidence, fault):
-    status = 'held' if held else 'broken'
-    return RecorderCheck(name, status, measured, expected, p, evidence, '' if held else fault)
-
-def _untried(name, why): return RecorderCheck(name, 'not tried', None, None, None, why)
-
 @patch
 def _apart(self:TrainingRecorder):
     model = copy.deepcopy(self.after)
@@ -133,33 +121,32 @@ def _apart(self:TrainingRecorder):
             if not torch.equal(b, dict(self.after.named_buffers()).get(name, b))]
     said = f"buffers keep what was in the batches: {', '.join(kept)}" if kept else \
         "the answer for a row, with other rows beside it, moved by this share"
-    return _verdict('rows apart', moved < 1e-3 and not kept, moved, 0., None, said, 'batch norm')
+    return line_of('rows apart', moved < 1e-3 and not kept, moved, 0., None, said, 'batch norm')
 
 @patch
 def _steps(self:TrainingRecorder):
     got, want = len(self.loud), self.claim.steps
-    return _verdict('steps', got == want, got, want, None, "releases in one run",
+    return line_of('steps', got == want, got, want, None, "releases in one run",
                     'double release' if got > want else 'missing releases')
 
 @patch
 def _sensitivity(self:TrainingRecorder):
-    claim, name = self.claim, 'sensitivity'
-    scale = claim.expected_batch
+    claim, name, scale = self.claim, 'sensitivity', self.claim.expected_batch
     if self.length < 2*claim.clip_norm:
-        return _untried(name, f"the loudest row found has a gradient of length {self.length:.3g}, "
+        return no_line(name, f"the loudest row found has a gradient of length {self.length:.3g}, "
                               f"less than twice C: clipping was not asked for")
     far = max((float(m.max()) for m in self.lone), default=0.)*scale
     if self.unit is None:
         held, crowd = far <= 2.02*claim.clip_norm, torch.cat(self.crowd).norm(dim=1)
         cut = float(crowd.max()) <= 1.01*claim.clip_norm
-        return _verdict(name, held, far, 2*claim.clip_norm, None, "one row replaced by a loud one "
+        return line_of(name, held, far, 2*claim.clip_norm, None, "one row replaced by a loud one "
                         "moved the sum so far", 'clipping after the mean' if cut else 'no clipping')
     moved = self.unit*scale
     held = max(moved, far/2) <= 1.01*claim.clip_norm
     fault = 'sensitivity'
     if abs(moved/self.length - 1) < .05: fault = 'no clipping'
     elif self._each_layer(): fault = 'per-layer clipping accounted as flat'
-    return _verdict(name, held, max(moved, far/2), claim.clip_norm, None, "one row more moves the "
+    return line_of(name, held, max(moved, far/2), claim.clip_norm, None, "one row more moves the "
                     f"sum so far; its gradient has length {self.length:.3g}", fault)
 
 @patch
@@ -175,21 +162,21 @@ def _public_size(self:TrainingRecorder):
     if self.unit is None:
         from scipy.stats import chi2
         each = torch.cat(self.noises).square().sum(1) if self.noises else torch.zeros(1)
-        if len(each) < 4 or each.min() == 0: return _untried(name, "no batches differ by one row")
+        if len(each) < 4 or each.min() == 0: return no_line(name, "no batches differ by one row")
         n = self.noises[0].shape[1]
         spread = ((each/each.mean() - 1)**2).sum()*n/2 # Noise divided by the batch's own size
         p = float(chi2.sf(float(spread), len(each) - 1))
         uneven = p < self.level and n >= 30
-        if not uneven: return _untried(name, "no batches differ by one row")
-        return _verdict(name, False, float(each.max()/each.min())**.5, 1., p,
+        if not uneven: return no_line(name, "no batches differ by one row")
+        return line_of(name, False, float(each.max()/each.min())**.5, 1., p,
                         "the largest over the smallest noise of a step", fault)
     ratios = []
     for rows in (len(self.x) + 1, len(self.x) + len(self.x)//2 + 1):
-        unit = _one_row(self._crowd(rows, 48))[0]
+        unit = one_row(self._crowd(rows, 48))[0]
         if unit is not None: ratios.append(unit/self.unit)
-    if not ratios: return _untried(name, "with more rows no batches differ by one row")
+    if not ratios: return no_line(name, "with more rows no batches differ by one row")
     worst = max(ratios, key=lambda r: abs(math.log(r)))
-    return _verdict(name, abs(worst - 1) < 1e-3, worst, 1., None, "what one row adds with more "
+    return line_of(name, abs(worst - 1) < 1e-3, worst, 1., None, "what one row adds with more "
                     "rows in the data, over what it adds now", fault)
 
 @patch
@@ -197,9 +184,9 @@ def _noise(self:TrainingRecorder):
     from scipy.stats import chi2
     claim = self.claim
     noise = torch.cat(self.noises) if self.noises else torch.zeros(0, 1)
-    if len(noise) == 0: return _untried('noise', "runs with and without noise differ in length")
+    if len(noise) == 0: return no_line('noise', "runs with and without noise differ in length")
     if noise.abs().max() == 0:
-        return _verdict('noise', False, 0., claim.noise, None, "no normal draw of torch was seen; "
+        return line_of('noise', False, 0., claim.noise, None, "no normal draw of torch was seen; "
                         "if the noise comes from elsewhere, give `quiet`", 'no noise')
     noise = noise[~_repeated(noise)]
     size, n = float(noise.square().mean().sqrt()), noise.numel()
@@ -213,7 +200,7 @@ def _noise(self:TrainingRecorder):
     ratio, fault = size/claim.noise, 'noise'
     for name, of in (('noise over B²', claim.expected_batch), ('noise without C', claim.clip_norm)):
         if of != 1 and abs(ratio*of - 1) < .03: fault = name
-    return _verdict('noise', p >= self.level, size, claim.noise, p,
+    return line_of('noise', p >= self.level, size, claim.noise, p,
                     f"standard deviation of {n:,} numbers, {ratio:.3g} times the claim's", fault)
 
 def _angles(noise): # Cosines of the angles between every two rows
@@ -227,46 +214,80 @@ def _fresh(self:TrainingRecorder):
     from scipy.stats import beta
     noise = torch.cat(self.noises) if self.noises else torch.zeros(0, 1)
     if len(noise) < 2 or noise.shape[1] < 3 or noise.abs().max() == 0:
-        return _untried('fresh noise', "fewer than two noises, or three numbers in each")
+        return no_line('fresh noise', "fewer than two noises, or three numbers in each")
     n, numbers = noise.shape
     most = float(_angles(noise).abs().max())
     p = min(1., n*(n - 1)/2*float(beta.sf(min(most, 1.)**2, .5, (numbers - 1)/2)))
-    return _verdict('fresh noise', p >= self.level, most, 0., p, "largest cosine between the "
+    return line_of('fresh noise', p >= self.level, most, 0., p, "largest cosine between the "
                     f"noises of {n} steps, two seeds", 'reused noise seed')
 
 @patch
 def _sampling(self:TrainingRecorder):
     from scipy.stats import binom
     claim, rows = self.claim, len(self.x)
-    lengths = torch.cat(self.crowd).norm(dim=1)
-    counts = lengths/(self.unit or claim.clip_norm/claim.expected_batch)
+    counts = torch.cat(self.crowd).norm(dim=1)/(self.unit or claim.clip_norm/claim.expected_batch)
     mean, want = float(counts.mean()), rows*claim.sample_rate
     if self.even < self.level:
-        return _verdict('sampling', False, float(counts.std()), (want*(1 - claim.sample_rate))**.5,
+        return line_of('sampling', False, float(counts.std()), (want*(1 - claim.sample_rate))**.5,
                         self.even, "standard deviation of the batches' sizes: too even for coins",
                         'shuffling accounted as Poisson')
     total, trials = round(float(counts.sum())), rows*len(counts)
     tails = binom.cdf(total, trials, claim.sample_rate), binom.sf(total - 1, trials,
                                                                   claim.sample_rate)
     p = min(1., 2*float(min(tails)))
-    return _verdict('sampling', p >= self.level, mean, want, p, f"rows in a batch, mean of "
+    return line_of('sampling', p >= self.level, mean, want, p, f"rows in a batch, mean of "
                     f"{len(counts)}, not which; evenness p = {self.even:.2g}", 'sampling rate')
 
 @patch
+def _again(self:TrainingRecorder): # Does a batch come twice? From the same weights it shows
+    from scipy.stats import poisson
+    releases, q = self.still[:200], self.claim.sample_rate
+    releases = releases[releases.norm(dim=1) > 0]
+    pairs = len(releases)*(len(releases) - 1)//2
+    if pairs == 0: return no_line('fresh batches', "fewer than two releases that are not 0")
+    same, want = equal_pairs(releases), pairs*(q*q + (1 - q)**2)**len(self.x)
+    p = float(poisson.sf(same - 1, want))
+    return line_of('fresh batches', p >= self.level, same, want, p,
+                   f"pairs of equal batches, of {pairs}", 'one batch again and again')
+
+@patch
+def _every_row(self:TrainingRecorder): # Blocks of rows that a release tells apart
+    name, claim, n = 'every row', self.claim, len(self.x)
+    x, y, each = telling_rows(self.model, self.loss, self.x, self.y)
+    ways = each*(claim.clip_norm/each.norm(dim=1, keepdim=True).clamp(min=claim.clip_norm))
+    ways, blocks, chances = ways.T/claim.expected_batch, len(each), []
+    mixed = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
+    for design, runs in ((torch.arange(n)*blocks//n, 1), (torch.arange(n) % blocks, 1),
+                         (mixed % blocks, 4)):
+        found = torch.cat([self.run(x[design], y[design], k)[0] for k in range(runs)])
+        counts = torch.linalg.lstsq(ways, found.T).solution.T
+        told = (counts - counts.round()).abs().max() < .1 and (
+            (found - counts @ ways.T).norm() <= .01*found.norm())
+        if not told or blocks < 2 or counts.abs().max() == 0:
+            return no_line(name, "releases do not tell whose rows came")
+        sizes = torch.bincount(design, minlength=blocks).double()
+        chances.append((unevenness(total := counts.sum(0).round(), sizes*len(counts)), total))
+    p, counts = min(chances, key=lambda c: c[0])
+    return line_of(name, 3*p >= self.level, int(counts.min()), float(counts.mean()),
+                      min(1., 3*p), f"times that the rarest of {blocks} blocks of rows came, and "
+                      "the mean", 'rows drawn unevenly' if counts.min() else
+                      'rows that are never drawn')
+
+@patch
 def _finite(self:TrainingRecorder):
-    if not self.x.is_floating_point(): return _untried('finite', "rows are whole numbers")
+    if not self.x.is_floating_point(): return no_line('finite', "rows are whole numbers")
     bad, said = 0, "numbers not finite, with rows of NaN and of infinity"
     for seed, value in enumerate((math.nan, math.inf)):
         x = self.x.clone()
         x[:max(1, len(x)//4)] = value
         try: bad += int((~self.run(x, self.y, seed, silent=False)[0].isfinite()).sum())
         except Exception as e: said = f"such rows are refused: {type(e).__name__}"
-    return _verdict('finite', bad == 0, bad, 0, None, said, 'NaN propagation')
+    return line_of('finite', bad == 0, bad, 0, None, said, 'NaN propagation')
 
 @patch
 def _delta(self:TrainingRecorder):
     delta, most = self.claim.delta, 1/self.claim.rows
-    return _verdict('δ', delta < most, delta, most, None, "δ must be below one over the rows",
+    return line_of('δ', delta < most, delta, most, None, "δ must be below one over the rows",
                     'wrong δ')
 
 @patch
@@ -275,26 +296,5 @@ def _epsilon(self:TrainingRecorder):
     given = claim.noise_multiplier, claim.sample_rate, claim.steps
     true = accounted_epsilon(*given, claim.delta)
     belongs = delta_at(claim.epsilon, *given)
-    return _verdict('ε', true <= claim.epsilon*1.01 + .005, true, claim.epsilon, None,
+    return line_of('ε', true <= claim.epsilon*1.01 + .005, true, claim.epsilon, None,
                     f"computed anew; the claimed ε belongs to δ = {belongs:.2g}", 'wrong δ')
-
-# %% ../../nbs/17_privacy/20_recorder.ipynb #a19d79bc
-def _explained(checks):
-    by = {c.name: c for c in checks}
-    def broken(name): return by[name].status == 'broken'
-    def leave(names, why):
-        for name in names:
-            if broken(name): by[name] = _untried(name, why)
-    if broken('rows apart'):
-        leave(('sensitivity', 'public size', 'sampling', 'finite'), "rows see each other")
-    if broken('steps'): leave(('sampling',), "batches are released more than once")
-    if broken('sensitivity') and by['sensitivity'].fault == 'clipping after the mean':
-        leave(('sampling', 'public size'), "a release does not tell how many rows came")
-    sum_, noise = by['sensitivity'], by['noise']
-    if broken('public size'):
-        leave(('sampling',), "a release does not tell how many rows came")
-        if sum_.measured is None or noise.measured is None or not broken('noise'): pass
-        elif abs(sum_.measured/sum_.expected/(noise.measured/noise.expected) - 1) < .02:
-            leave(('sensitivity', 'noise'), "both are divided by another number than the claim's")
-        elif not broken('sensitivity'): leave(('noise',), "divided by a number that varies")
-    return list(by.values())

@@ -70,6 +70,23 @@ def test_a_policy_to_fill_in_can_be_given(desk):
     assert dlcourse(*ASK, '--policy', 'p.toml', cwd=desk)[0] == 1
 
 
+def test_a_policy_of_privacy_is_declared_before_and_not_changed_after(desk):
+    policy = desk/'p.toml'
+    policy.write_text('tpr = 0.05\n')
+    declare = 'audit', 'policy', '--kind', 'privacy', '--declare', 'p.toml'
+    assert dlcourse(*declare, cwd=desk)[0] == 0 and dlcourse(*declare, cwd=desk)[0] == 2
+    both = '--policy', 'p.toml', '--declared', 'p.declared.toml'
+    code, out, err = dlcourse(*ASK, *both, '--json', '-', cwd=desk)
+    section = next(s for s in json.loads(out)['sections'] if s['name'] == 'policy-declared')
+    assert (code, err) == (1, '') and 'The table is older' in section['findings'][1]
+    policy.write_text('tpr = 0.5\n')
+    code, _, err = dlcourse(*ASK, *both, cwd=desk)
+    assert code == 2 and 'is not the one that was declared' in ' '.join(err.split())
+    assert dlcourse(*ASK, '--declared', 'p.declared.toml', cwd=desk)[0] == 2
+    policy.write_text('tpr = 5\n')
+    assert dlcourse(*declare, '--to', 'other.toml', cwd=desk)[0] == 2
+
+
 def test_without_torch_and_soon(desk):
     code = ("import sys; from dlcourse.cli.app import app\n"
             f"try: app({list(ASK[0:])!r}, standalone_mode=False)\n"

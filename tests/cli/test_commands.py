@@ -30,7 +30,8 @@ OPTIONS = {
     'audit ranking': 'file --card --csv --delimiter --encoding --html --json --junit --k '
                      '--level --min-count --missing --null --parquet --plot --policy '
                      '--query --relevance --sarif --score --seed --sensitive --declared --title',
-    'audit privacy': '--card --chance --csv --delimiter --delta --encoding --epsilon --fpr --group '
+    'audit privacy': '--card --chance --csv --declared --delimiter --delta --encoding --epsilon '
+                     '--fpr --group '
                      '--higher --html --json --junit --key --label --level --logit --members '
                      '--min-count --non-members --parquet --people --plot --policy --sarif '
                      '--score --threshold --title',

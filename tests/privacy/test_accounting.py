@@ -298,3 +298,18 @@ def test_several_accountants_want_some_noise():
     ((1., .5, 10**40, 1e-5), '`steps` must be')])
 def test_noise_that_cannot_be_told(asked, said):
     with pytest.raises(InputError, match=said): noise_for(*asked)
+
+
+@pytest.mark.parametrize('asked', [(1, .01, 10**6, 1e-6), (3, 1.5e-6, 40, 6e-11), (1, 1e-4, 10**7,
+                                                                                  1e-9)])
+def test_noise_for_many_steps_and_for_rare_rows_takes_no_wide_grid(asked, monkeypatch):
+    from dlcourse.privacy import privacy_loss
+    sizes, asked_of = [], privacy_loss._convolved
+    def seen(grids, tilt, low, high):
+        sizes.append((high - low)/grids[0][0].step)
+        return asked_of(grids, tilt, low, high)
+    monkeypatch.setattr(privacy_loss, '_convolved', seen)
+    budget, q, steps, delta = asked
+    sigma = noise_for(*asked)
+    assert max(sizes) < 2.2*2**20 and len(sizes) < 20, (len(sizes), max(sizes))
+    assert epsilon(sigma, q, steps, delta) <= budget < epsilon(.999*sigma, q, steps, delta)

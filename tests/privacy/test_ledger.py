@@ -138,3 +138,67 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
     text = json.dumps(made().to_dict())
     (tmp_path/'l.json').write_text(text.replace('"epsilon": 3.0', '"epsilon": 1, "epsilon": 100'))
     with pytest.raises(InputError, match='stands in it twice'): read_ledger(tmp_path/'l.json')
+
+
+def test_two_ledgers_on_one_file_lose_no_entry_and_share_its_budget(tmp_path):
+    file = tmp_path/'ledger.json'
+    made(3.).save(file)
+    one, two = read_ledger(file), read_ledger(file)
+    one.record(RUN, 'of the first')
+    two.record((.1, 0), 'of the second')
+    assert [e.what for e in read_ledger(file).entries] == ['of the first', 'of the second']
+    while one.fits((.5, 0)): one.record((.5, 0), 'more')
+    with pytest.raises(BudgetError): two.record((.5, 0), 'too much')
+    assert two.entries == one.entries == read_ledger(file).entries
+
+
+def test_a_file_with_other_entries_or_another_budget_is_not_written_over(tmp_path):
+    file = tmp_path/'ledger.json'
+    kept = made(3.)
+    kept.save(file)
+    kept.record(RUN, 'kept')
+    text = file.read_text()
+    other = made(3.)
+    other.record((.1, 0), 'another')
+    with pytest.raises(InputError, match='do not stand among them'): other.save(file)
+    with pytest.raises(InputError, match='another account: its `epsilon` is 3'):
+        made(2.).save(file)
+    assert file.read_text() == text
+    other.record((.1, 0), 'still free')
+    fresh = made(3.)
+    fresh.save(file) # Knows nothing yet, and takes in what is there
+    assert fresh.entries == kept.entries and file.read_text() == text
+
+
+def test_processes_lose_nothing_and_one_killed_in_the_middle_neither(tmp_path):
+    import subprocess
+    import sys
+    file = tmp_path/'ledger.json'
+    Ledger(epsilon=100, delta=1e-4, rows=1437).save(file)
+    ask = ("import sys\nfrom dlcourse.privacy.ledger import read_ledger\n"
+           "ledger = read_ledger(sys.argv[1])\n"
+           "for k in range(int(sys.argv[3])):\n"
+           "    ledger.record((.01, 0), f'{sys.argv[2]} {k}')\n"
+           "    print(k, flush=True)\n")
+    runs = [subprocess.Popen([sys.executable, '-c', ask, str(file), name, n],
+                             stdout=subprocess.PIPE, text=True)
+            for name, n in (('a', '8'), ('b', '8'), ('c', '100000'))]
+    for _ in range(3): told = runs[2].stdout.readline()
+    runs[2].kill()
+    told = (told + runs[2].stdout.read()).split()
+    for run in runs[:2]: assert run.communicate(timeout=120) and run.returncode == 0
+    runs[2].stdout.close()
+    runs[2].wait(60)
+    what = [e.what for e in read_ledger(file).entries]
+    assert all(f'{name} {k}' in what for name in 'ab' for k in range(8))
+    assert f'c {told[-1]}' in what, 'what was told is kept'
+    assert len(set(what)) == len(what)
+
+
+def test_what_cannot_be_written_is_not_recorded(tmp_path, monkeypatch):
+    ledger = made()
+    ledger.save(tmp_path/'ledger.json')
+    def full(*_): raise OSError('no space left')
+    monkeypatch.setattr('dlcourse.privacy.ledger.write_whole', full)
+    with pytest.raises(OSError): ledger.record(RUN, 'a model')
+    assert not ledger.entries

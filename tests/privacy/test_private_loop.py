@@ -12,6 +12,7 @@ from torch import nn
 from dlcourse.core.errors import InputError
 from dlcourse.privacy.accounting import PrivacyEvent, epsilon
 from dlcourse.privacy.clipping import clipped_sum
+from dlcourse.privacy.exact_noise import grid_step
 from dlcourse.privacy.private_loop import (
     ROW_SAMPLERS,
     Chance,
@@ -275,3 +276,53 @@ def test_an_error_on_the_way_tells_what_was_spent():
 def test_it_stops_where_parameters_are_not_finite():
     run = trained(config=FitConfig(optimizer='sgd', lr=1e38, momentum=.9), steps=30)
     assert run.stopped == 'not finite' and run.steps < 30 and run.event.steps == run.steps
+
+
+def bits_behind_the_26th(give, total, n=200_000):
+    small = give(torch.full((n,), total)).double()
+    small = small[small.abs() < 2**-6]
+    return int((small*2**26 % 1 != 0).sum()), len(small)
+
+
+def test_low_bits_tell_a_sum_from_another_and_not_on_the_grid():
+    chance = Chance()
+    def floating(s): return s + chance.normal(s)
+    def whole(s): return chance.on_grid(s, 1., 2.**-20)
+    told, n = bits_behind_the_26th(floating, 0.)
+    assert told > .9*n and bits_behind_the_26th(floating, 1/3)[0] == 0
+    assert bits_behind_the_26th(whole, 0.)[0] == bits_behind_the_26th(whole, 1/3)[0] == 0
+
+
+def test_noise_on_the_grid_has_the_chances_of_a_rounded_normal():
+    from scipy.stats import chisquare, norm
+    chance, spread = Chance(), 3.
+    drawn = chance.on_grid(torch.zeros(300_000), spread, 1.).long()
+    k = torch.arange(-9, 10)
+    seen = [int((drawn <= -9).sum()), *(int((drawn == i).sum()) for i in k[1:-1]),
+            int((drawn >= 9).sum())]
+    edges = norm.cdf((k[:-1].double() + .5)/spread)
+    p = [edges[0], *(edges[1:] - edges[:-1]), 1 - edges[-1]]
+    assert chisquare(seen, [300_000*v for v in p]).pvalue > 1e-6
+    far = chance.normal(torch.zeros(1001, dtype=torch.float64))
+    assert far.dtype == torch.float64 and far.isfinite().all() and len(far.unique()) == 1001
+
+
+def test_rounding_to_the_grid_moves_sums_apart_by_no_more_than_is_paid_for():
+    g = torch.Generator().manual_seed(0)
+    for numbers, clip in ((1, 1.), (50, .1), (10_000, 3.)):
+        step, most = grid_step(clip, numbers)
+        assert clip < most <= clip*(1 + 2**-11.9) and math.log2(step) % 1 == 0
+        for _ in range(20):
+            one = torch.randn(numbers, generator=g, dtype=torch.float64)
+            way = torch.randn(numbers, generator=g, dtype=torch.float64)
+            two = one + clip*way/way.norm()
+            assert ((one/step).round() - (two/step).round()).norm()*step <= most
+
+
+def test_a_run_without_a_seed_puts_its_gradients_on_the_grid():
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(4, 2), torch.randn(40, 4), torch.randint(0, 2, (40,))
+    private_step(model, (x, y), Chance(), clip_norm=.5, noise_multiplier=1., expected_batch=1)
+    step, _ = grid_step(.5, 10)
+    for p in model.parameters(): assert torch.equal(p.grad/step, (p.grad/step).round())
+    assert not torch.equal(model.weight.grad, torch.zeros(2, 4))

@@ -316,3 +316,44 @@ def unequal(noise_of):
 def test_noise_that_is_missing_somewhere_is_named(noise_of, faults):
     make, x, y = world()
     assert TrainingRecorder(unequal(noise_of), make(), x, y, claimed()).check().faults == faults
+
+
+def drawn_by(rows_of):
+    "A loop that is right but for the rows of its batches"
+    from dlcourse.privacy.planted import _cut_sum, _of_each
+    claim = claimed()
+    def train(model, x, y, seed):
+        coins, dice = (torch.Generator().manual_seed(seed + k) for k in (0, 1))
+        weights = list(model.parameters())
+        step, seen = torch.optim.SGD(weights, lr=.1), []
+        for _ in range(claim.steps):
+            seen.append(rows_of(len(x), coins, seen))
+            each = _of_each(model, F.cross_entropy, x[seen[-1]], y[seen[-1]])
+            sums = _cut_sum(each, claim.clip_norm, None)
+            for p, total in zip(weights, sums, strict=True):
+                noise = claim.noise_multiplier*claim.clip_norm*torch.randn(p.shape, generator=dice)
+                p.grad = (total.view_as(p) + noise)/claim.expected_batch
+            step.step()
+    return train
+
+
+def coins_of(n, g, rate=.1): return (torch.rand(n, generator=g) < rate).nonzero()[:, 0]
+
+
+SCATTERED = torch.randperm(240, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.mark.parametrize(('rows_of', 'faults'), [
+    (lambda n, g, seen: coins_of(n, g), ()),
+    (lambda n, g, seen: seen[0] if seen else coins_of(n, g), ('one batch again and again',)),
+    (lambda n, g, seen: seen[-2] if len(seen) > 1 else coins_of(n, g),
+     ('one batch again and again',)),
+    (lambda n, g, seen: coins_of(n//2, g, .2), ('rows that are never drawn',)),
+    (lambda n, g, seen: 2*coins_of(n//2, g, .2) + 1, ('rows that are never drawn',)),
+    (lambda n, g, seen: SCATTERED[SCATTERED < n][coins_of(n//2, g, .2)], ('rows drawn unevenly',)),
+    (lambda n, g, seen: (torch.rand(n, generator=g)*2 < .4*torch.arange(n)/n).nonzero()[:, 0],
+     ('rows drawn unevenly',))])
+def test_rows_that_come_again_or_never_are_named(rows_of, faults):
+    make, x, y = world()
+    found = TrainingRecorder(drawn_by(rows_of), make(), x, y, claimed()).check()
+    assert found.faults == faults and (faults or not found.untried), found
