@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
-from .clients import ClientsAtOnce, train_client
+from .clients import ClientsAtOnce, check_average, only_finite, train_client
 from .flower import is_quiet, keep_result, load_flower
 from dlcourse.federated.partitions import (
     dirichlet_parts,
@@ -60,7 +60,8 @@ def weighted_average(
     weights:Float[Tensor, "runs clients"], # What each client counts, such as its number of rows
 )->dict[str, Tensor]:                     # Name → runs × the shape of the weight
     "The mean of the clients' models in each run, each client by its share of the run's weights"
-    share = weights/weights.sum(1, keepdim=True)
+    check_average(answers, weights)
+    share = weights.double()/weights.double().sum(1, keepdim=True)
     return {name: torch.einsum('rc,rc...->r...', share.to(t), t) for name, t in answers.items()}
 
 # %% ../../nbs/18_federated/04_averaging.ipynb #fdf311cf
@@ -72,6 +73,8 @@ def shard_parts(
 )->list[np.ndarray]: # Of each client, the numbers of its rows, rising
     """Rows sorted by class, cut into pieces, and these dealt out; raises `InputError` for an empty
     piece"""
+    for name, value in dict(clients=clients, shards=shards).items(): number_of(value, name, 1)
+    number_of(seed, 'seed', 0)
     labels, pieces = labels_of(labels), clients*shards
     if len(labels) < pieces:
         raise InputError(f"`shards` ask for {pieces} pieces, and there are {len(labels)} rows")
@@ -98,14 +101,15 @@ def federate(
     step:Callable|None=None, # Old model, mean, round → new model; the mean itself when None
     until:float|None=None,   # Stop when every run has reached this accuracy
 )->Course:
-    "Federated averaging; raises `InputError` for a fraction outside (0, 1]"
+    "Federated averaging of what is finite; raises `InputError` for a fraction outside (0, 1]"
+    number_of(rounds, 'rounds', 1)
     state, found, seeds = start, [], crew.seeds[::crew.clients].tolist()
     best = torch.zeros(crew.runs)
     for number in range(1, rounds + 1):
         which = np.stack([chosen_clients(crew.clients, fraction, s, number) for s in seeds])
         answers = crew.train(state, lr=lr, number=number, which=which, mu=mu)
         weights = crew.weights.gather(1, torch.from_numpy(which))
-        mean = weighted_average(answers, weights)
+        mean = weighted_average(*only_finite(state, answers, weights))
         state = mean if step is None else step(state, mean, number)
         found.append(model_accuracies(crew.model, state, *test))
         best = torch.maximum(best, found[-1])
@@ -131,8 +135,11 @@ def combine_answers(
     answers:list[tuple[dict[str, Tensor]|None, float]], # Model and rows, 1 or more; or None
 )->tuple[dict[str, Tensor], int]: # The new model, and how many answers had no share
     "Average the usable answers of one round, by their rows"
-    def usable(state): return state is not None and all(t.isfinite().all() for t in state.values())
-    good = [(state, rows) for state, rows in answers if usable(state)]
+    def kinds(state): return {name: (t.shape, t.dtype) for name, t in state.items()}
+    def usable(state, rows):
+        return (state is not None and 0 < rows < float('inf') and kinds(state) == kinds(old)
+                and all(t.isfinite().all() for t in state.values()))
+    good = [(state, rows) for state, rows in answers if usable(state, rows)]
     if not good: return {name: t.clone() for name, t in old.items()}, len(answers)
     total = sum(rows for _, rows in good)
     mean = {name: sum(state[name]*(rows/total) for state, rows in good) for name in old}
