@@ -127,7 +127,7 @@ SIMULATED = """
 import json, sys, warnings
 warnings.simplefilter('ignore') # Ray's own
 import numpy as np
-from dlcourse.federated.averaging import client_app, server_app
+from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.flower import run_simulated
 run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
 arrays = {f'a/{name}': array for name, array in run.arrays.items()}

@@ -232,7 +232,7 @@ def test_the_guard_sees_a_telemetry_that_is_on(tmp_path):
 def test_lessons_can_be_imported_where_flower_was_imported_loudly():
     code = ('import os; os.environ["FLWR_TELEMETRY_ENABLED"] = "1"\n'
             'import flwr.supercore.telemetry\n'
-            'import dlcourse.federated.averaging as a; assert a.server_app is None\n'
+            'import dlcourse.federated.apps as a; assert a.server_app is None\n'
             'from dlcourse.core.errors import InputError\n'
             'try: a.make_server()\nexcept InputError as e: assert "telemetry" in str(e)\n'
             'else: raise SystemExit(1)')

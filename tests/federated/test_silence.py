@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOM = ['unshare', '-rn', sys.executable, str(Path(__file__).with_name('sealed.py'))]
-RUN = ("from dlcourse.federated.averaging import client_app, server_app\n"
+RUN = ("from dlcourse.federated.apps import client_app, server_app\n"
        "from dlcourse.federated.flower import {0}\n"
        "run = {0}(server_app, client_app, 2, dict({1}), {2})\n"
        "print('used', run.history['train/used'])")
