@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 
 import numpy as np
@@ -141,6 +142,31 @@ def test_random_states_and_the_identity_are_put_back():
     np.random.seed(3)
     run_in_process(*apps(lambda a, c: [a[0] + np.random.rand()]), 2)
     assert np.random.rand() == want and TaskIdentity._run_id is None
+
+
+def test_two_runs_in_two_threads_take_turns():
+    found = {}
+
+    def run(rounds):
+        run = run_in_process(*apps(lambda a, c: [a[0] + np.random.rand()], rounds), 3, seed=rounds)
+        found[rounds] = run.arrays['0'].tolist()
+    threads = [threading.Thread(target=run, args=(n,)) for n in (2, 25, 9)]
+    for t in threads: t.start()
+    for t in threads: t.join(60)
+    together = dict(found)
+    for n in (2, 25, 9): run(n)
+    assert together == found and len(found) == 3
+
+
+@pytest.mark.parametrize('said', [None, 7, {'arrays': []}])
+def test_an_answer_that_is_no_message_is_an_error_of_that_client(said):
+    _, client = apps(lambda a, c: [a[0] + 1])
+    server, _ = apps(lambda a, c: a)
+
+    def odd(message, context):
+        return said if context.node_config['partition-id'] == 1 else client(message, context)
+    run = run_in_process(server, odd, 2)
+    np.testing.assert_allclose(run.arrays['0'], [2., 2.])
 
 
 def test_one_seed_one_result():
