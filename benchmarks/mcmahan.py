@@ -42,9 +42,9 @@ def main():
         needed.append(rounds_to_target(course.accuracy[0], o.target))
         spent = time.process_time() - start
         print(f'seed {seed}: {needed[-1]:.1f} rounds, {spent:.0f} CPU s so far', flush=True)
-    print(f'{o.way}, C {o.fraction}, E {o.epochs}, B {o.batch_size or "all"}, lr {o.lr}, target {o.target}: median '
-          f'{np.median(needed):.1f} rounds ({min(needed):.1f} to {max(needed):.1f}), '
-          f'{o.seeds} seeds')
+    print(f'{o.way}, C {o.fraction}, E {o.epochs}, B {o.batch_size or "all"}, lr {o.lr}, '
+          f'target {o.target}: median {np.median(needed):.1f} rounds ({min(needed):.1f} to '
+          f'{max(needed):.1f}), {o.seeds} seeds')
 
 
 if __name__ == '__main__': main()

@@ -257,8 +257,8 @@ def check_average(
     "Raises `InputError` for models of whole numbers, and for weights that make no shares"
     for name, t in answers.items():
         if not t.is_floating_point():
-            raise InputError(f"`answers` must be floats, and `{name}` is {t.dtype}: a mean of whole "
-                             "numbers is none; leave counters out")
+            raise InputError(f"`answers` must be floats, and `{name}` is {t.dtype}: whole numbers "
+                             "have no mean of their kind; leave counters out")
     fits = weights.isfinite() & (weights >= 0)
     if not bool(fits.all() and (weights.double().sum(1) > 0).all()):
         raise InputError("`weights` must be finite, from 0 up, and not all 0 in a run")

@@ -146,8 +146,8 @@ def client_gaps(
 def _over_clients(one, two, paired):
     "Gap, standard error and degrees of freedom; no less noise than the rows alone would give"
     if paired:
-        apart, least = one[:, 0] - two[:, 0], one[:, 1] + two[:, 1]
-        return apart.mean(), np.sqrt(max(apart.var(ddof=1), least.mean())/len(apart)), len(apart) - 1
+        d, least = one[:, 0] - two[:, 0], one[:, 1] + two[:, 1]
+        return d.mean(), np.sqrt(max(d.var(ddof=1), least.mean())/len(d)), len(d) - 1
     of = [max(v[:, 0].var(ddof=1), v[:, 1].mean())/len(v) for v in (one, two)]
     df = sum(of)**2/sum(v**2/(len(w) - 1) for v, w in zip(of, (one, two), strict=True))
     return one[:, 0].mean() - two[:, 0].mean(), np.sqrt(sum(of)), df # Welch's

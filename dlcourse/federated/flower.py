@@ -261,7 +261,7 @@ class Configured:
         return self.client_app(message, told)
 
 NOWHERE = { # For the processes of Ray, which ask three clouds' addresses whether they run there
-    'http_proxy': 'http://127.0.0.1:9', 'https_proxy': 'http://127.0.0.1:9', 'no_proxy': '127.0.0.1'}
+    **dict.fromkeys(['http_proxy', 'https_proxy'], 'http://127.0.0.1:9'), 'no_proxy': '127.0.0.1'}
 
 def run_simulated(
     server_app,                # A `flwr.serverapp.ServerApp`

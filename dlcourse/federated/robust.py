@@ -66,7 +66,8 @@ def _tensor(update):
 def _reason(row):
     "Why an update may not be used; None where it may"
     if row is None: return "missing"
-    if row.ndim != 1 or row.layout is not torch.strided or row.is_meta: return "not a vector of numbers"
+    if row.ndim != 1 or row.layout is not torch.strided or row.is_meta:
+        return "not a vector of numbers"
     if not row.is_floating_point(): return f"not floats but {str(row.dtype).split('.')[-1]}"
     if row.element_size() == 1: return f"of eight bits, {str(row.dtype).split('.')[-1]}"
     if not bool(row.isfinite().all()): return "not finite"

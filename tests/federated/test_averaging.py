@@ -308,7 +308,8 @@ def test_rows_that_16_bits_cannot_add_up():
 
 
 @pytest.mark.parametrize('state, rows', [
-    ({'w': torch.ones(3, 2)}, 3), ({'w': torch.ones(2).double()*1e300}, 3), ({'v': torch.ones(2)}, 3),
+    ({'w': torch.ones(3, 2)}, 3), ({'w': torch.ones(2).double()*1e300}, 3),
+    ({'v': torch.ones(2)}, 3),
     ({'w': torch.ones(2).long()}, 3), ({'w': torch.ones(2)}, -5), ({'w': torch.ones(2)}, 0),
     ({'w': torch.ones(2)}, float('nan')), ({'w': torch.ones(2)}, float('inf')), (None, 3)])
 def test_what_is_no_answer_has_no_share(state, rows):
@@ -329,7 +330,8 @@ def test_a_row_that_is_not_finite_costs_its_client_its_share():
     crew = ClientsAtOnce(net, (x, y), [parts[1:]])
     want = federate(crew, start, test, rounds=3, lr=.1).state
     for name, t in want.items(): torch.testing.assert_close(got[name], t, atol=1e-6, rtol=0)
-    nobody = federate(ClientsAtOnce(net, (x*float('nan'), y), [parts]), start, test, rounds=2, lr=.1)
+    lost = ClientsAtOnce(net, (x*float('nan'), y), [parts])
+    nobody = federate(lost, start, test, rounds=2, lr=.1)
     for name, t in start.items():
         torch.testing.assert_close(nobody.state[name], t, atol=1e-6, rtol=0)
 
@@ -338,8 +340,8 @@ def test_a_row_that_is_not_finite_costs_its_client_its_share():
 def test_no_round_is_no_course(rounds):
     x, y, *test, parts = digit_parts('iid', 3, .5, 0)
     with pytest.raises(InputError, match='`rounds`'):
-        federate(ClientsAtOnce(mlp(64, 8, 10), (x, y), [parts]), first_weights([0], 64, 8, 10), test,
-                 rounds=rounds, lr=.1)
+        federate(ClientsAtOnce(mlp(64, 8, 10), (x, y), [parts]), first_weights([0], 64, 8, 10),
+                 test, rounds=rounds, lr=.1)
 
 
 @pytest.mark.parametrize('given, name', [

@@ -133,7 +133,8 @@ def regions(clients, gap, n=200, spread=.03, within=False, seed=0):
 
 
 @pytest.mark.parametrize('within', [False, True])
-@pytest.mark.parametrize('gap, verdict', [(0., 'pass'), (.3, 'fail'), (.1, 'insufficient evidence')])
+@pytest.mark.parametrize('gap, verdict', [
+    (0., 'pass'), (.3, 'fail'), (.1, 'insufficient evidence')])
 def test_twenty_clients_are_enough_to_judge_groups(gap, verdict, within):
     card = audit_federation(regions(20, gap, within=within), group='region',
                             tolerances=dict(groups=.1))
