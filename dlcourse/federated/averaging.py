@@ -60,7 +60,8 @@ def weighted_average(
 )->dict[str, Tensor]:                     # Name → runs × the shape of the weight
     "The mean of the clients' models in each run, each client by its share of the run's weights"
     check_average(answers, weights)
-    share = weights.double()/weights.double().sum(1, keepdim=True)
+    weights = weights.double()
+    share = weights/weights.sum(1, keepdim=True)
     return {name: torch.einsum('rc,rc...->r...', share.to(t), t) for name, t in answers.items()}
 
 # %% ../../nbs/18_federated/04_averaging.ipynb #fdf311cf
