@@ -81,7 +81,7 @@ def run_here(
     out:Path,           # Where model and history go; ends in .npz
     *,
     superlink:str='127.0.0.1:8000', # Address and port of the server
-    app:str='dlcourse.federated.averaging', # Module with server_app and client_app
+    app:str='dlcourse.federated.apps', # Module with server_app and client_app
     rounds:int=10,      # How many
     seed:int=0,         # Of the run
     round_timeout:float=600., # Seconds that a round waits for its sites

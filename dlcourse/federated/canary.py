@@ -26,8 +26,8 @@ def flower_changes()->list[str]: # One sentence each; none where all is as it wa
     abstract = set(flwr.serverapp.Grid.__abstractmethods__)
     if abstract != GRID_METHODS:
         found.append(f"Grid now asks for {sorted(abstract ^ GRID_METHODS)}, or no longer")
-    found += _missing('flwr.supercore.task_identity', 'TaskIdentity', ('task_id', 'run_id',
-                                                                       'node_id'))
+    found += _missing('flwr.supercore.task_identity', 'TaskIdentity', ('_task_id', '_run_id',
+                                                                       '_node_id'))
     found += _missing('flwr.supercore.telemetry', 'EventType', ('PYTHON_API_RUN_SIMULATION_LEAVE',))
     found += _changed(flwr.app.Context, {'run_id', 'node_id', 'node_config', 'state', 'run_config'})
     found += _changed(flwr.app.Error, {'code', 'reason'})

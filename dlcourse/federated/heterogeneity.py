@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core.errors import InputError
 from .averaging import Course, model_accuracies, weighted_average
-from .clients import ClientsAtOnce
+from .clients import ClientsAtOnce, only_finite
 from .strategies import chosen_clients
 from ..training.engine import each
 
@@ -95,12 +95,14 @@ def federate_controlled(
         which = torch.from_numpy(np.stack(drawn))
         before = {n: c[every, which] for n, c in own.items()}
         shift = {n: all_[n][:, None] - c for n, c in before.items()}
-        answers = crew.train(state, lr=lr, number=number, which=which, shift=shift)
+        answers, weights = only_finite(
+            state, crew.train(state, lr=lr, number=number, which=which, shift=shift),
+            crew.weights.gather(1, which))
         after = new_controls(before, all_, state, answers, taken.gather(1, which), lr)
         for name, c in after.items():
             all_[name] = all_[name] + (c - before[name]).sum(1)/crew.clients
             own[name][every, which] = c
-        state = weighted_average(answers, crew.weights.gather(1, which))
+        state = weighted_average(answers, weights)
         found.append(model_accuracies(crew.model, state, *test))
     return Course(torch.stack(found, 1), state)
 
@@ -140,7 +142,9 @@ def with_own_heads(
     for number in range(1, rounds + 1):
         flat = single.train({n: t.flatten(0, 1) for n, t in own.items()}, number=number,
                             lr=lr if isinstance(lr, float) else lr.repeat_interleave(shape[1]))
-        answers = {n: t[:, 0].unflatten(0, shape) for n, t in flat.items()}
-        mean = weighted_average(answers, crew.weights)
+        back = {n: t[:, 0].unflatten(0, shape) for n, t in flat.items()}
+        sent = {n: t[:, 0] for n, t in own.items()} # Heads that broke begin as the first client's
+        answers, weights = only_finite(sent, back, crew.weights)
+        mean = weighted_average(answers, weights)
         own = {n: t if n in heads else mean[n][:, None].expand_as(t) for n, t in answers.items()}
     return own

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
+from .client_privacy import clip_updates
 
 # %% ../../nbs/18_federated/11_inversion.ipynb #39cdedbc
 def sent_gradient(
@@ -33,11 +34,9 @@ def noisy_gradient(
     "The gradient as one vector, clipped, with noise; zeros in place of one that is not finite"
     flat = torch.cat([g.flatten() for g in gradient])
     if not bool(flat.isfinite().all()): flat = torch.zeros_like(flat)
-    if clip_norm is not None and not 0 < number_of(clip_norm, 'clip_norm', 0, whole=False):
-        raise InputError(f"`clip_norm` must be above 0, got {clip_norm}")
-    norm = clip_norm or float(flat.norm())
-    scale = min(1., norm/max(float(flat.norm()), 1e-12))
-    flat = scale*flat + noise*norm*torch.randn(flat.shape, generator=generator)
+    norm = float(flat.double().norm()) if clip_norm is None else clip_norm
+    if clip_norm is not None: flat = clip_updates(flat[None], clip_norm)[0].to(flat)
+    flat = flat + noise*norm*torch.randn(flat.shape, generator=generator)
     return tuple(p.view_as(g) for p, g in
                  zip(flat.split([g.numel() for g in gradient]), gradient, strict=True))
 

@@ -14,6 +14,15 @@ from ..core.errors import InputError, number_of
 from ..core.figures import heat
 
 # %% ../../nbs/18_federated/00_partitions.ipynb #12a1f16a
+def _whole(numbers, name):
+    "Whole numbers in a row, as int64; a mask or a fraction is no number of a row"
+    found = np.asarray(numbers)
+    if np.ma.is_masked(numbers) or found.size and found.dtype.kind not in 'iu':
+        raise InputError(f"`{name}` must hold whole numbers, all there; got {found.dtype}")
+    return found.astype(np.int64).reshape(-1)
+
+def _generator(seed): return np.random.default_rng(number_of(seed, 'seed', 0))
+
 def each_row_once(
     parts:Sequence,  # Of each client, the numbers of its rows
     rows:int,        # How many there are
@@ -21,7 +30,8 @@ def each_row_once(
 )->list[np.ndarray]: # The same, as sorted arrays of int64
     """Parts that hold each row exactly once; raises `InputError` for rows that are held twice or by
     nobody, that are not there, and for a client with too few"""
-    parts = [np.sort(np.asarray(part, dtype=np.int64).reshape(-1)) for part in parts]
+    parts = [np.sort(_whole(part, 'parts')) for part in parts]
+    number_of(min_size, 'min_size', 0)
     if not parts: raise InputError("`parts` must be those of one client at least, got none")
     for k, part in enumerate(parts):
         if len(part) < min_size:
@@ -42,10 +52,13 @@ def labels_of(
 )->np.ndarray:
     "Classes as an array of int64 from 0; raises `InputError` for anything else"
     found = np.asarray(labels)
-    if found.ndim != 1 or not len(found) or found.dtype.kind not in 'iub':
-        raise InputError("`labels` must be one whole number for each row, "
+    odd = found.dtype.kind not in 'iub' or np.ma.is_masked(labels)
+    if found.ndim != 1 or not len(found) or odd:
+        raise InputError("`labels` must be one whole number for each row, none of them masked, "
                          f"got {found.dtype} of shape {found.shape}")
-    if found.min() < 0: raise InputError(f"`labels` must be from 0, got {found.min()}")
+    if not 0 <= found.min() <= found.max() < 2**31:
+        raise InputError(f"`labels` must be from 0 and below 2**31, got {found.min()} to "
+                         f"{found.max()}")
     return found.astype(np.int64)
 
 # %% ../../nbs/18_federated/00_partitions.ipynb #91c259c2
@@ -56,7 +69,7 @@ def iid_parts(
 )->list[np.ndarray]:
     "Rows shuffled and cut into equal parts; raises `InputError` for fewer rows than clients"
     number_of(clients, 'clients', 1)
-    order = np.random.default_rng(seed).permutation(number_of(rows, 'rows', 1))
+    order = _generator(seed).permutation(number_of(rows, 'rows', 1))
     return each_row_once(np.array_split(order, clients), rows)
 
 def dirichlet_parts(
@@ -70,9 +83,10 @@ def dirichlet_parts(
     """Each class dealt out in proportions drawn from a Dirichlet distribution (as in Yurochkin et
     al. 2019), drawn again until every client has enough; raises `InputError` where 1,000 draws did
     not do"""
-    labels, rng = labels_of(labels), np.random.default_rng(seed)
+    labels, rng = labels_of(labels), _generator(seed)
     number_of(clients, 'clients', 1)
-    if not (number_of(alpha, 'alpha', 0, whole=False) > 0 and np.isfinite(alpha)):
+    number_of(min_size, 'min_size', 0)
+    if not number_of(alpha, 'alpha', 0, 1e9, whole=False) > 0:
         raise InputError(f"`alpha` must be a number above 0, got {alpha}")
     by_class = [np.flatnonzero(labels == c) for c in np.unique(labels)]
     for _ in range(1000):
@@ -94,7 +108,10 @@ def parts_by(
     who = np.asarray(who)
     if who.ndim != 1 or not len(who):
         raise InputError(f"`who` must be one name for each row, got the shape {who.shape}")
-    names, owner = np.unique(who, return_inverse=True)
+    try: names, owner = np.unique(who, return_inverse=True)
+    except TypeError: raise InputError("`who` must be names of one kind, none of them missing; got "
+                                       f"{sorted({type(w).__name__ for w in who})}") from None
+    if (names != names).any(): raise InputError("`who` must be a name in each row; one is NaN")
     parts = [np.flatnonzero(owner == k) for k in range(len(names))]
     small = [str(name) for name, part in zip(names, parts, strict=True) if len(part) < min_size]
     if small:
@@ -108,9 +125,11 @@ def holdings(
     labels,         # Class of each row
 )->np.ndarray:      # Clients × classes, rows that each has
     "How many rows of each class every client holds"
-    labels = labels_of(labels)
-    return np.stack([np.bincount(labels[np.asarray(part)], minlength=labels.max() + 1)
-                     for part in parts])
+    labels, parts = labels_of(labels), [_whole(part, 'parts') for part in parts]
+    for part in parts:
+        if len(part) and not 0 <= part.min() <= part.max() < len(labels): raise InputError(
+            f"`parts` must name rows from 0 to {len(labels) - 1}, got {part.min()} to {part.max()}")
+    return np.stack([np.bincount(labels[part], minlength=labels.max() + 1) for part in parts])
 
 def draw_holdings(
     ax,             # Where to draw

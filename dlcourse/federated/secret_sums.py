@@ -75,6 +75,8 @@ class MaskingClient:
     ):
         "Read the letters of the others; raises `InputError` where one was changed on its way"
         from cryptography.exceptions import InvalidTag
+        if self._sent is not None and letters:
+            raise InputError("`receive` comes before `masked`: whose letters came is in the masks")
         for sender, letter in letters.items():
             to = f'{sender} {self.number}'.encode()
             try: text = self._cipher(sender).decrypt(letter[:12], letter[12:], to)
@@ -113,6 +115,9 @@ class MaskingClient:
         if len(set(answered)) < self.threshold:
             raise InputError(f"`threshold` is {self.threshold}, and only {len(set(answered))} "
                              "clients answered; nothing is revealed")
+        if strange := {*answered, *dropped} - set(self._held):
+            raise InputError(f"no letter came of {sorted(map(str, strange))}; there is no share of "
+                             "theirs to reveal")
         self._told = True
         return {k: self._held[k][k in set(answered)] for k in (*answered, *dropped)}
 
@@ -159,11 +164,11 @@ def secure_sum(
     threshold:int|None=None,      # So many must answer; two thirds when not given
     late:Sequence[int]=(),        # Clients that answer, and are gone when shares are asked for
 )->SecureSum:
-    "A whole round in this process; raises `InputError` where too few answer or shapes differ"
+    "A whole round in this process; raises `InputError` where too few answer"
     if not 2 <= len(updates) <= fixed.clients:
         raise InputError(f"`updates` must be of 2 to {fixed.clients} clients, as `fixed` allows; "
                          f"got {len(updates)}")
-    threshold = threshold or max(2, len(updates)*2//3 + 1)
+    if threshold is None: threshold = max(2, len(updates)*2//3 + 1)
     number_of(threshold, 'threshold', 2, len(updates))
     clients = {k: MaskingClient(k, fixed, threshold) for k in updates}
     publics = {k: c.public for k, c in clients.items()}
@@ -184,13 +189,15 @@ def secure_sum(
         "masks from AES-256 in counter mode, keys from X25519"))
 
 def _sent(clients, updates):
-    "What each client sends; one whose numbers are no finite floats sends nothing"
-    sent, shapes = {}, {}
+    "What each client sends; nothing where it is not finite floats of the shape that most have"
+    found = {}
     for k, update in updates.items():
-        if update is None: continue
-        try: sent[k] = clients[k].masked(update)
+        try: found[k] = np.asarray(update.detach() if hasattr(update, 'detach') else update)
+        except (TypeError, ValueError, RuntimeError): continue # No array can be made of it
+    shapes = [a.shape for a in found.values() if a.dtype.kind == 'f']
+    most, sent = max(shapes, key=shapes.count, default=()), {}
+    for k, numbers in found.items():
+        try:
+            if numbers.shape == most: sent[k] = clients[k].masked(numbers)
         except InputError: continue
-        shapes[k] = np.shape(update)
-    if len(set(shapes.values())) > 1:
-        raise InputError(f"`updates` must be of one shape, got {sorted(set(shapes.values()))}")
-    return sent, next(iter(shapes.values()), ())
+    return sent, most

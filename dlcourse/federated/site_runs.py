@@ -100,7 +100,7 @@ def run_at_sites(
     out:str|Path,                   # Where the result goes; ends in .npz
     superlink:str='127.0.0.1:8000', # Address and port of the server
     *,
-    app:str='dlcourse.federated.averaging', # Module with `server_app` and `client_app`
+    app:str='dlcourse.federated.apps', # Module with `server_app` and `client_app`
     run_config:dict|None=None,      # What both apps are told
     round_timeout:float=600.,       # Seconds that a round waits for its sites
     seconds:float=3600.,            # To wait for the whole run

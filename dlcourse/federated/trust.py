@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..core.errors import InputError, number_of
-from .robust import coordinate_median, geometric_median
+from .client_privacy import above_zero
+from .robust import coordinate_median, geometric_median, most_are_honest
 
 # %% ../../nbs/18_federated/12_trust.ipynb #07e87c37
 def input_of_first_layer(
@@ -68,24 +69,24 @@ def krum(
     updates:Float[Tensor, "client dim"],
     attackers:int, # Allowed for
 )->Float[Tensor, " dim"]:
-    "The update nearest to the crowd; raises `InputError` for under `attackers + 3` updates"
-    return updates[krum_scores(updates, attackers).argmin()]
+    "The update nearest to the crowd; raises `InputError` for under `2*attackers + 3` updates"
+    return updates[krum_scores(most_are_honest(updates, attackers, 3), attackers).argmin()]
 
 def multi_krum(
     updates:Float[Tensor, "client dim"],
     attackers:int, # Allowed for
 )->Float[Tensor, " dim"]:
     "The mean of those nearest to the crowd; raises `InputError` as `krum` does"
-    scores = krum_scores(updates, attackers)
+    scores = krum_scores(most_are_honest(updates, attackers, 3), attackers)
     return updates[scores.argsort()[:len(updates) - attackers]].mean(0)
 
-ROBUST_RULES = { # Name → updates, attackers allowed for → one update
+ROBUST_RULES = { # Name → updates, attackers allowed for → one update; all but the mean refuse
+    # where so many may lie that they promise nothing
     'mean': lambda u, f: u.mean(0),
-    'coordinate median': lambda u, f: coordinate_median(u),
-    'trimmed mean': lambda u, f: trimmed_mean(u, min(f, (len(u) - 1)//2)),
-    'Krum': lambda u, f: krum(u, min(f, len(u) - 3)),
-    'multi-Krum': lambda u, f: multi_krum(u, min(f, len(u) - 3)),
-    'geometric median': lambda u, f: geometric_median(u)}
+    'coordinate median': lambda u, f: coordinate_median(most_are_honest(u, f)),
+    'trimmed mean': lambda u, f: trimmed_mean(most_are_honest(u, f), f),
+    'Krum': krum, 'multi-Krum': multi_krum,
+    'geometric median': lambda u, f: geometric_median(most_are_honest(u, f))}
 
 # %% ../../nbs/18_federated/12_trust.ipynb #3f146d12
 def clip_update(
@@ -93,6 +94,7 @@ def clip_update(
     clip_norm:float,              # Above 0
 )->Float[Tensor, " dim"]:         # Finite, and no longer than `clip_norm`
     "An update that can do no more harm than `clip_norm`; no gradient flows through this"
+    above_zero(clip_norm, 'clip_norm')
     update = update.detach()
     if not bool(update.isfinite().all()): return torch.zeros_like(update)
     norm = float(update.double().norm()) # In float32 squares of 1e20 overflow

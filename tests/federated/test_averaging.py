@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
+from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.averaging import (
-    client_app,
     combine_answers,
     digit_parts,
     federate,
@@ -24,7 +24,6 @@ from dlcourse.federated.averaging import (
     make_client,
     own_digits,
     rounds_to_target,
-    server_app,
     shard_parts,
     weighted_average,
 )
@@ -127,7 +126,7 @@ SIMULATED = """
 import json, sys, warnings
 warnings.simplefilter('ignore') # Ray's own
 import numpy as np
-from dlcourse.federated.averaging import client_app, server_app
+from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.flower import run_simulated
 run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
 arrays = {f'a/{name}': array for name, array in run.arrays.items()}
@@ -291,3 +290,75 @@ def test_combining_keeps_the_old_model_apart():
     {'mu': -1.}, {'server-lr': float('inf')}, {'seed': -1}, {'fraction-evaluate': 2.}])
 def test_settings_out_of_bounds(odd):
     with pytest.raises(InputError, match=next(iter(odd))): run_settings(odd)
+
+
+@pytest.mark.parametrize('answers, weights, name', [
+    (torch.tensor([[[10], [20]]]), [[1., 1.]], '`answers`'),
+    (torch.ones(1, 2, 3), [[0., 0.]], '`weights`'),
+    (torch.ones(1, 2, 3), [[-1., 2.]], '`weights`'),
+    (torch.ones(1, 2, 3), [[float('nan'), 2.]], '`weights`')])
+def test_what_has_no_mean_is_refused(answers, weights, name):
+    with pytest.raises(InputError, match=name):
+        weighted_average({'w': answers}, torch.tensor(weights))
+
+
+def test_rows_that_16_bits_cannot_add_up():
+    got = weighted_average({'w': torch.ones(1, 3, 2)}, torch.full((1, 3), 6e4).half())['w']
+    torch.testing.assert_close(got, torch.ones(1, 2))
+
+
+@pytest.mark.parametrize('state, rows', [
+    ({'w': torch.ones(3, 2)}, 3), ({'w': torch.ones(2).double()*1e300}, 3),
+    ({'v': torch.ones(2)}, 3),
+    ({'w': torch.ones(2).long()}, 3), ({'w': torch.ones(2)}, -5), ({'w': torch.ones(2)}, 0),
+    ({'w': torch.ones(2)}, float('nan')), ({'w': torch.ones(2)}, float('inf')), (None, 3)])
+def test_what_is_no_answer_has_no_share(state, rows):
+    old, fine = {'w': torch.zeros(2)}, ({'w': torch.full((2,), 4.)}, 2)
+    got, lost = combine_answers(old, [(state, rows), fine])
+    assert lost == 1 and got['w'].tolist() == [4., 4.]
+    got, lost = combine_answers(old, [(state, rows)])
+    assert lost == 1 and got['w'].tolist() == [0., 0.]
+
+
+def test_a_row_that_is_not_finite_costs_its_client_its_share():
+    x, y, *test, parts = digit_parts('iid', 3, .5, 0)
+    broken = x.clone()
+    broken[parts[0][0]] = float('nan')
+    start = first_weights([0], 64, 8, 10)
+    net = mlp(64, 8, 10)
+    got = federate(ClientsAtOnce(net, (broken, y), [parts]), start, test, rounds=3, lr=.1).state
+    crew = ClientsAtOnce(net, (x, y), [parts[1:]])
+    want = federate(crew, start, test, rounds=3, lr=.1).state
+    for name, t in want.items(): torch.testing.assert_close(got[name], t, atol=1e-6, rtol=0)
+    lost = ClientsAtOnce(net, (x*float('nan'), y), [parts])
+    nobody = federate(lost, start, test, rounds=2, lr=.1)
+    for name, t in start.items():
+        torch.testing.assert_close(nobody.state[name], t, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize('rounds', [0, -1, 1.5])
+def test_no_round_is_no_course(rounds):
+    x, y, *test, parts = digit_parts('iid', 3, .5, 0)
+    with pytest.raises(InputError, match='`rounds`'):
+        federate(ClientsAtOnce(mlp(64, 8, 10), (x, y), [parts]), first_weights([0], 64, 8, 10),
+                 test, rounds=rounds, lr=.1)
+
+
+@pytest.mark.parametrize('given, name', [
+    (dict(clients=0), '`clients`'), (dict(clients=-1), '`clients`'), (dict(shards=0), '`shards`'),
+    (dict(shards=2.), '`shards`'), (dict(seed=-1), '`seed`'), (dict(seed='x'), '`seed`')])
+def test_odd_shards_are_refused(given, name):
+    with pytest.raises(InputError, match=name):
+        shard_parts([0, 1]*5, **{'clients': 2, 'shards': 2} | given)
+
+
+def test_the_lesson_loads_no_flower():
+    code = "import sys, dlcourse.federated.averaging; assert 'flwr' not in sys.modules"
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@flower
+def test_flower_finds_both_apps_by_name():
+    from flwr.supercore import object_ref
+    for name in ('server_app', 'client_app'):
+        assert object_ref.validate(f'dlcourse.federated.apps:{name}') == (True, None)

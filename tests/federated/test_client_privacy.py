@@ -180,3 +180,21 @@ def test_what_rounds_are_accounted_with_cannot_be_changed(name):
 def test_without_a_seed_the_noise_is_the_system_s():
     sampler = ClientSampler(50, 25, 1.)
     assert sampler.chance.generator is None and not sampler.reproducible
+
+
+@pytest.mark.parametrize('given, name', [
+    (dict(dim=-1), '`dim`'), (dict(dim=0), '`dim`'), (dict(weights={0: 'x'}), '`weights`'),
+    (dict(clip_norm=0.), '`clip_norm`')])
+def test_an_odd_setting_uses_no_draw_up(given, name):
+    sampler = ClientSampler(3, 3, 1., seed=0)
+    draw, usual = sampler.draw(), dict(clip_norm=1., dim=3)
+    with pytest.raises(InputError, match=name): private_average(sampler, draw, {}, **usual | given)
+    assert private_average(sampler, draw, {}, **usual).update.shape == (3,)
+
+
+def test_a_clients_graph_stays_at_the_client_and_true_is_nobody():
+    sampler = ClientSampler(3, 3, 1., seed=0)
+    told = {0: torch.ones(3, requires_grad=True), True: torch.ones(3), 2: torch.ones(3).to_sparse()}
+    found = private_average(sampler, sampler.draw(), told, 1., 3)
+    assert not found.update.requires_grad and found.answered == (0,)
+    assert found.refused == {True: 'not drawn in this round', 2: 'not a vector of numbers'}

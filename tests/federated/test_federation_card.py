@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
-from dlcourse.federated.federation_card import audit_federation
+from dlcourse.federated.federation_card import audit_federation, client_gaps
 from dlcourse.privacy.leakage import audit_membership
 
 RNG = np.random.default_rng(0)
@@ -119,3 +119,65 @@ def test_an_odd_ledger_is_refused(row):
 def test_a_client_has_one_row_of_the_ledger():
     row = dict(client='a', epsilon=3., delta=1e-5)
     with pytest.raises(InputError, match='one row for each client'): small(ledger=[row, row])
+
+
+def regions(clients, gap, n=200, spread=.03, within=False, seed=0):
+    "Half of the clients in the north, whose people are served worse; or both at each client"
+    rng = np.random.default_rng(seed)
+    client = np.repeat(np.arange(clients), n)
+    north = np.arange(len(client)) % 2 == 0 if within else client % 2 == 0
+    right = .9 - gap*north + rng.normal(0, spread, clients)[client]
+    hit, y = rng.random(len(client)) < right, rng.integers(0, 3, len(client))
+    return dict(client=client.astype(str), region=np.where(north, 'n', 's'), y_true=y,
+                y_pred=np.where(hit, y, (y + 1) % 3))
+
+
+@pytest.mark.parametrize('within', [False, True])
+@pytest.mark.parametrize('gap, verdict', [
+    (0., 'pass'), (.3, 'fail'), (.1, 'insufficient evidence')])
+def test_twenty_clients_are_enough_to_judge_groups(gap, verdict, within):
+    card = audit_federation(regions(20, gap, within=within), group='region',
+                            tolerances=dict(groups=.1))
+    (found,) = card.verdicts
+    assert (found.question, found.verdict) == ('groups', verdict), found.sentence
+    assert 'each client counted alike' in found.sentence
+    assert f"({20 if within else 10} and" in found.sentence
+    assert not any('between groups' in text for text in card.not_measured)
+
+
+def test_four_clients_say_nothing_of_groups_and_the_card_says_so():
+    card = audit_federation(regions(4, .3), group='region', tolerances=dict(groups=.1))
+    assert card.verdict == 'insufficient evidence'
+    (said,) = [text for text in card.not_measured if 'between groups' in text]
+    assert 'rests on 2 clients, and fewer than 5' in said
+
+
+def test_many_clients_are_judged_as_clusters():
+    card = audit_federation(regions(100, 0.), group='region', tolerances=dict(groups=.1))
+    assert card.verdict == 'pass' and 'counted alike' not in card.verdicts[0].sentence
+
+
+@pytest.mark.parametrize('within', [False, True])
+def test_limits_over_clients_are_students(within):
+    from scipy import stats
+    table = regions(12, .1, n=300, within=within)
+    asked = dict(y_true='y_true', y_pred='y_pred', level=.95, min_count=10)
+    ((a, b, gap, low, high, _),), why = client_gaps(table, 'client', 'region', asked)
+    hit = table['y_true'] == table['y_pred']
+    of = {g: [hit[(table['client'] == k) & (table['region'] == g)].mean()
+              for k in np.unique(table['client'][table['region'] == g])] for g in 'ns'}
+    test = stats.ttest_rel(of['n'], of['s']) if within else stats.ttest_ind(*of.values(),
+                                                                           equal_var=False)
+    want = test.confidence_interval(.95)
+    np.testing.assert_allclose([gap, low, high], [test.statistic and np.mean(of['n'])
+                                                  - np.mean(of['s']), *want], atol=1e-9)
+    assert (a, b, why) == ('n', 's', None)
+
+
+def test_limits_hold_the_truth_in_nineteen_of_twenty():
+    held = 0
+    for seed in range(200):
+        found, _ = client_gaps(regions(12, .1, n=60, spread=.04, seed=seed), 'client', 'region',
+                               dict(y_true='y_true', y_pred='y_pred', level=.95, min_count=10))
+        held += found[0][3] <= -.1 <= found[0][4]
+    assert held >= 182 # One in a thousand for a true 95 %

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from importlib.util import find_spec
 
 import numpy as np
@@ -143,6 +144,31 @@ def test_random_states_and_the_identity_are_put_back():
     assert np.random.rand() == want and TaskIdentity._run_id is None
 
 
+def test_two_runs_in_two_threads_take_turns():
+    found = {}
+
+    def run(rounds):
+        run = run_in_process(*apps(lambda a, c: [a[0] + np.random.rand()], rounds), 3, seed=rounds)
+        found[rounds] = run.arrays['0'].tolist()
+    threads = [threading.Thread(target=run, args=(n,)) for n in (2, 25, 9)]
+    for t in threads: t.start()
+    for t in threads: t.join(60)
+    together = dict(found)
+    for n in (2, 25, 9): run(n)
+    assert together == found and len(found) == 3
+
+
+@pytest.mark.parametrize('said', [None, 7, {'arrays': []}])
+def test_an_answer_that_is_no_message_is_an_error_of_that_client(said):
+    _, client = apps(lambda a, c: [a[0] + 1])
+    server, _ = apps(lambda a, c: a)
+
+    def odd(message, context):
+        return said if context.node_config['partition-id'] == 1 else client(message, context)
+    run = run_in_process(server, odd, 2)
+    np.testing.assert_allclose(run.arrays['0'], [2., 2.])
+
+
 def test_one_seed_one_result():
     def train(arrays, context): return [arrays[0] + np.random.rand()]
     def result(seed): return run_in_process(*apps(train), 4, seed=seed).arrays['0'].tolist()
@@ -232,7 +258,7 @@ def test_the_guard_sees_a_telemetry_that_is_on(tmp_path):
 def test_lessons_can_be_imported_where_flower_was_imported_loudly():
     code = ('import os; os.environ["FLWR_TELEMETRY_ENABLED"] = "1"\n'
             'import flwr.supercore.telemetry\n'
-            'import dlcourse.federated.averaging as a; assert a.server_app is None\n'
+            'import dlcourse.federated.apps as a; assert a.server_app is None\n'
             'from dlcourse.core.errors import InputError\n'
             'try: a.make_server()\nexcept InputError as e: assert "telemetry" in str(e)\n'
             'else: raise SystemExit(1)')

@@ -1,6 +1,7 @@
 "Secret sums: exact, with drop-outs, and of what a single client sends nothing can be seen"
 import numpy as np
 import pytest
+import torch
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.fixed_point import (
@@ -70,8 +71,38 @@ def test_too_few_leave_no_sum():
         secure_sum(told, FixedPoint(clients=6, clipping_range=1.))
     with pytest.raises(InputError, match='`updates` must be of 2 to 3'):
         secure_sum(updates(4), FixedPoint(clients=3, clipping_range=1.))
-    with pytest.raises(InputError, match='one shape'):
+    with pytest.raises(InputError, match='`threshold` is 2, and only 1'):
         secure_sum({0: np.ones(2), 1: np.ones(3)}, FixedPoint(clients=2, clipping_range=1.))
+    with pytest.raises(InputError, match='`threshold`'):
+        secure_sum(updates(3), FixedPoint(clients=3, clipping_range=1.), threshold=0)
+
+
+@pytest.mark.parametrize('odd', [
+    np.ones(2), np.ones((50, 1)), [[1.], [1., 2.]], ['a']*50, np.ones(50, int), object(),
+    np.full(50, np.inf), torch.ones(50, device='meta')])
+def test_one_odd_client_does_not_stop_the_others(odd):
+    own = updates(4)
+    found = secure_sum(own | {2: odd}, FixedPoint(clients=4, clipping_range=2.), threshold=3)
+    assert (found.answered, found.dropped) == ((0, 1, 3), (2,))
+    np.testing.assert_allclose(found.total, own[0] + own[1] + own[3], atol=1e-4)
+
+
+def test_a_tensor_with_a_gradient_is_floats_like_any_other():
+    told = {0: torch.ones(2, requires_grad=True), 1: np.ones(2), 2: np.ones(2)}
+    found = secure_sum(told, FixedPoint(clients=3, clipping_range=1.))
+    np.testing.assert_allclose(found.total, [3., 3.], atol=1e-4)
+
+
+def test_a_wrong_question_spoils_no_right_one():
+    clients = {k: MaskingClient(k, FixedPoint(clients=3, clipping_range=1.), 2) for k in range(3)}
+    publics = {k: c.public for k, c in clients.items()}
+    letters = {k: c.share(publics) for k, c in clients.items()}
+    for k, c in clients.items(): c.receive({j: own[k] for j, own in letters.items() if j != k})
+    clients[0].masked(np.ones(2))
+    with pytest.raises(InputError, match="no letter came of .*7"): clients[0].reveal([0, 7], [1])
+    assert set(clients[0].reveal([0, 1], [2])) == {0, 1, 2}
+    with pytest.raises(InputError, match='`receive` comes before'):
+        clients[0].receive({1: letters[1][0]})
 
 
 @pytest.mark.parametrize('given,name', [

@@ -11,6 +11,7 @@ from dlcourse.federated.partitions import (
     each_row_once,
     holdings,
     iid_parts,
+    labels_of,
     parts_by,
 )
 
@@ -95,4 +96,23 @@ def test_holdings_count():
     (lambda: parts_by(['a', 'a', 'b'], min_size=2), 'fewer rows of b'),
 ])
 def test_bad_input_is_named(call, name):
+    with pytest.raises(InputError, match=name): call()
+
+
+HALF = [0, 1]*5
+
+
+@pytest.mark.parametrize('call, name', [
+    (lambda: iid_parts(10, 2, -1), '`seed`'), (lambda: iid_parts(10, 2, 'x'), '`seed`'),
+    (lambda: dirichlet_parts(HALF, 2, .5, seed=-1), '`seed`'),
+    (lambda: dirichlet_parts(HALF, 2, .5, min_size='a'), '`min_size`'),
+    (lambda: dirichlet_parts(HALF, 2, 1e308), '`alpha`'),
+    (lambda: each_row_once([[.9], [1.2]], 2), '`parts`'),
+    (lambda: each_row_once([[True], [False]], 2), '`parts`'),
+    (lambda: each_row_once([np.ma.array([0, 1], mask=[0, 1])], 2), '`parts`'),
+    (lambda: parts_by(['a', None]), '`who`'), (lambda: parts_by([1., float('nan')]), '`who`'),
+    (lambda: labels_of(np.array([2**63 + 5], np.uint64)), '`labels`'),
+    (lambda: labels_of(np.ma.array([0, 1], mask=[0, 1])), '`labels`'),
+    (lambda: holdings([[-1]], [0, 1]), '`parts`'), (lambda: holdings([[5]], [0, 1]), '`parts`')])
+def test_what_names_no_row_is_refused(call, name):
     with pytest.raises(InputError, match=name): call()

@@ -120,3 +120,32 @@ def test_odd_networks_are_refused():
     x, y = torch.rand(4, 3), torch.zeros(4, dtype=torch.long)
     with pytest.raises(InputError, match='`model` must be linear layers'):
         SmallFederation(torch.nn.Conv1d(1, 1, 1), x, y, torch.arange(4).reshape(2, 2))
+
+
+def test_every_kind_of_array_is_taken_or_refused_with_a_reason():
+    given = {'fine': torch.ones(3), 'sparse': torch.ones(3).to_sparse(), 'text': ['a', 'b', 'c'],
+             'meta': torch.ones(3, device='meta'), 'eight': torch.ones(3).to(torch.float8_e4m3fn),
+             'bytes': np.ones(3, '>f4'), 'backwards': np.arange(3.)[::-1], 'none': None}
+    found = checked_updates(given)
+    assert found.clients == ('fine', 'bytes', 'backwards')
+    assert found.updates[2].tolist() == [2., 1., 0.]
+    assert found.refused['eight'].startswith('of eight bits')
+    assert {found.refused[k] for k in ('sparse', 'text', 'meta')} == {'not a vector of numbers'}
+
+
+@pytest.mark.parametrize('dim', ['1', 0, 1.5])
+def test_a_length_is_a_whole_number(dim):
+    with pytest.raises(InputError, match='`dim`'): checked_updates([torch.ones(1)], dim=dim)
+
+
+@pytest.mark.parametrize('attackers', [-1, 6, 9])
+def test_somebody_must_be_honest(attackers):
+    fed = small()[0]
+    with pytest.raises(InputError, match='`attackers`'):
+        federated_rounds(fed, fed.weights(0), lambda u: u.mean(0), rounds=1, attackers=attackers)
+
+
+@pytest.mark.parametrize('size', [1e30, 3e38])
+def test_medians_of_large_numbers_are_finite(size):
+    for u in (torch.full((4, 2), size), size*torch.tensor([[1., 1], [-1, 1], [1, -1], [1, 0]])):
+        assert coordinate_median(u).isfinite().all() and geometric_median(u).isfinite().all()

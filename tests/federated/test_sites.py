@@ -10,7 +10,7 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated import processes
-from dlcourse.federated.averaging import client_app, server_app
+from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.certificates import make_certificates
 from dlcourse.federated.flower import is_there, run_in_process
 from dlcourse.federated.processes import (

@@ -13,7 +13,7 @@ SHORT = {'num-rounds': 1, 'width': 4}
 
 def answering(alter):
     "A client whose number 0 answers with something altered"
-    from dlcourse.federated.averaging import client_app
+    from dlcourse.federated.apps import client_app
 
     def client(message, context):
         reply = client_app(message, context)
@@ -56,14 +56,14 @@ ODD = {
 
 @pytest.mark.parametrize('alter', ODD.values(), ids=ODD.keys())
 def test_an_odd_answer_is_refused_and_the_others_count(alter):
-    from dlcourse.federated.averaging import server_app
+    from dlcourse.federated.apps import server_app
     run = run_in_process(server_app, answering(alter), 3, SHORT)
     assert run.history['train/used'] == [2] and run.history['train/refused'] == [1]
     assert all(np.isfinite(a).all() and np.abs(a).max() < 10 for a in run.arrays.values())
 
 
 def test_one_partition_held_twice_is_said():
-    from dlcourse.federated.averaging import client_app, server_app
+    from dlcourse.federated.apps import client_app, server_app
     with pytest.warns(UserWarning, match='partition 1 is held twice'):
         run = run_in_process(server_app, client_app, 3, SHORT,
                              node_configs=[{'partition-id': 1}, {}, {}])
@@ -71,7 +71,7 @@ def test_one_partition_held_twice_is_said():
 
 
 def test_more_clients_than_there_are_is_an_error():
-    from dlcourse.federated.averaging import client_app, server_app
+    from dlcourse.federated.apps import client_app, server_app
     with pytest.raises(InputError, match='`min-clients` is 4'):
         run_in_process(server_app, client_app, 3, SHORT | {'min-clients': 4})
 

@@ -53,12 +53,23 @@ def test_the_order_of_clients_does_not_matter(order):
     for rule in ROBUST_RULES.values(): torch.testing.assert_close(rule(u, 2), rule(mixed, 2))
 
 
-def test_rules_bear_a_single_client_or_say_why():
-    one = crowd(1)
-    for name, rule in ROBUST_RULES.items():
-        if 'Krum' in name:
-            with pytest.raises(InputError, match='`attackers`'): rule(one, 4)
-        else: torch.testing.assert_close(rule(one, 4), one[0])
+@pytest.mark.parametrize('name', ROBUST_RULES)
+def test_rules_refuse_to_promise_what_they_cannot(name):
+    "Half of the clients lie: a median says nothing; Krum needs 2f + 3"
+    rule = ROBUST_RULES[name]
+    if name == 'mean': torch.testing.assert_close(rule(crowd(1), 4), crowd(1)[0])
+    else:
+        for clients, attackers in ((1, 4), (8, 4), (10, 7), (2, 1)):
+            with pytest.raises(InputError, match='`attackers`'): rule(crowd(clients), attackers)
+    enough = 11 if 'Krum' in name else 9
+    assert rule(crowd(enough), 4).isfinite().all()
+    if 'Krum' in name:
+        with pytest.raises(InputError, match='needs 11 updates; there are 10'): rule(crowd(10), 4)
+
+
+@pytest.mark.parametrize('norm', [0., -1., float('nan'), float('inf')])
+def test_a_norm_that_is_none_is_refused(norm):
+    with pytest.raises(InputError, match='`clip_norm`'): clip_update(torch.ones(2), norm)
 
 
 @pytest.mark.parametrize('u', [[3., 4], [0., 0], [float('nan'), 1], [float('-inf'), 1], [.1, 0]])
