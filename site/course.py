@@ -2,7 +2,7 @@
 import re
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from dlcourse.classroom.cells import read_notebook
@@ -104,6 +104,13 @@ def estimate(page:Page)->int: # Minutes, in fives
                 if c['cell_type'] == 'markdown')
     exercises = sum(e.minutes for e in page.lesson.exercises)
     return max(5, 5*round((words/130 + exercises)/5))
+
+
+@cache
+def addresses(root:Path=ROOT)->dict[str, str]: # `repository` and `documentation`, or nothing
+    "Where the project lives, which `[project.urls]` of pyproject.toml says and nothing else"
+    project = tomllib.loads((root/'pyproject.toml').read_text('utf-8'))['project']
+    return {name.lower(): url.rstrip('/') for name, url in project.get('urls', {}).items()}
 
 
 def parts_table()->dict: return tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))['part']
