@@ -1,4 +1,5 @@
 "The pages that no notebook is: landing page, map, toolkit, results, glossary, overviews"
+import ast
 import html
 import re
 import tomllib
@@ -265,7 +266,17 @@ def results_page()->str:
                 f'role="region" aria-label="Command: {html.escape(r["what"])}">'
                 f'{html.escape(r["command"])}</pre></li>')
         lines += [raw(f'<ul class="results">{"".join(cards)}</ul>'), '']
-    return '\n'.join(lines)
+    rows = ''.join(f'<dt><code>benchmarks/{name}</code> {marked(first_line(name))}</dt>'
+                   f'<dd>{marked(why)}</dd>' for name, why in results['not_run'].items())
+    return '\n'.join([*lines, '## Without a figure here', '', 'Benchmarks that were not run for '
+                      'this page, and why.', '', raw(f'<dl class="unlisted">{rows}</dl>'), ''])
+
+
+def first_line(name:str)->str:
+    "What a benchmark compares, in its own words"
+    said = ast.get_docstring(ast.parse((ROOT/'benchmarks'/name).read_text('utf-8')))
+    said = re.split(r':? `?python |\n\n', said)[0]
+    return ' '.join(said.split()).rstrip('.: ')
 
 
 def filled(name:str, **values)->str:
@@ -306,8 +317,8 @@ def copy_of(where:dict)->str:
     "How a visitor comes by a copy of the repository"
     if url := where.get('repository'):
         folder = url.rpartition('/')[2].removesuffix('.git')
-        return f'git clone {url} &amp;&amp; cd {folder}'
-    return 'cd dlcourse'
+        return f'git clone {url}\ncd {folder}'
+    return '# in a copy of the repository, in its folder'
 
 
 def front_pages(parts, library, terms)->dict[str, str]: # Document → Markdown

@@ -13,7 +13,7 @@ CODE = re.compile(r'^```.*?^```|^\$\$.*?\$\$|^\|.*?$|^#.*?$', re.M | re.S)
 PARAGRAPH = re.compile(r'\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)')
 FORMULA = re.compile(r'(?<=[:,])\s*\$\$(.+?)\$\$', re.S)
 PLACE = re.compile(r'⟦(\d+)⟧')
-SENTENCE = re.compile(r'(?<=[.!?])(?<!al\.)\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
+SENTENCE = re.compile(r'(?<=[.!?])(?<! al\.)\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
 TABLE = tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))
 NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
 GOES_ON = set(TABLE['goes_on']) # The sentence behind it says what the thing is
