@@ -199,7 +199,8 @@ class Converter:
             # polars writes a second line of headings, the types, and a shape: both are for machines
             said = re.sub(r'(<thead><tr>(?:<th>.*?</th>)+</tr>)<tr>(?:<td>[^<]*</td>)+</tr>'
                           r'</thead>', r'\1</thead>', said, flags=re.S)
-            said = re.sub(r'<td>(?:"|&quot;)(.*?)(?:"|&quot;)</td>', r'<td>\1</td>', said) # Words
+            # … and quotes, of which a word that is cut has the first alone
+            said = re.sub(r'<td>(?:"|&quot;)([^<]*?)(?:"|&quot;)?</td>', r'<td>\1</td>', said)
             if '&hellip;' not in said: said = re.sub(r'<small>shape: [^<]*</small>', '', said)
             self.tables += 1
             return raw(f'<div class="frame" tabindex="0" role="region" aria-label="Table '

@@ -242,9 +242,11 @@ def test_a_table_of_polars_has_one_line_of_headings():
 
 def test_words_of_a_table_stand_without_quotes():
     page = next(p for part in course.read_course() for p in part.lessons)
-    table = '<table><tr><td>&quot;pixels&quot;</td><td>"9 (8–10)"</td><td>1" wide</td></tr></table>'
+    table = ('<table><tr><td>&quot;pixels&quot;</td><td>"9 (8–10)"</td><td>1" wide</td>'
+             '<td>&quot;Asian × Fe…</td><td>&quot;Asian&quot;</td></tr></table>')
     said = lesson_pages.Converter(page, {}, {}).markup(table)
     assert '<td>pixels</td><td>9 (8–10)</td><td>1" wide</td>' in said
+    assert '<td>Asian × Fe…</td><td>Asian</td>' in said
 
 
 def test_a_number_stays_with_its_letter():
