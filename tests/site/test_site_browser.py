@@ -37,10 +37,11 @@ axe.run(document, {iframes: false, resultTypes: ['violations']}).then(
 '''
 WIDE = '''
 const width = document.documentElement.clientWidth;
-if (document.documentElement.scrollWidth <= width) return [];
 const all = [...document.querySelectorAll('main *')];
-return all.filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 5).map(
-    e => e.outerHTML.slice(0, 120));
+const framed = 'pre, figure, .frame, .paper, .math, .pst-scrollable-table-container, .letters';
+const cut = all.filter(e => !e.closest(framed) && e.checkVisibility()
+    && e.getBoundingClientRect().right > width + 1);
+return cut.slice(0, 5).map(e => e.outerHTML.slice(0, 120));
 '''
 
 
