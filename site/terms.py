@@ -22,7 +22,7 @@ LEANS = re.compile(
     r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
     r'Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|simplest|difference)|'
     r'Two (of them|ways)|A \w+ is such)\b'
-    r'|.*\b(do so|does so|avoids both|call it|makes that|does|mends it)\b *[^ ]{0,20}[.:]')
+    r'|.*\b((do so|does so|avoids both|call it|does|mends it)\b *[^ ]{0,20}[.:]|makes that\b)')
 PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
 LONGEST = 420
 
