@@ -36,7 +36,9 @@ def inline(self, node):
 
 def block(self, node):
     from docutils.nodes import SkipNode
-    self.body.append(f'<div class="math" tabindex="0" role="region" aria-label="Formula">'
+    self.formulas = getattr(self, 'formulas', 0) + 1 # Of this page: regions have names of their own
+    self.body.append(f'<div class="math" tabindex="0" role="region" '
+                     f'aria-label="Formula {self.formulas}">'
                      f'{formula(node.astext(), True)}</div>')
     raise SkipNode
 

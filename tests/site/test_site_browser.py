@@ -18,6 +18,7 @@ AXE_SHA256 = '29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c'
 KINDS = {
     'landing': 'index.html', 'map': 'course.html', 'part': 'transformers/index.html',
     'lesson': 'transformers/attention.html', 'statistics': 'fairness/uncertainty.html',
+    'formulas': 'generative/diffusion.html',
     'engine room': 'transformers/search.html', 'platform': 'classroom/checks.html',
     'module': 'api/transformers/attention.html', 'modules': 'api/evaluation/index.html',
     'command': 'commands/audit.html', 'results': 'results.html', 'glossary': 'glossary.html',
