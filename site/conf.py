@@ -41,14 +41,15 @@ html_title = 'dlcourse'
 html_short_title = 'dlcourse'
 html_favicon = str(HERE/'static'/'favicon.svg')
 html_css_files = ['site.css']
-html_search_scorer = str(HERE/'static'/'scorer.js')
+html_search_scorer = str(Path(__file__).parent/'scorer.js')
+html_baseurl = COURSE['address'] and COURSE['address'] + '/'
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
 html_last_updated_fmt = None
 html_domain_indices = False
 html_use_index = True
-WIDE = ('index', 'toolkit', 'teach', 'results', 'genindex', 'search', '404')
+WIDE = ('index', 'toolkit', 'teach', 'results', 'gallery', 'genindex', 'search', '404')
 html_sidebars = {'**': ['site-sidebar.html'], **dict.fromkeys(WIDE, [])}
 html_theme_options = dict(
     logo=dict(text='dlcourse', image_light=str(HERE/'static'/'favicon.svg'),

@@ -1,7 +1,7 @@
 "The course as the web site sees it: parts, pages, their order, their names; read, never run"
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from dlcourse.classroom.cells import read_notebook
@@ -79,6 +79,13 @@ class Page:
 
     @property
     def minutes(self)->int: return self.lesson.minutes
+
+
+@cache
+def addresses(root:Path=ROOT)->dict[str, str]: # `repository` and `documentation`, or nothing
+    "Where the project lives, which `[project.urls]` of pyproject.toml says and nothing else"
+    project = tomllib.loads((root/'pyproject.toml').read_text('utf-8'))['project']
+    return {name.lower(): url.rstrip('/') for name, url in project.get('urls', {}).items()}
 
 
 def parts_table()->dict: return tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))['part']

@@ -1,10 +1,11 @@
 "The pages that no notebook is: landing page, map, toolkit, results, glossary, overviews"
+import ast
 import html
 import re
 import tomllib
 
 from api_pages import Library
-from course import ROOT, Part, duration
+from course import ROOT, Part, addresses, duration
 from lesson_pages import (
     Converter,
     claims_of,
@@ -64,9 +65,38 @@ def structure(parts:list[Part], commands:dict, version:str)->dict:
     places = [f'{p.name}/' for p in parts]
     nav = [('course', 'Learn', places), ('toolkit', 'Audit', []),
            ('api/index', 'Library', ['api/']), ('commands/index', 'Commands', ['commands/']),
-           ('results', 'Results', []), ('glossary', 'Glossary', []), ('teach', 'Teach', [])]
+           ('gallery', 'Gallery', []), ('results', 'Results', []),
+           ('glossary', 'Glossary', []), ('teach', 'Teach', [])]
+    where = addresses()
     return dict(tree=tree, library=library, program=program, chains=chains, parents=parents,
-                nav=nav, version=version)
+                nav=nav, version=version, places=places_of(parts),
+                repository=where.get('repository', ''), address=where.get('documentation', ''))
+
+
+def places_of(parts:list[Part])->dict[str, str]: # Document → such as `Fairness · engine room`
+    "To which part a page belongs, and what it is: titles alone do not tell pages apart"
+    kinds = dict(lesson='lesson', room='engine room', page='how it is made')
+    found = {p.doc: f'{part.title} · {kinds[p.kind]}' for part in parts for p in part.pages}
+    return found | {part.doc: f'{part.title} · overview' for part in parts}
+
+
+def for_machines(parts:list[Part], structure:dict, where:dict)->dict[str, str]: # File → text
+    "llms.txt, a list of all pages with their claims; and a sitemap, once the site has an address"
+    home = where.get('documentation', '')
+    at = f'{home}/' if home else ''
+    lines = ['# dlcourse', '', '> A deep-learning course whose lessons are a tested Python '
+             'package, and a toolkit that audits models.', '']
+    for part in parts:
+        lines += [f'## {part.title}', '', part.claim, '']
+        lines += [f'- [{p.title}]({at}{p.doc}.html): {tidy(p.claim)}' for p in part.shown] + ['']
+    found = {'llms.txt': '\n'.join(lines)}
+    if not home: return found
+    pages = [doc for chain in structure['chains'] for doc, _ in chain['pages']]
+    docs = sorted({'index', *(doc for doc, *_ in structure['nav']), *structure['parents'], *pages})
+    rows = '\n'.join(f'<url><loc>{home}/{html.escape(d)}.html</loc></url>' for d in docs)
+    return found | {'sitemap.xml': '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns='
+                    f'"http://www.sitemaps.org/schemas/sitemap/0.9">\n{rows}\n</urlset>\n',
+                    'robots.txt': f'User-agent: *\nAllow: /\nSitemap: {home}/sitemap.xml\n'}
 
 
 def item(page)->dict: return dict(doc=page.doc, title=page.title)
@@ -236,7 +266,17 @@ def results_page()->str:
                 f'role="region" aria-label="Command: {html.escape(r["what"])}">'
                 f'{html.escape(r["command"])}</pre></li>')
         lines += [raw(f'<ul class="results">{"".join(cards)}</ul>'), '']
-    return '\n'.join(lines)
+    rows = ''.join(f'<dt><code>benchmarks/{name}</code> {marked(first_line(name))}</dt>'
+                   f'<dd>{marked(why)}</dd>' for name, why in results['not_run'].items())
+    return '\n'.join([*lines, '## Without a figure here', '', 'Benchmarks that were not run for '
+                      'this page, and why.', '', raw(f'<dl class="unlisted">{rows}</dl>'), ''])
+
+
+def first_line(name:str)->str:
+    "What a benchmark compares, in its own words"
+    said = ast.get_docstring(ast.parse((ROOT/'benchmarks'/name).read_text('utf-8')))
+    said = re.split(r':? `?python |\n\n', said)[0]
+    return ' '.join(said.split()).rstrip('.: ')
 
 
 def filled(name:str, **values)->str:
@@ -270,7 +310,15 @@ def numbers(parts)->dict:
         claims=sum(len(claims_of(e.checks)) for e in asked),
         mistakes=sum(len(mistakes_of(e.wrongs)) for e in asked),
         hints=sum(len(e.hints) for e in asked), map=course_map(parts),
-        coming=missing(course))
+        coming=missing(course), copy=copy_of(addresses()))
+
+
+def copy_of(where:dict)->str:
+    "How a visitor comes by a copy of the repository"
+    if url := where.get('repository'):
+        folder = url.rpartition('/')[2].removesuffix('.git')
+        return f'git clone {url}\ncd {folder}'
+    return '# in a copy of the repository, in its folder'
 
 
 def front_pages(parts, library, terms)->dict[str, str]: # Document → Markdown

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass, field
 from functools import cache
 
-from course import Page, duration
+from course import ROOT, Page, addresses, duration
 
 from dlcourse.classroom.cells import BELONGING, DIRECTIVE, Cell, cells_of
 from dlcourse.core import pages
@@ -19,6 +19,7 @@ except ImportError: # In the tests' environment formulas stay as they are
     LatexToMathML = None
 
 RAW = '`'*7
+WIDE = 440 # Pixels; what is wider cannot be read when it is shrunk to a phone
 SKIPPED = re.compile(
     r'(^```.*?^```|`[^`\n]+`|!?\[[^\]]*\]\([^)]*\)|^#+ [^\n]*$|<[^>\n]+>)', re.M | re.S)
 LINK = re.compile(r'(?<!!)\[([^\]]*)\]\(([^)\s]+)\)')
@@ -50,8 +51,9 @@ def inline_formula(match)->str:
 
 
 def together(text:str)->str:
-    "A number and its per cent stay on one line"
-    return re.sub(r'(?<=\d) %', '\u00a0%', text)
+    "A number stays on one line with its per cent, and with the letter that it is the value of"
+    text = re.sub(r'(?<=\d) %', '\u00a0%', text)
+    return re.sub(r'(?<=\b[a-zA-Zα-ωΑ-Ω]) = (?=[−-]?[.\d])', '\u00a0=\u00a0', text)
 
 
 def raw(markup:str)->str:
@@ -173,9 +175,11 @@ class Converter:
         name = f'figures/{self.page.part}-{self.page.name}-{digest}.png'
         self.made.figures[name] = png
         width, height = png_size(png)
-        # Twice as fine as the screen, where it is a figure; small pictures stay as they are
-        return raw(f'<figure class="shown"><img src="{self.up}{name}" alt="{html.escape(alt)}" '
-                   f'width="{width}" height="{height}" loading="lazy"></figure>')
+        # On a phone a wide one scrolls inside its frame; each opens alone, to be enlarged
+        kind = 'shown wide' if width > WIDE else 'shown'
+        return raw(f'<figure class="{kind}"><a href="{self.up}{name}" title="Open it alone">'
+                   f'<img src="{self.up}{name}" alt="{html.escape(alt)}" width="{width}" '
+                   f'height="{height}" loading="lazy"></a></figure>')
 
     def text(self, said:str)->str:
         said = ANSI.sub('', said).rstrip('\n')
@@ -195,6 +199,8 @@ class Converter:
             # polars writes a second line of headings, the types, and a shape: both are for machines
             said = re.sub(r'(<thead><tr>(?:<th>.*?</th>)+</tr>)<tr>(?:<td>[^<]*</td>)+</tr>'
                           r'</thead>', r'\1</thead>', said, flags=re.S)
+            # … and quotes, of which a word that is cut has the first alone
+            said = re.sub(r'<td>(?:"|&quot;)([^<]*?)(?:"|&quot;)?</td>', r'<td>\1</td>', said)
             if '&hellip;' not in said: said = re.sub(r'<small>shape: [^<]*</small>', '', said)
             self.tables += 1
             return raw(f'<div class="frame" tabindex="0" role="region" aria-label="Table '
@@ -218,8 +224,7 @@ class Converter:
     def pictures(self, said:str)->str:
         "HTML that holds pictures: they become files as well"
         def filed(match):
-            found = self.figure(match[1], '')
-            return re.search(r'src="([^"]+)"', found)[0]
+            return re.search(r'src="([^"]+)"', self.figure(match[1], ''))[0]
         said = re.sub(r'src="data:image/png;base64,([^"]+)"', filed, said)
         return self.markup(said)
 
@@ -328,6 +333,9 @@ class Converter:
         if self.exercises:
             facts.append(f'<a href="{self.up}notebooks/{p.doc}.ipynb" download>'
                          'Notebook with blanks</a>')
+        if repository := addresses().get('repository'):
+            path = p.path.relative_to(ROOT).as_posix()
+            facts.append(f'<a href="{repository}/blob/HEAD/{path}">Source</a>')
         above = f'Part {number} · {part_title}' if number else part_title
         if p.kind == 'room': above += ' · engine room'
         head = (f'<p class="claim">{marked(upper(claim))}</p>'

@@ -3,6 +3,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,9 +15,10 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 import front  # noqa: E402
+import gallery  # noqa: E402
 from api_pages import Library  # noqa: E402
 from command_pages import command_pages  # noqa: E402
-from course import NBS, Page, Part, read_course  # noqa: E402
+from course import NBS, Page, Part, addresses, read_course  # noqa: E402
 from lesson_pages import Converter  # noqa: E402
 from terms import terms_of  # noqa: E402
 
@@ -44,7 +46,7 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
     library, terms = Library(parts), terms_of(parts)
     pages = [p for part in parts for p in part.pages]
     places = {p.id: f'{p.doc}.ipynb' for p in pages if p.lesson.exercises}
-    src, extra = work/'src', work/'extra'
+    src, extra, shown = work/'src', work/'extra', {}
     for part in parts:
         write(src/f'{part.doc}.md', front.part_page(part, parts))
         write(src/'api'/f'{part.name}'/'index.md', front.api_part_page(part, library))
@@ -53,17 +55,25 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
             made = Converter(page, library.known, mine).page_text(part.number, part.title)
             write(src/f'{page.doc}.md', made.text)
             for name, data in made.figures.items(): write(extra/name, data)
+            shown[page.doc] = gallery.best(made)
             if page.id in places:
                 write(extra/'notebooks'/f'{page.doc}.ipynb', download(page, places))
             write(src/f'{page.api}.md', library.page(page))
     commands = command_pages()
-    for name, text in {**front.front_pages(parts, library, terms), **commands}.items():
+    written = {**front.front_pages(parts, library, terms), **commands,
+               'gallery': gallery.gallery_page(parts, shown)}
+    for name, text in written.items():
         write(src/f'{name}.md', text)
     for path in sorted((HERE/'extra').rglob('*')):
         if path.is_file(): write(extra/path.relative_to(HERE/'extra'), path.read_bytes())
     write(extra/'.nojekyll', '')
-    write(src/'course.json', json.dumps(front.structure(parts, commands, __version__), indent=1,
-                                        ensure_ascii=False))
+    structure = front.structure(parts, commands, __version__)
+    for name, text in front.for_machines(parts, structure, addresses()).items():
+        write(extra/name, text)
+    scorer = (HERE/'static'/'scorer.js').read_text('utf-8')
+    said = json.dumps(structure['places'], ensure_ascii=False, sort_keys=True)
+    write(src/'scorer.js', re.sub(r'/\*.*?\*/ \{\}', lambda _: said, scorer))
+    write(src/'course.json', json.dumps(structure, indent=1, ensure_ascii=False))
     return parts
 
 

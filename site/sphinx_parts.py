@@ -36,7 +36,9 @@ def inline(self, node):
 
 def block(self, node):
     from docutils.nodes import SkipNode
-    self.body.append(f'<div class="math" tabindex="0" role="region" aria-label="Formula">'
+    self.formulas = getattr(self, 'formulas', 0) + 1 # Of this page: regions have names of their own
+    self.body.append(f'<div class="math" tabindex="0" role="region" '
+                     f'aria-label="Formula {self.formulas}">'
                      f'{formula(node.astext(), True)}</div>')
     raise SkipNode
 
@@ -63,6 +65,9 @@ def context(app, name, template, ctx, doctree):
     ctx['prev'] = ctx['next'] = None
     ctx['nav'] = [dict(link=pathto(doc), title=title, current=here(app, name, doc, places))
                   for doc, title, places in app.course['nav']]
+    place = app.course['places'].get(name, '').partition(' · ')[0]
+    if place: ctx['docstitle'] = f'{place} · {ctx["docstitle"]}' # Behind the title, in the window
+    ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
     ctx['course_sidebar'] = lambda: sidebar(app, name, pathto)
 
 

@@ -11,14 +11,18 @@ from dlcourse.classroom.cells import BELONGING, cells_of
 BOLD = re.compile(r'\*\*([^*\n]{2,48})\*\*')
 CODE = re.compile(r'^```.*?^```|^\$\$.*?\$\$|^\|.*?$|^#.*?$', re.M | re.S)
 PARAGRAPH = re.compile(r'\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)')
-SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
+FORMULA = re.compile(r'(?<=[:,])\s*\$\$(.+?)\$\$', re.S)
+PLACE = re.compile(r'⟦(\d+)⟧')
+SENTENCE = re.compile(r'(?<=[.!?])(?<! al\.)\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
 TABLE = tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))
 NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
+GOES_ON = set(TABLE['goes_on']) # The sentence behind it says what the thing is
 # Openings that lean on the sentence before
 LEANS = re.compile(
     r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
     r'Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|simplest|difference)|'
-    r'Two (of them|ways)|A \w+ is such)\b')
+    r'Two (of them|ways)|A \w+ is such)\b'
+    r'|.*\b((do so|does so|avoids both|call it|does|mends it)\b *[^ ]{0,20}[.:]|makes that\b)')
 PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
 LONGEST = 420
 
@@ -38,8 +42,15 @@ def terms_of(parts:list[Part])->list[Term]:
     for page in (p for part in parts for p in part.lessons):
         for cell in cells_of(page.nb):
             if cell.kind != 'markdown' or cell.about('hide', *BELONGING): continue
-            for paragraph in PARAGRAPH.split(CODE.sub('', cell.source)):
-                for word, sentence in bold_in(paragraph):
+            kept = []
+            def placed(match, kept=kept):
+                kept.append(' '.join(match[1].split()))
+                return f' ⟦{len(kept) - 1}⟧'
+            source = CODE.sub('', FORMULA.sub(placed, cell.source))
+            for paragraph in PARAGRAPH.split(source):
+                for word, sentence in bold_in(paragraph, page.id):
+                    sentence = PLACE.sub(lambda m, kept=kept: f'\n\n$$\n{kept[int(m[1])]}\n$$\n\n',
+                                         sentence).strip()
                     key = word.lower().removesuffix('s')
                     id = f'term-{slug(word)}'
                     if key in found or id in ids: continue
@@ -49,11 +60,12 @@ def terms_of(parts:list[Part])->list[Term]:
     return sorted(found.values(), key=lambda t: (t.word.lower(), t.word))
 
 
-def bold_in(paragraph:str):
+def bold_in(paragraph:str, page:str=''):
     "Terms in a paragraph, with their sentences"
     text = ' '.join(re.sub(r'^(\s*[-*>]|\s*\d+\.)\s', '', paragraph.strip()).split())
     sentences = SENTENCE.split(text)
-    for before_it, sentence in zip(['', *sentences], sentences, strict=False):
+    behind = [*sentences[1:], '']
+    for before_it, sentence, after_it in zip(['', *sentences], sentences, behind, strict=False):
         for match in BOLD.finditer(sentence):
             word, before, after = match[1].strip(), sentence[:match.start()], sentence[match.end():]
             if not PLAIN.fullmatch(word) or word.lower() in NO_TERMS: continue
@@ -62,6 +74,7 @@ def bold_in(paragraph:str):
             if before.rstrip()[-1:] == '|' or after.lstrip()[:1] == '|': continue
             if sentence.count('**') > 8 or len(sentence) > LONGEST or len(sentence) < 25: continue
             whole = f'{before_it} {sentence}'.strip() if LEANS.match(sentence) else sentence
+            if f'{word.lower()} @ {page}' in GOES_ON: whole = f'{whole} {after_it}'
             yield word, whole if len(whole) <= LONGEST else sentence
 
 

@@ -63,6 +63,19 @@ def lesson_table()->str: # Markdown
     return '\n'.join(['| part | lessons | time | package |', '|---|---|---|---|', *rows])
 
 
+def places(root:Path)->str: # Markdown; empty where pyproject.toml names no address
+    "The badge of the tests, and where the web site is"
+    if not (root/'pyproject.toml').exists(): return ''
+    sys.path.append(str(ROOT/'site'))
+    from course import addresses
+    where, said = addresses(root), []
+    if repository := where.get('repository'):
+        run = f'{repository}/actions/workflows/test.yml'
+        said.append(f'[![The state of the tests]({run}/badge.svg)]({run})')
+    if site := where.get('documentation'): said.append(f'[The web site]({site}/)')
+    return ' '.join(said)
+
+
 def readme(
     root:Path=ROOT, # The project's folder
 )->str:             # Text of README.md
@@ -72,6 +85,7 @@ def readme(
     nb.metadata['language_info'] = {'name': 'python'}
     body, _ = MarkdownExporter().from_notebook_node(nb)
     if LESSONS in body: body = body.replace(LESSONS, lesson_table())
+    body = re.sub(r'^> .*$', lambda m: f'{m[0]}\n\n{places(root)}', body, count=1, flags=re.M)
     return NOTICE + '\n\n' + re.sub(r'\n{3,}', '\n\n', body).strip() + '\n'
 
 

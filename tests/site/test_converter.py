@@ -5,6 +5,8 @@ from base64 import b64encode
 
 import api_pages
 import course
+import front
+import gallery
 import lesson_pages
 import pytest
 import site_checks
@@ -93,6 +95,7 @@ def test_outputs_are_shown_as_they_are(made):
     assert '&lt;3&gt; &amp; more' in made.text
     (name, data), = made.figures.items()
     assert data == PNG and f'src="../{name}" alt="A line &quot;rises&quot;" width="30"' in made.text
+    assert f'<figure class="shown"><a href="../{name}"' in made.text
     assert '<td></td><th>b</th>' in made.text and '<style>' not in made.text
     assert made.text.count('Imports and set-up') == 1 and 'Code of the figure' in made.text
 
@@ -210,7 +213,6 @@ def test_two_conversions_of_a_part_are_the_same(tmp_path):
 
 
 def test_numbers_between_parts_are_named_in_few_words():
-    import front
     def part(n): return course.Part('x', 'X', '', f'{n:02}', ())
     assert front.missing([part(n) for n in (1, 2, 7, 9, 12)]) == '03 to 06, 08, 10 and 11'
     assert front.missing([part(1), part(2)]) == ''
@@ -228,3 +230,114 @@ def test_a_table_of_polars_has_one_line_of_headings():
     said = lesson_pages.Converter(page, {}, {}).markup(table)
     assert 'f64' not in said and 'shape' not in said and '<td>1.0</td>' in said
     assert 'shape' in lesson_pages.Converter(page, {}, {}).markup(table.replace('x', '&hellip;'))
+
+
+def test_words_of_a_table_stand_without_quotes():
+    page = next(p for part in course.read_course() for p in part.lessons)
+    table = ('<table><tr><td>&quot;pixels&quot;</td><td>"9 (8–10)"</td><td>1" wide</td>'
+             '<td>&quot;Asian × Fe…</td><td>&quot;Asian&quot;</td></tr></table>')
+    said = lesson_pages.Converter(page, {}, {}).markup(table)
+    assert '<td>pixels</td><td>9 (8–10)</td><td>1" wide</td>' in said
+    assert '<td>Asian × Fe…</td><td>Asian</td>' in said
+
+
+def test_a_number_stays_with_its_letter():
+    said = lesson_pages.together('at ε = 1 and n = .5: 7 %')
+    assert said == 'at ε~=~1 and n~=~.5: 7~%'.replace('~', '\xa0')
+    assert lesson_pages.together('x = y, size = 3') == 'x = y, size = 3'
+
+
+def png(width, height, more=0): return (PNG[:16] + width.to_bytes(4) + height.to_bytes(4) + PNG[24:]
+                                        + bytes(more))
+
+
+def test_the_picture_of_a_lesson_has_most_in_it_and_fits_a_card():
+    data = {'figures/tall.png': png(100, 400, 90), 'figures/a.png': png(700, 300, 10),
+            'figures/b.png': png(700, 300, 40)}
+    text = ''.join(f'<img src="../{name}" alt="{name[8:]}" width="1">' for name in data)
+    best = gallery.best(lesson_pages.Made(text, data))
+    assert best == gallery.Picture('figures/b.png', 'b.png', 700, 300)
+    assert gallery.best(lesson_pages.Made('no picture')) is None
+
+
+def test_a_wide_figure_scrolls_on_a_phone():
+    page = next(p for part in course.read_course() for p in part.lessons)
+    convert = lesson_pages.Converter(page, {}, {})
+    kinds = [re.search('class="(.*?)"', convert.figure(b64encode(png(w, 300)).decode(), 'A'))[1]
+             for w in (440, 441)]
+    assert kinds == ['shown', 'shown wide']
+
+
+def one_page(tmp_path, *cells):
+    write(tmp_path/'nbs'/'04_data'/'01_read.ipynb', *CELLS, *cells)
+    return course.read_course(tmp_path/'nbs')
+
+
+def test_a_term_takes_its_formula_along(tmp_path):
+    parts = one_page(tmp_path, md(
+        'The **odd loss** (Doe et al. 2020) is the sum of what is odd:\n\n$$\nx + 1\n$$\n\n'
+        'Then it goes on. Lee et al. (2021) call the other one the **even loss**, which is less.'))
+    found = {t.word: t.sentence for t in terms.terms_of(parts)}
+    assert found['odd loss'].endswith('what is odd: \n\n$$\nx + 1\n$$')
+    assert found['even loss'].startswith('Lee et al. (2021) call')
+
+
+def test_a_sentence_that_leans_takes_the_other_along(monkeypatch):
+    said = 'IoU has a fault. **GIoU** mends it: it takes off what neither covers. Then the rest.'
+    assert list(terms.bold_in(said)) == [('GIoU', said.removesuffix(' Then the rest.'))]
+    monkeypatch.setattr(terms, 'GOES_ON', {'copula @ data.x'})
+    said = 'A **copula** takes the shapes away first. Each column becomes normal. More.'
+    assert list(terms.bold_in(said, 'data.x')) == [('copula', said.removesuffix(' More.'))]
+
+
+def test_the_project_lives_where_pyproject_says(tmp_path, monkeypatch):
+    project = tmp_path/'pyproject.toml'
+    project.write_text('[project]\nname = "x"\n', encoding='utf-8')
+    assert course.addresses(tmp_path) == {}
+    assert front.copy_of({}) == '# in a copy of the repository, in its folder'
+    course.addresses.cache_clear()
+    project.write_text('[project]\nname = "x"\n[project.urls]\n'
+                       'Repository = "https://example.org/a/b.git"\n'
+                       'Documentation = "https://example.org/c/"\n', encoding='utf-8')
+    where = course.addresses(tmp_path)
+    assert where['documentation'] == 'https://example.org/c'
+    assert front.copy_of(where) == 'git clone https://example.org/a/b.git\ncd b'
+    course.addresses.cache_clear()
+    monkeypatch.setattr(lesson_pages, 'addresses', lambda: where)
+    monkeypatch.setattr(lesson_pages, 'ROOT', tmp_path)
+    page = one_page(tmp_path)[0].pages[0]
+    text = lesson_pages.Converter(page, {}, {}).page_text('04', 'Data').text
+    assert 'href="https://example.org/a/b.git/blob/HEAD/nbs/04_data/01_read.ipynb">Source' in text
+
+
+def test_a_sitemap_needs_an_address_and_a_list_for_machines_does_not(tmp_path):
+    parts = one_page(tmp_path)
+    structure = front.structure(parts, {}, '1')
+    assert structure['places']['data/read'] == 'Data · lesson'
+    bare = front.for_machines(parts, structure, {})
+    assert list(bare) == ['llms.txt']
+    assert '- [Reading](data/read.html): What is there' in bare['llms.txt']
+    full = front.for_machines(parts, structure, {'documentation': 'https://example.org/c'})
+    assert '<loc>https://example.org/c/data/read.html</loc>' in full['sitemap.xml']
+    assert '(https://example.org/c/data/read.html)' in full['llms.txt']
+    assert 'https://example.org/c/sitemap.xml' in full['robots.txt']
+
+
+def test_every_benchmark_has_a_figure_or_a_reason():
+    import tomllib
+    said = tomllib.loads((course.ROOT/'benchmarks'/'results.toml').read_text('utf-8'))
+    commands = ' '.join(r['command'] for g in said['group'] for r in g['result'])
+    shown = set(re.findall(r'benchmarks/(\w+\.py)', commands))
+    there = {p.name for p in (course.ROOT/'benchmarks').glob('*.py')}
+    assert there == shown | said['not_run'].keys() and not shown & said['not_run'].keys()
+    assert all(front.first_line(name) for name in said['not_run'])
+
+
+def test_titles_can_be_told_apart():
+    def stems(title):
+        words = re.findall(r'[a-z]+', title.lower())
+        return frozenset(re.sub(r'(ing|s|ed)$', '', w) for w in words) - {'the', 'a', 'of'}
+    seen = {}
+    for page in (p for part in course.read_course() for p in part.pages):
+        other = seen.setdefault(stems(page.title), page)
+        assert other is page, f'{page.id} and {other.id}: {page.title!r}, {other.title!r}'

@@ -18,10 +18,12 @@ AXE_SHA256 = '29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c'
 KINDS = {
     'landing': 'index.html', 'map': 'course.html', 'part': 'transformers/index.html',
     'lesson': 'transformers/attention.html', 'statistics': 'fairness/uncertainty.html',
+    'formulas': 'generative/diffusion.html',
     'engine room': 'transformers/search.html', 'platform': 'classroom/checks.html',
     'module': 'api/transformers/attention.html', 'modules': 'api/evaluation/index.html',
     'command': 'commands/audit.html', 'results': 'results.html', 'glossary': 'glossary.html',
-    'toolkit': 'toolkit.html', 'teach': 'teach.html', 'search': 'search.html'}
+    'gallery': 'gallery.html', 'toolkit': 'toolkit.html', 'teach': 'teach.html',
+    'search': 'search.html'}
 LOOKS = {'light': (1280, 'light'), 'dark': (1280, 'dark'), 'phone': (360, 'light')}
 RUN = '''
 const done = arguments[arguments.length - 1];
@@ -36,10 +38,11 @@ axe.run(document, {iframes: false, resultTypes: ['violations']}).then(
 '''
 WIDE = '''
 const width = document.documentElement.clientWidth;
-if (document.documentElement.scrollWidth <= width) return [];
 const all = [...document.querySelectorAll('main *')];
-return all.filter(e => e.getBoundingClientRect().right > width + 1).slice(0, 5).map(
-    e => e.outerHTML.slice(0, 120));
+const framed = 'pre, figure, .frame, .paper, .math, .pst-scrollable-table-container, .letters';
+const cut = all.filter(e => !e.closest(framed) && e.checkVisibility()
+    && e.getBoundingClientRect().right > width + 1);
+return cut.slice(0, 5).map(e => e.outerHTML.slice(0, 120));
 '''
 
 
@@ -147,3 +150,73 @@ def test_nothing_is_asked_of_another_host(driver, kind):
         driver.get('about:blank')
         server.shutdown()
     assert len(asked) > 5 and all(name.startswith((home, 'data:')) for name in asked)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_figures_can_be_read_on_a_phone(driver):
+    opened(driver, KINDS['statistics'], 'phone')
+    wide = driver.execute_script(
+        "return [...document.querySelectorAll('figure.wide')].map(f => "
+        "[f.querySelector('img').clientWidth, f.clientWidth, f.scrollWidth])")
+    assert wide and all(img >= 440 and scroll > frame for img, frame, scroll in wide)
+    driver.find_element('css selector', 'figure.wide a').click()
+    assert driver.current_url.endswith('.png')
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_the_keyboard_reaches_answers_and_shows_where_it_is(driver):
+    from selenium.webdriver.common.keys import Keys
+    opened(driver, KINDS['lesson'])
+    body = driver.find_element('css selector', 'body')
+    body.send_keys(Keys.TAB)
+    first = driver.switch_to.active_element
+    assert 'Skip' in first.text
+    summary = driver.find_element('css selector', '.quiz .answer.right > summary')
+    previous = driver.find_element('css selector', '.quiz .answer > summary')
+    driver.execute_script('arguments[0].focus()', previous)
+    for _ in range(8):
+        if driver.switch_to.active_element == summary: break
+        driver.switch_to.active_element.send_keys(Keys.TAB)
+    assert driver.switch_to.active_element == summary
+    style = driver.execute_script('const s = getComputedStyle(arguments[0]);'
+                                  'return [s.outlineStyle, s.outlineWidth]', summary)
+    assert style == ['solid', '3px']
+    summary.send_keys(Keys.ENTER)
+    assert driver.execute_script('return arguments[0].parentElement.open', summary)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_nothing_moves_for_those_who_asked_for_it(driver):
+    driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[
+        dict(name='prefers-reduced-motion', value='reduce')]))
+    driver.get((SITE/'index.html').as_uri())
+    moving = driver.execute_script("return [...document.querySelectorAll('*')].filter(e => "
+                                   "getComputedStyle(e).transitionDuration !== '0s').length")
+    driver.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[]))
+    assert moving == 0
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_a_lesson_is_read_without_scripts(driver):
+    driver.execute_cdp_cmd('Emulation.setScriptExecutionDisabled', dict(value=True))
+    try:
+        driver.get((SITE/KINDS['lesson']).as_uri())
+        answer = driver.find_element('css selector', '.quiz .answer.right')
+        answer.find_element('css selector', 'summary').click()
+        assert answer.get_dom_attribute('open') is not None and 'Right.' in answer.text
+        assert driver.find_elements('css selector', 'math')
+    finally: driver.execute_cdp_cmd('Emulation.setScriptExecutionDisabled', dict(value=False))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_a_result_says_to_which_part_it_belongs(driver):
+    from selenium.webdriver.support.ui import WebDriverWait
+    opened(driver, 'search.html', query='?q=counting')
+    def found(d): return [a.text for a in d.find_elements('css selector', '#search-results li a')]
+    WebDriverWait(driver, 60).until(
+        lambda d: 'Counting without guessing — Fairness · lesson' in found(d)[:5])

@@ -36,3 +36,19 @@ def test_the_check_tells_whether_it_is_in_step(tmp_path, capsys):
     assert readme.main(make) == 0 and readme.main(check) == 0
     write(tmp_path/'nbs'/'index.ipynb', md('# Another'))
     assert readme.main(check) == 1 and 'run `make pages`' in capsys.readouterr().out
+
+
+def test_the_badge_needs_an_address(tmp_path):
+    write(tmp_path/'nbs'/'index.ipynb', md('# Project\n\n> Sentence'))
+    project = tmp_path/'pyproject.toml'
+    project.write_text('[project]\nname = "x"\n', encoding='utf-8')
+    assert 'badge' not in readme.readme(tmp_path)
+    import course
+    course.addresses.cache_clear()
+    project.write_text('[project]\nname = "x"\n[project.urls]\nRepository = "https://example.org/a"\n'
+                       'Documentation = "https://example.org/b"\n', encoding='utf-8')
+    made = readme.readme(tmp_path)
+    course.addresses.cache_clear()
+    assert made.index('> Sentence') < made.index(
+        '[![The state of the tests](https://example.org/a/actions/workflows/test.yml/badge.svg)]')
+    assert '[The web site](https://example.org/b/)' in made
