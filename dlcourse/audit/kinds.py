@@ -7,8 +7,10 @@ __all__ = ['FIGURE_COLUMNS', 'NOT_IN_PRINT', 'TITLES', 'NO_CAUSES', 'POINT_COLUM
            'audit_parts']
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #26042bd1
+import sys
 from dataclasses import replace
 from functools import singledispatch
+from importlib import import_module
 
 from .findings import VERDICTS, Section, section_table
 from .sections import local_law_section, score_section
@@ -43,11 +45,18 @@ def _rate(f, level):
     if f.value is None: return Rate(**who, status='undefined', reason="its counts are not printed")
     return Rate(**who, value=f.value, low=f.low, high=f.high, status='ok')
 
+# Where kinds of later parts are registered: read when the first is shown, for they are heavy
+_LATER = {'privacy': 'dlcourse.audit.leaks', 'federated': 'dlcourse.audit.federations'}
+
 @singledispatch
 def audit_parts(
     found, # What an audit of some kind found
 )->dict:   # The fields of a `SectionAudit`, but for when it was made
     "What the writers need to know of an audit that is not one of decisions"
+    part = type(found).__module__.partition('.')[2].partition('.')[0]
+    if part in _LATER and _LATER[part] not in sys.modules:
+        import_module(_LATER[part])
+        return audit_parts(found)
     raise InputError(f"`audit` must be what an audit found, got {type(found).__name__}; this has "
                      "nothing to be shown as a report")
 

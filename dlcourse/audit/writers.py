@@ -281,13 +281,6 @@ class SectionAudit(Audit):
 
     def __repr__(self): return f"<{type(self).__name__} '{self.title}'; verdict: {self.verdict}>"
 
-def _register_parts(kind):
-    "Read the room that knows this kind of audit; those of other parts cost half a second to read"
-    names = [c.__module__.split('.') for c in kind.__mro__]
-    parts = {name[1] for name in names if name[0] == 'dlcourse'}
-    if 'privacy' in parts: from dlcourse.audit import leaks # noqa: F401
-    if 'federated' in parts: from dlcourse.audit import federations # noqa: F401
-
 def as_audit(
     found,  # An audit, or what one of another kind found, such as a `ScoreAudit`
     *,
@@ -296,7 +289,6 @@ def as_audit(
 )->Audit:
     "Whatever was found, as an audit that can be shown and written"
     if isinstance(found, Audit): return found
-    _register_parts(type(found))
     parts = audit_parts(found) | said
     laws = parts.pop('profiles', ())
     made = SectionAudit(created=created_now(), **parts)

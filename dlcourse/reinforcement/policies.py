@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int
 
 from ..core.cards import Card
@@ -26,10 +25,7 @@ from dlcourse.reinforcement.actors import (
     value_gradient,
 )
 from dlcourse.reinforcement.environments import (
-    CartPole,
-    checked_reset,
-    checked_step,
-    episode_returns,
+    CartPole, checked_reset, checked_step, episode_returns,
 )
 from ..training.artefacts import trained_once
 
