@@ -43,7 +43,7 @@ def test_a_learner_solves_an_exercise(folder, page):
     exercise = find_exercise(NAME)
     guide = page.wait(lambda: page.cell('**This page.**').text, "there is no guide")
     assert NAME in guide and 'minutes: ' in guide and 'Stuck?' in guide
-    for says in ('#| default_exp', 'import torch.nn.functional', IMPORTED):
+    for says in ('#| default_exp transformers.attention', IMPORTED):
         assert page.wait(lambda says=says: page.find('.jp-Placeholder-contentContainer',
                                                      page.cell(says)), "it is not folded")
         page.run(says)

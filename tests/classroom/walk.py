@@ -69,7 +69,7 @@ def solve(page, folder):
     "Blank, wrong, hint, right, and what is next"
     def stands(): return next(s for s in progress(folder).exercises if s.name == NAME)
     exercise, blank = find_exercise(NAME), f'Your turn: {NAME}'
-    for start in ('#| default_exp', 'import torch.nn.functional', 'dlcourse.classroom.page'):
+    for start in ('#| default_exp', 'dlcourse.classroom.page'):
         page.run(start)
     page.run(blank)
     assert "still blank" in page.check(NAME, 'not tried')
