@@ -64,6 +64,13 @@ def weighted_average(
     share = weights/weights.sum(1, keepdim=True)
     return {name: torch.einsum('rc,rc...->r...', share.to(t), t) for name, t in answers.items()}
 
+# %% ../../nbs/18_federated/04_averaging.ipynb #5f2c91d7
+def _dealable(labels, clients, shards, seed):
+    "Labels as an array, if these numbers can be counts"
+    for name, value in dict(clients=clients, shards=shards).items(): number_of(value, name, 1)
+    number_of(seed, 'seed', 0)
+    return labels_of(labels)
+
 # %% ../../nbs/18_federated/04_averaging.ipynb #fdf311cf
 def shard_parts(
     labels,        # Class of each row, a list or an array
@@ -73,9 +80,7 @@ def shard_parts(
 )->list[np.ndarray]: # Of each client, the numbers of its rows, rising
     """Rows sorted by class, cut into pieces, and these dealt out; raises `InputError` for an empty
     piece"""
-    for name, value in dict(clients=clients, shards=shards).items(): number_of(value, name, 1)
-    number_of(seed, 'seed', 0)
-    labels, pieces = labels_of(labels), clients*shards
+    labels, pieces = _dealable(labels, clients, shards, seed), clients*shards
     if len(labels) < pieces:
         raise InputError(f"`shards` ask for {pieces} pieces, and there are {len(labels)} rows")
     cut = np.array_split(labels.argsort(kind='stable'), pieces)

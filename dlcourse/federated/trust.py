@@ -93,7 +93,7 @@ def clip_update(
     update:Float[Tensor, " dim"], # Anything
     clip_norm:float,              # Above 0
 )->Float[Tensor, " dim"]:         # Finite, and no longer than `clip_norm`
-    "An update that can do no more harm than `clip_norm`; no gradient flows through this"
+    "An update no longer than `clip_norm`, and no gradient through it; `InputError`: not above 0"
     above_zero(clip_norm, 'clip_norm')
     update = update.detach()
     if not bool(update.isfinite().all()): return torch.zeros_like(update)

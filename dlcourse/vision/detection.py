@@ -89,7 +89,8 @@ def assign(
     boxes:Float[Tensor, "*batch box 4"], # The true boxes; one without an area gets no place
     reach:float,                         # How far from a box's middle a place may be, x and y
 )->Int[Tensor, "*batch place"]:          # The box of each place, −1 for none
-    "Give each place the smallest box strictly around it, less than `reach` from its middle"
+    """The smallest box strictly around each place, its middle less than `reach` away; raises
+    `InputError` for boxes that are turned or no numbers"""
     check_boxes(boxes)
     if not boxes.shape[-2]:
         return boxes.new_full((*boxes.shape[:-2], len(points)), -1, dtype=torch.int64)

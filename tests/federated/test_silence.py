@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dlcourse.federated.flower import QUIET
+
 ROOM = ['unshare', '-rn', sys.executable, str(Path(__file__).with_name('sealed.py'))]
 RUN = ("from dlcourse.federated.apps import client_app, server_app\n"
        "from dlcourse.federated.flower import {0}\n"
@@ -39,7 +41,8 @@ def in_the_room(*command, home, **env):
     missing = [name for name in ('unshare', 'ip') if shutil.which(name) is None]
     if missing or find_spec('flwr') is None:
         pytest.skip(f"{' and '.join(missing) or 'flwr'} must be installed to watch the wire")
-    usual = {k: v for k, v in os.environ.items() if not k.startswith(('FLWR', 'RAY'))}
+    usual = {k: v for k, v in os.environ.items()
+             if k not in QUIET and not k.startswith(('FLWR', 'RAY'))}
     told = usual | {'HOME': str(home), 'FLWR_HOME': str(home/'flwr')} | env
     done = subprocess.run([*ROOM, *map(str, command)], capture_output=True, text=True, env=told)
     if done.returncode:
