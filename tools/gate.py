@@ -5,7 +5,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from environments import ROOT, Failed, lab_programs, run
@@ -95,13 +94,8 @@ def lessons(work:Path):
               f"`dlcourse datasets get {sets[0]}` brings it")
     skipped = '|'.join(['^[_.]', *(f'^{re.escape(name)}$' for name in lacking)])
     skip = ['--skip-file-re', skipped] if lacking else []
-    programs = lab_programs()
-    with open(work/'lessons.txt', 'w+', encoding='utf-8') as told: # Shown in one piece
-        try: run('nbdev-test', '--n-workers', '1', '--timing', *skip, programs=programs, told=told,
-                 DLCOURSE_SIZE='smoke')
-        finally:
-            told.seek(0)
-            print('', '== what the lessons said', told.read(), sep='\n', flush=True)
+    run('nbdev-test', '--n-workers', '2', '--timing', *skip, programs=lab_programs(),
+        DLCOURSE_SIZE='smoke')
 
 
 def site(work:Path):
@@ -130,36 +124,25 @@ STEPS = {'notebook lint': lint, 'export': export, 'package is the export': same_
          'notebooks are clean': clean}
 FAST = ('notebook lint', 'export', 'package is the export', 'ruff', 'README', 'tests',
         'notebooks are clean') # What needs no second environment
-BESIDE = ('lessons',) # In one process of their own, beside the steps that follow
-
-
-def timed(name:str, step:Callable, work:Path)->tuple[float, str|None]:
-    "Run one step: its seconds, and what to say where it does not hold"
-    print(f'\n== {name}', flush=True)
-    start, verdict = time.perf_counter(), None
-    try: step(work)
-    except Failed as e: verdict = f'make test FAILED at "{name}": {e}'
-    return time.perf_counter() - start, verdict
 
 
 def gate(
     steps:dict[str, Callable]=STEPS, # Name → function of a scratch folder, which raises `Failed`
 )->int:                              # Exit status
-    "Run the steps until one fails, and what is beside them to its end; say how long each took"
-    start, ended, beside = time.perf_counter(), {}, {}
-    with tempfile.TemporaryDirectory(prefix='gate') as work, ThreadPoolExecutor() as pool:
+    "Run one step after the other until one fails, then say how long each took"
+    seconds, verdict = {}, None
+    with tempfile.TemporaryDirectory(prefix='gate') as work:
         for name, step in steps.items():
-            asked = name, step, Path(work)
-            if name in BESIDE: beside[name] = pool.submit(timed, *asked)
-            else: ended[name] = timed(*asked)
-            ended |= {name: done.result() for name, done in beside.items() if done.done()}
-            if any(verdict for _, verdict in ended.values()): break
-        ended |= {name: done.result() for name, done in beside.items()}
-    told = [f'{spent:7.1f}  {name}' for name, (spent, _) in ended.items()]
-    print('\nseconds', *told, f'{time.perf_counter() - start:7.1f}  in all', sep='\n')
-    failed = [verdict for _, verdict in ended.values() if verdict]
-    print(*(failed or [f'make test: all {len(steps)} steps hold']), sep='\n', flush=True)
-    return bool(failed)
+            print(f'\n== {name}', flush=True)
+            start = time.perf_counter()
+            try: step(Path(work))
+            except Failed as e: verdict = f'make test FAILED at "{name}": {e}'
+            seconds[name] = time.perf_counter() - start
+            if verdict: break
+    told = [f'{spent:7.1f}  {name}' for name, spent in seconds.items()]
+    print('\nseconds', *told, f'{sum(seconds.values()):7.1f}  in all', sep='\n')
+    print(verdict or f'make test: all {len(steps)} steps hold', flush=True)
+    return bool(verdict)
 
 
 def main(argv:list[str])->int:

@@ -2,7 +2,6 @@
 import re
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import check
@@ -25,37 +24,6 @@ def test_it_stops_at_the_first_step_that_fails(capsys):
     assert [line.split()[-1] for line in out[-4:-1]] == ['first', 'second', 'all']
     assert gate.gate({'first': ran.append}) == 0
     assert capsys.readouterr().out.splitlines()[-1] == 'make test: all 1 steps hold'
-
-
-def test_lessons_run_beside_the_steps_that_follow(capsys):
-    begun, went_on = threading.Event(), threading.Event()
-
-    def lessons(work):
-        begun.set()
-        assert went_on.wait(600), "the next step did not begin"
-        raise gate.Failed("see the page")
-
-    def tests(work):
-        assert begun.wait(600), "the lessons did not begin"
-        went_on.set()
-    assert gate.gate({'lessons': lessons, 'tests': tests}) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == 'make test FAILED at "lessons": see the page'
-
-
-def test_a_step_that_fails_does_not_hide_what_the_lessons_found(capsys):
-    def fail(work): raise gate.Failed("do this")
-    ran = []
-    assert gate.gate({'lessons': fail, 'tests': fail, 'last': ran.append}) == 1
-    said = [line for line in capsys.readouterr().out.splitlines() if 'FAILED' in line]
-    assert not ran and 1 <= len(said) <= 2 and any('"lessons": do this' in line for line in said)
-
-
-def test_what_a_program_says_can_be_kept_for_later(tmp_path):
-    with open(tmp_path/'said', 'w+') as told:
-        code = 'import sys; print("one"); print("two", file=sys.stderr); sys.exit(3)'
-        with pytest.raises(gate.Failed, match='ended with 3'):
-            gate.run('python', '-c', code, told=told)
-    assert (tmp_path/'said').read_text().split() == ['one', 'two']
 
 
 def test_of_pytorch_go_its_own_tests_and_nothing_that_is_used(tmp_path):
