@@ -186,9 +186,10 @@ def _feature(values):
     known = [v for v in values if v is not None]
     try: numbers = np.array(known, float)
     except ValueError: numbers = np.zeros(0)
-    if len(set(known)) > max(MOST_WORDS, len(known)/10) and np.isfinite(numbers).all():
-        middle = np.median(numbers) if len(numbers) else 0.
-        if len(numbers): return np.array([middle if v is None else float(v) for v in values])
+    many = len(set(known)) > max(MOST_WORDS, len(known)/10)
+    if many and len(numbers) and np.isfinite(numbers).all():
+        middle = np.median(numbers)
+        return np.array([middle if v is None else float(v) for v in values])
     often = {v for v, _ in Counter(known).most_common(MOST_WORDS)}
     return np.array([v if v in often else 'other' for v in values], str)
 
