@@ -15,7 +15,7 @@ MINUTES ?= 8
 help:            ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-audit: $(VENV)/core.done    ## Audit a credit model for bias, from data to report (under a minute)
+audit: $(VENV)/core.done    ## Audit a credit model for bias and privacy, from data to report (under a minute)
 	@$(BIN)/dlcourse audit demo
 
 lab: $(VENV)/lab.done       ## Open your workspace of the course in JupyterLab
