@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SECTIONS', 'UNWEIGHTED', 'INDEPENDENT', 'BOTH', 'CAREFUL', 'PRICE_COLUMNS', 'CHANGE_COLUMNS', 'TELLING_COLUMNS',
-           'Asked', 'Maker', 'section_maker', 'score_policy', 'score_comparisons', 'check_sections', 'make_sections']
+           'Asked', 'Maker', 'section_maker', 'score_policy', 'score_comparisons', 'favorable_metric', 'check_sections',
+           'make_sections']
 
 # %% ../../nbs/21_audit/06_making.ipynb #c0ffee04
 from collections.abc import Callable, Iterable, Mapping
@@ -13,8 +14,8 @@ from types import MappingProxyType
 
 from .findings import Findings, Section, section_table
 from dlcourse.audit.sections import (
-    declared_section, evidence_section, four_fifths_section, local_law_section, score_section,
-    subgroup_section,
+    declared_section, evidence_section, four_fifths_line, four_fifths_section, local_law_section,
+    score_section, subgroup_section,
 )
 from ..fairness.credit_audit import price_audit, reason_audit
 from ..fairness.declared import Declared
@@ -133,25 +134,38 @@ def _scores(asked):
 def _subgroups(asked):
     return subgroup_section(discover(asked.rows))
 
+def favorable_metric(
+    favorable:Mapping, # As a report has it: the prediction that is good for the person, 1 or 0
+)->str:
+    "The rate that the rule's ratio is of"
+    return 'selection_rate' if favorable['prediction'] else 'favorable_rate'
+
 @section_maker('four-fifths', called='the four-fifths rule', cannot=CAREFUL,
                wanted=lambda a: 'four-fifths' in a.profiles,
                absent="the four-fifths rule: that takes the profile of this name")
 def _four_fifths(asked):
-    return four_fifths_section(_each_attribute(asked.found, asked.rows.strata))
+    section = four_fifths_section(_each_attribute(asked.found, asked.rows.strata))
+    own = asked.found.policy.ratio[favorable_metric(asked.found.favorable)]
+    if own >= (line := four_fifths_line()): return section
+    laxer = (f"The policy tolerates a ratio of {own:g}, and the rule's line is {line:g}: the "
+             "verdict is the policy's, and what the rule says stands here.")
+    return replace(section, findings=(laxer, *section.findings))
 
 def _each_attribute(found, strata):
     "The rule for each attribute, alone or in pairs, whose groups are not too many to be shuffled"
     asked = []
     for attributes in found.crossed:
         counts = found.tally.by(*attributes)
-        if len(attributes) > 2 or len(counts.groups) > 100: continue
+        sizes = [n.sum() for g, n in zip(counts.groups, counts.n, strict=True) if None not in g]
+        enough = sum(n >= found.min_count for n in sizes) > 1
+        if len(attributes) > 2 or len(counts.groups) > 100 or not enough: continue
         alone = strata and strata not in attributes and len(attributes) < 2
         asked.append((counts, found.tally.by(*attributes, strata) if alone else None))
     known = [sum(None not in g for g in c.groups) for c, within in asked if within is not None]
     family = sum(n*(n - 1)//2 for n in known) # What is compared within strata shares its error
     for counts, within in asked:
         yield four_fifths(counts, favorable=found.favorable['prediction'], strata=within,
-                          family=family or None, level=found.level,
+                          family=family or None, level=found.level, min_count=found.min_count,
                           draws=min(9_999, 5*10**7//len(counts.groups)**2))
 
 PRICE_COLUMNS = {

@@ -12,7 +12,9 @@ from itertools import combinations
 from pathlib import Path
 
 from .given import one_table
-from .making import Asked, check_sections, make_sections, score_comparisons
+from dlcourse.audit.making import (
+    Asked, check_sections, favorable_metric, make_sections, score_comparisons,
+)
 from .sections import check_profiles, four_fifths_line, law_inputs
 from .writers import FairnessAudit, created_now
 from ..core.errors import InputError
@@ -67,10 +69,10 @@ def _metrics(rows, good):
 
 # %% ../../nbs/21_audit/13_report.ipynb #67bbdce4
 def _settled(policy, profiles, good):
-    "The policy, with the line of the four-fifths rule where that alone is asked for"
-    if 'four-fifths' in profiles and not policy.judges:
-        metric = 'selection_rate' if good['prediction'] else 'favorable_rate'
-        policy = replace(policy, ratio={metric: four_fifths_line()})
+    "The policy, with the line of the four-fifths rule where that is asked for"
+    if 'four-fifths' in profiles: # What the policy says of that ratio itself comes before it
+        line = {favorable_metric(good): four_fifths_line()}
+        policy = replace(policy, ratio=line | dict(policy.ratio))
     if policy.ratio.keys() & METRICS.keys() and good is None:
         raise InputError("the policy judges ratios, and a ratio depends on which prediction is "
                          "good for the "

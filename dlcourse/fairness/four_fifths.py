@@ -48,8 +48,8 @@ class GroupImpact:
     reading:str                   # All that in words
 
 # %% ../../nbs/16_fairness/41_four_fifths.ipynb #10c421d0
-def _others(rows):
-    "Each group beside the best, in a sentence"
+def _others(rows, floor):
+    "Each group beside the best, in a sentence; shuffles give no p-value below `floor`"
     for r in rows:
         if r.ratio is None:
             yield f"{r.group}: nobody had the favourable outcome, and there is nothing to compare."
@@ -61,14 +61,17 @@ def _others(rows):
         turn = " With one different person it would be ahead of the best." if r.one_person else ''
         if r.crosses and not turn: turn = " One person more or fewer would cross the line."
         yield (f"{r.group} reaches {number(r.ratio, 2)} of that rate{refused}: {r.reading} "
-               f"({_small(('p', r.p_value))} with the choice of the groups inside; the two alone: "
+               f"({_small(('p', r.p_value), floor=floor)} with the choice of the groups inside; "
+               "the two alone: "
                f"{', '.join([f'{r.deviations:.1f} standard deviations', *filter(None, [two])])})."
                f"{turn}")
 
-def _small(*named):
-    "p-values with their names"
-    return ', '.join(f"{name} = {v:.2g}" if v >= 1e-4 else f"{name} < 0.0001"
-                     for name, v in named if v is not None)
+def _small(*named, floor=0.):
+    "p-values with their names; the least that shuffles can give is a bound"
+    def said(v):
+        if floor and v <= 1.001*floor: return f'≤ {floor:.2g}'
+        return f'= {v:.2g}' if v >= 1e-4 else '< 0.0001'
+    return ', '.join(f'{name} {said(v)}' for name, v in named if v is not None)
 
 COUNTED = {
     'people': '',
@@ -105,6 +108,7 @@ class FourFifths:
     strata:tuple[StratifiedImpact, ...] # Within strata, where there are any
     components:tuple['FourFifths', ...] # The steps of the process, after the bottom line
     unknown:int                   # People of unknown group, in no row
+    small:tuple[str, ...]         # Groups of fewer people than were asked for, in no row
     exact:bool                    # Are the p-values exact? Otherwise from shuffles, or linearized
     draws:int                     # How many shuffles
     counted:str                   # 'people', 'weights' or 'clusters': what stands for a person
@@ -124,15 +128,17 @@ class FourFifths:
         best, *others = self.rows
         out = [f"{self.name.capitalize()}, by {self.attribute}: the favourable rate is highest for "
                f"{best.group} ({percent(best.rate)} of {best.n:,}).{COUNTED[self.counted]}"]
-        out += [*_others(others), *(s.sentence(self.level) for s in self.strata
+        floor = 1/(self.draws + 1) if self.draws else 0.
+        out += [*_others(others, floor), *(s.sentence(self.level) for s in self.strata
                                     if None not in (s.odds_ratio, s.p_value))]
         if self.unknown:
             out.append(f"{self.unknown:,} people are of unknown group and in no comparison.")
+        if self.small: out.append(f"Too few people for a comparison: {', '.join(self.small)}.")
         return out + [text for part in self.components for text in part.findings]
 
     def to_dict(self)->dict:
         "Everything as plain JSON values"
-        same = ('name', 'attribute', 'unknown', 'exact', 'draws', 'counted', 'level', 'findings')
+        same = ('name', 'attribute', 'unknown', 'small', 'exact', 'draws', 'counted', 'level', 'findings')
         return dict(profile=self.profile.name, version=self.profile.version,
                     status_checked=self.profile.status_checked.isoformat(), disclaimer=DISCLAIMER,
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows],
@@ -232,6 +238,7 @@ def four_fifths(
     level:float=.95,                     # Confidence level
     seed:int=0,                          # Of the shuffles
     draws:int=9_999,                     # How many
+    min_count:int=1,                     # Groups of fewer people are in no comparison
     name:str='bottom line',              # What the counts are of
 )->FourFifths:                           # Ratio, test, one person, strata
     "The four-fifths rule (29 CFR 1607.4 D) on the favourable outcome, with all its paragraph"
@@ -243,10 +250,11 @@ def four_fifths(
     if counted != 'people' and strata is not None:
         raise InputError("`strata` compare people, each counted once; leave out the strata, or "
                          "`sample_weight` and `cluster`")
-    known = [i for i, g in enumerate(counts.groups) if None not in g and counts.weight[i].sum()]
+    there = [i for i, g in enumerate(counts.groups) if None not in g and counts.weight[i].sum()]
+    known = [i for i in there if counts.n[i].sum() >= min_count]
     if len(known) < 2:
-        raise InputError(f"{len(known)} groups of {', '.join(counts.attributes)} have people; "
-                         "a comparison needs two")
+        raise InputError(f"{len(known)} groups of {', '.join(counts.attributes)} have {min_count} "
+                         "or more people; a comparison needs two")
     law, groups = profile('four-fifths'), [counts.groups[i] for i in known]
     sizes, k = counts.n[known].sum((1, 2)), counts.n[known][:, :, favorable].sum(1)
     people, exact = (k, sizes), False
@@ -255,12 +263,13 @@ def four_fifths(
     rows = _impacts([group_name(g) for g in groups], k, sizes, people=people, p=p, level=level,
                     line=Fraction(str(law.values['ratio'])))
     best, how = groups[int((k/sizes).argmax())], dict(favorable=favorable, level=level, seed=seed,
-                                                      draws=draws)
+                                                      draws=draws, min_count=min_count)
     return FourFifths(
         profile=law, name=name, attribute=' × '.join(counts.attributes), rows=tuple(rows),
         exact=exact,
         draws=0 if exact or counted != 'people' else draws, counted=counted, level=level,
-        unknown=int(counts.n.sum() - people[1].sum()),
+        unknown=int(counts.n.sum() - counts.n[there].sum()),
+        small=tuple(group_name(counts.groups[i]) for i in there if i not in known),
         strata=() if strata is None else tuple(_strata(strata, counts, favorable, best, family)),
         components=tuple(four_fifths(c, name=n, **how) for n, c in (components or {}).items()))
 

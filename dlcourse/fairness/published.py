@@ -172,9 +172,12 @@ class PublishedAudit:
     def findings(self)->list[str]:
         "What was found, in sentences"
         how = [f.follows for f in self.figures if f.follows is not None]
-        held, cut = sum(h in ('rounded', 'from rounded rates') for h in how), how.count('cut off')
-        also = f', and {cut} with digits cut off' if cut else ''
-        first = f"{held:,} of {len(how):,} printed figures follow from the counts{also}."
+        more = ((how.count('from rounded rates'), 'from the printed rates only'),
+                (how.count('cut off'), 'with digits cut off'))
+        also = ''.join(f', and {k:,} {word}' for k, word in more if k)
+        of = 'the counts' if any(f.count is not None for f in self.figures) else 'the printed rates'
+        held = f"{how.count('rounded'):,} of {len(how):,}"
+        first = f"{held} printed figures follow from {of}{also}."
         return [first, *_counted(self), *self.problems, *self.notes]
 
     @property
@@ -245,7 +248,7 @@ def _rounded(tables):
     "Notes on ratios that were made of rounded rates"
     for t in tables:
         if all(f.follows != 'from rounded rates' for f in t.figures): continue
-        yield (f"{t.name}: some ratios follow from the rounded rates only, others from unrounded "
+        yield (f"{t.name}: some ratios follow from the printed rates only, others from unrounded "
                "ones.")
 
 # %% ../../nbs/16_fairness/33_published.ipynb #d07f5920

@@ -11,6 +11,7 @@ import pytest
 from engines import in_files
 
 from dlcourse.audit.report import audit as run_audit
+from dlcourse.audit.terminal import terminal_lines
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.policy import Policy
 
@@ -260,3 +261,44 @@ def test_an_audit_of_decisions_reads_no_heavy_library():
             '("scipy.stats", "scipy.optimize", "matplotlib.pyplot", "pandas", "torch", "flwr")])')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
                           check=True).stdout.strip() == '[]'
+
+
+@pytest.fixture
+def apart():
+    "Two groups whose ratio is .7, and a third of five people"
+    outcomes = [1]*60 + [0]*40, [1]*42 + [0]*58, [1, 0, 0, 0, 0]
+    return dict(g=['a']*100 + ['b']*100 + ['c']*5, p=sum(outcomes, []))
+
+
+FIFTHS = dict(y_pred='p', sensitive_features='g', favorable=1, profile='four-fifths')
+
+
+def test_a_policy_does_not_silence_the_profile(apart):
+    of = {d.kind: d for d in run_audit(apart, policy=dict(difference=dict(selection_rate=.9)),
+                                       **FIFTHS).disparities if d.tolerance is not None}
+    assert of['ratio'].tolerance == .8 and of['difference'].tolerance == .9
+    laxer = run_audit(apart, policy=dict(ratio=dict(selection_rate=.5)), **FIFTHS)
+    assert {d.tolerance for d in laxer.disparities} >= {.5} and laxer.sections[0].findings[0] == (
+        "The policy tolerates a ratio of 0.5, and the rule's line is 0.8: the verdict is the "
+        "policy's, and what the rule says stands here.")
+    stricter = run_audit(apart, policy=dict(ratio=dict(selection_rate=.9)), **FIFTHS)
+    assert not stricter.sections[0].findings[0].startswith('The policy')
+
+
+def test_who_is_withheld_is_in_no_section(apart):
+    section = run_audit(apart, **FIFTHS).sections[0]
+    assert [row[0] for row in section.tables[0]['rows']] == ['a', 'b']
+    assert section.findings[-1] == 'Too few people for a comparison: c.'
+    nobody = run_audit(apart, min_count=101, **FIFTHS).sections[0]
+    assert nobody.findings == ('No two groups are large enough to be compared.',)
+
+
+def test_a_table_that_is_in_no_terminal_is_not_promised_in_a_wider_one(apart):
+    from rich.console import Console
+    def shown(width):
+        out = io.StringIO()
+        Console(file=out, width=width).print(*terminal_lines(run_audit(apart, **FIFTHS), width))
+        return ' '.join(out.getvalue().split())
+    narrow, wide = shown(80), shown(250)
+    assert 'in a wider terminal: “Four fifths, by g”' in narrow and 'Four fifths, by g' in wide
+    assert 'wider terminal' not in wide and '(--html): “The four-fifths rule' in wide

@@ -216,3 +216,16 @@ def test_the_gap_of_the_first_finding_is_shrunk_where_many_are_alike():
     printed, shrunk = np.mean(far, 0)
     assert printed > .03 and abs(shrunk) < .7*printed
     assert 'without the luck of having been picked' in first.sentence()
+
+
+def test_a_later_finding_says_among_whom_and_is_never_larger_without_luck(tmp_path):
+    rng = np.random.default_rng(0)
+    n = 6000
+    table = dict(sex=rng.choice(['F', 'M'], n), race=rng.choice(['A', 'B', 'C'], n))
+    odds = .45 - .15*(table['sex'] == 'F') - .17*(table['race'] == 'B')
+    found = discover(table | dict(p=(rng.random(n) < odds).astype(int)), ['sex', 'race'], y_pred='p')
+    first, second, *_ = found.found
+    assert first.named == first.conjunction
+    assert second.named == f'{second.conjunction}, of those not named above'
+    assert second.named in found._repr_html_()
+    for s in found.found: assert abs(s.shrunk) <= abs(s.gap) and s.shrunk*s.gap >= 0

@@ -159,7 +159,7 @@ def test_bottom_line_before_components():
 def test_faults_of_four_fifths():
     with pytest.raises(InputError, match='`favorable` must be 1 or 0'):
         four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable='yes')
-    with pytest.raises(InputError, match='1 groups of group have people'):
+    with pytest.raises(InputError, match='1 groups of group have 1 or more people'):
         four_fifths(made({'a': (1, 1)}), favorable=1)
     with pytest.raises(InputError, match='`strata` must be counts by group and then'):
         four_fifths(made({'a': (1, 1), 'b': (1, 1)}), favorable=1,
@@ -332,3 +332,20 @@ def test_a_p_value_in_strata_is_never_nothing():
     found = StratifiedImpact(**{f.name: None for f in fields(StratifiedImpact)} | dict(
         group='a', comparator='b', strata=2, odds_ratio=.5, adjusted=0.))
     assert 'p < 0.0001 after' in found.sentence(.95)
+
+
+def test_groups_too_small_are_named_and_in_no_row():
+    counts = made({'a': (50, 50), 'b': (70, 30), 'c': (1, 4)})
+    found = four_fifths(counts, favorable=1, min_count=30)
+    assert [r.group for r in found.rows] == ['a', 'b'] and found.small == ('c',)
+    assert found.unknown == 0 and found.findings[-1] == 'Too few people for a comparison: c.'
+    assert four_fifths(counts, favorable=1).small == ()
+    with pytest.raises(InputError, match='1 groups of group have 101 or more people'):
+        four_fifths(made({'a': (60, 60), 'b': (7, 3)}), favorable=1, min_count=101)
+
+
+def test_the_least_that_shuffles_can_give_is_said_to_be_a_bound():
+    apart = four_fifths(made({'a': (900, 100), 'b': (100, 900), 'c': (500, 500)}), favorable=1)
+    assert not apart.exact and '(p ≤ 0.0001 with the choice' in apart.findings[1]
+    exact = four_fifths(made({'a': (900, 100), 'b': (100, 900)}), favorable=1)
+    assert exact.exact and '(p < 0.0001 with the choice' in exact.findings[1]

@@ -77,7 +77,8 @@ def test_ratios_of_rounded_rates_are_accepted_and_said():
     assert rounded.figures[-1].follows == 'from rounded rates'
     assert neither.figures[-1].follows == 'no'
     assert rounded.verdict == 'consistent'
-    assert 'rounded rates' in rounded.notes[0]
+    assert 'from the printed rates only' in rounded.notes[0]
+    assert rounded.findings[0].endswith('follow from the counts, and 1 from the printed rates only.')
     assert neither.verdict == 'inconsistent'
 
 
@@ -264,7 +265,7 @@ def test_an_exclusion_that_the_law_does_not_allow():
 
 def test_higher_is_higher_for_certain_or_by_its_own_ratio():
     even = audited([('Female', 50_000, '.74', '1'), ('Male', 45_000, '.737', '.996')])
-    assert even.findings == ['2 of 2 printed figures follow from the counts.']
+    assert even.findings == ['2 of 2 printed figures follow from the printed rates.']
     assert even.comparators == {'the table': 'Female'}
     above = audited([('Hispanic', 82_000, '.7', '1.06'), ('White', 274_000, '.68', '1')])
     assert "by the rate of 'White', not by the highest, that of 'Hispanic'" in above.problems[0]
