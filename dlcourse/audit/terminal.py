@@ -129,9 +129,9 @@ def _plain_table(table):
     from rich.table import Table
     from rich.text import Text
     kinds = [c['kind'] for c in table['columns']]
-    inside = [str(x) for row in table['rows'] for x, kind in zip(row[1:-1], kinds[1:-1], strict=True)
-              if kind == 'text']
-    if max(map(len, inside), default=0) > LONGEST_WORD: return None
+    words = [i for i, kind in enumerate(kinds[1:-1], 1) if kind == 'text']
+    inside = (len(str(row[i])) for row in table['rows'] for i in words)
+    if max(inside, default=0) > LONGEST_WORD: return None
     if not 0 < len(table['rows']) <= LONGEST_LIST: return None
     out = Table(title=Text(printable(table['caption']), style='bold'), title_justify='left',
                 box=SIMPLE_HEAD, pad_edge=False)

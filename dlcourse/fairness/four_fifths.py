@@ -262,8 +262,8 @@ def four_fifths(
     else: k, sizes, p = weighed_groups(counts, known, favorable, level)
     rows = _impacts([group_name(g) for g in groups], k, sizes, people=people, p=p, level=level,
                     line=Fraction(str(law.values['ratio'])))
-    best, how = groups[int((k/sizes).argmax())], dict(favorable=favorable, level=level, seed=seed,
-                                                      draws=draws, min_count=min_count)
+    best = groups[int((k/sizes).argmax())]
+    how = dict(favorable=favorable, level=level, seed=seed, draws=draws, min_count=min_count)
     return FourFifths(
         profile=law, name=name, attribute=' × '.join(counts.attributes), rows=tuple(rows),
         exact=exact,

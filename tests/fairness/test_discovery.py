@@ -218,12 +218,13 @@ def test_the_gap_of_the_first_finding_is_shrunk_where_many_are_alike():
     assert 'without the luck of having been picked' in first.sentence()
 
 
-def test_a_later_finding_says_among_whom_and_is_never_larger_without_luck(tmp_path):
+def test_a_later_finding_says_among_whom_and_is_never_larger_without_luck():
     rng = np.random.default_rng(0)
     n = 6000
     table = dict(sex=rng.choice(['F', 'M'], n), race=rng.choice(['A', 'B', 'C'], n))
     odds = .45 - .15*(table['sex'] == 'F') - .17*(table['race'] == 'B')
-    found = discover(table | dict(p=(rng.random(n) < odds).astype(int)), ['sex', 'race'], y_pred='p')
+    table['p'] = (rng.random(n) < odds).astype(int)
+    found = discover(table, ['sex', 'race'], y_pred='p')
     first, second, *_ = found.found
     assert first.named == first.conjunction
     assert second.named == f'{second.conjunction}, of those not named above'

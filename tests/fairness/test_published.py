@@ -78,7 +78,8 @@ def test_ratios_of_rounded_rates_are_accepted_and_said():
     assert neither.figures[-1].follows == 'no'
     assert rounded.verdict == 'consistent'
     assert 'from the printed rates only' in rounded.notes[0]
-    assert rounded.findings[0].endswith('follow from the counts, and 1 from the printed rates only.')
+    first = rounded.findings[0]
+    assert first.endswith('follow from the counts, and 1 from the printed rates only.')
     assert neither.verdict == 'inconsistent'
 
 
