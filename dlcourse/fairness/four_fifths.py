@@ -138,7 +138,8 @@ class FourFifths:
 
     def to_dict(self)->dict:
         "Everything as plain JSON values"
-        same = ('name', 'attribute', 'unknown', 'small', 'exact', 'draws', 'counted', 'level', 'findings')
+        same = ('name', 'attribute', 'unknown', 'small', 'exact', 'draws', 'counted', 'level',
+                'findings')
         return dict(profile=self.profile.name, version=self.profile.version,
                     status_checked=self.profile.status_checked.isoformat(), disclaimer=DISCLAIMER,
                     **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows],
