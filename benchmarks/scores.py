@@ -6,10 +6,11 @@ The AUC's interval where one label is rare, beside the usual one on the scale of
 audits of calibrated scores, and of lists in random order, that find something. Bars: coverage of
 .94 at ten positives and more, also where the rarer label's scores spread up to three times as wide,
 findings in at most 5 % of audits. Measured in full: AUC .951 at the worst (30 positives of 100 and
-a spread of three; at ten positives .967 and more, log odds .805 and more); on other samples, with
-a spread of four or a tenth of the positives far below everybody, .93 (no bar); findings in at most
-.040 of audits of calibrated scores and of lists in random order; limits of the bias hold in .959
-and more."""
+a spread of three; at ten positives .967 and more, log odds .805 and more); on other samples, with a
+spread of four .93 (no bar), and where nine positives in ten are far above everybody and one far
+below, .85 at the worst (twenty of a thousand people, which often hold none of that kind; .93 with
+thirty, .95 with forty, no bar: no sample shows what it lacks); findings in at most .040 of audits of
+calibrated scores and of lists in random order; limits of the bias hold in .959 and more."""
 import sys
 from statistics import NormalDist
 

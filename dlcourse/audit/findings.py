@@ -56,6 +56,8 @@ def _judged(audit):
 def _gap(audit, d, ratio, what):
     "Who gets the good outcome least, who most, and how far apart they are"
     if d.value is None: return f"By {d.attribute}, nothing can be compared: {d.reason}."
+    if d.value == 0:
+        return f"By {d.attribute}, {what} is equally frequent in all groups that were judged."
     low, high = _between(audit, d)
     among = " among the groups judged," if 'over all groups' in (d.reason or '') else ''
     text = (f"By {d.attribute},{among} {what} is rarest for {low} and most common for {high}: "
@@ -97,6 +99,11 @@ def _warnings(audit):
     if audit.favorable is None:
         yield ("Nobody said which prediction is favourable for the person (`favorable`), so no "
                "ratio is given: a ratio of rates depends on it.")
+    for r in audit.overall:
+        if r.metric == 'selection_rate' and r.value in (0, 1):
+            who, at = ('nobody', 'above') if r.value == 0 else ('everybody', 'below')
+            yield (f"The prediction is positive for {who}. Where it comes of a threshold, that is "
+                   f"{at} every score: look at both.")
     if audit.columns['label'] is None:
         (yield "There is no label, so it is only known who was selected, not who was selected "
                "rightly.")

@@ -32,6 +32,13 @@ from ..fairness.policy import Policy, judge, out_of_scope, read_policy, settings
 from ..fairness.bounds import measure_gaps
 
 # %% ../../nbs/21_audit/13_report.ipynb #3e45dacc
+def _wanted(declared, favorable):
+    "What is good for the person; raises `InputError` where the policy says otherwise"
+    if None in (declared, favorable) or as_text(declared) == as_text(favorable):
+        return declared if favorable is None else favorable
+    raise InputError(f"`favorable` is {favorable} here, and {declared} in the policy, which would "
+                     "be judged the other way round; leave it out, or change the policy")
+
 def _favorable(favorable, values, threshold):
     "Which class is good for the person, and by which values; raises `InputError` for none"
     if favorable is None: return None
@@ -152,7 +159,7 @@ def audit(
     profile:str|Iterable[str]=(),  # Laws, such as 'four-fifths', 'nyc-ll144', 'eu-ai-act'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
     links:Mapping|str|Path|None=None, # To documents that clauses ask for, or a TOML file of them
-    strata:str|None=None,          # Within whose values groups are compared too, such as the job
+    strata:str|None=None,          # Such as the job: 'four-fifths' and prices compare within it too
     price:str|None=None,           # Column of what is paid, for 'ecoa-reg-b'; compared in `strata`
     points:str|Iterable[str]=(),   # Columns of what each factor added to a score, for its reasons
     proposed:str|None=None,        # Column of what had been proposed before people decided
@@ -178,7 +185,7 @@ def audit(
                  cluster=cluster)
     data, given, sensitive = one_table(data, named, sensitive_features)
     policy = policy or settings_policy(settings(), given['y_true'] is not None)
-    wanted = policy.favorable if favorable is None else favorable
+    wanted = _wanted(policy.favorable, favorable)
     _check_decisions(given, threshold)
     beside = dict(price=price, points=_names(points), proposed=proposed, reviewer=reviewer,
                   worth=worth, margin=margin, features=_names(features))

@@ -7,6 +7,7 @@ __all__ = ['audit_app', 'ENDS', 'FORMS', 'NO_TEXT', 'STDOUT', 'COLUMNS_OF', 'PAR
            'fairness', 'scores', 'classes', 'regression', 'ranking', 'pay', 'published', 'law']
 
 # %% ../../nbs/cli/audit.ipynb #8667621f
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import typer
 
 from .commands import command, json_text
 from .forms import forms_app
+from ..core.errors import InputError
 
 
 # %% ../../nbs/cli/audit.ipynb #b3a353f3
@@ -95,6 +97,13 @@ def fairness(
     _audited(audit, file, options, prediction=prediction, label=label, sensitive=sensitive,
              weight=weight, policy=policy, declared=declared, inputs=inputs)
 
+def _in_options(text, values):
+    "A sentence with the options' names in place of the arguments', unless columns are called so"
+    given = {one for v in values for one in (v if isinstance(v, (list, tuple)) else [v])}
+    for option, name in COLUMNS_OF.items():
+        if name not in given: text = re.sub(rf'`?\b{name}\b`?', f'`--{option}`', text)
+    return text
+
 def _audited(audit_of, file, options, **said):
     "Audit a table, with a bar while it is read; write and print what was found"
     from dlcourse.audit.writers import as_audit
@@ -108,7 +117,8 @@ def _audited(audit_of, file, options, **said):
     shown, before = ({}, ()) if of_rates else _shown(asked, file)
     with progress_bar('Reading', stays=False) as update:
         if of_rates: asked['tell'] = lambda text: update(note=text)
-        found = as_audit(audit_of(file, **asked), **shown)
+        try: found = as_audit(audit_of(file, **asked), **shown)
+        except InputError as e: raise InputError(_in_options(str(e), said.values())) from None
     if before: found = replace(found, sections=(*before, *found.sections))
     finish_audit(found, files, form)
 

@@ -38,6 +38,7 @@ def array_of(
     if hasattr(values, 'toarray'):
         raise InputError(f"`{name}` must be dense, and is sparse; give `.toarray()`, and of a "
                          "single column `.toarray().ravel()`")
+    if getattr(values, 'requires_grad', False): values = values.detach()
     try: found = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as e:
         raise InputError(f"`{name}` must be something that NumPy takes as an array: "
@@ -45,6 +46,9 @@ def array_of(
     if isinstance(values, (set, frozenset, dict)):
         raise InputError(f"`{name}` must have a value for each row, in their order; "
                          f"got a {type(values).__name__}")
+    if found.dtype.kind == 'V':
+        raise InputError(f"`{name}` must be one value for each row; got records of "
+                         f"{', '.join(found.dtype.names or ('raw bytes',))}")
     return found
 
 def same_rows(
@@ -81,7 +85,16 @@ def columns_of(
         if lacks_values(v):
             raise InputError(f"`{name}` must not be NaN, None or empty in any row; "
                              "drop such rows, and say so")
+        _check_order(v, name)
     return arrays
+
+def _check_order(v, name):
+    "Raise `InputError` for values of which none can be told to be the lesser"
+    if v.dtype.kind != 'O': return
+    words = {isinstance(one, str) for one in v}
+    if len(words) == 1 and (True in words or type(v[0]).__lt__ is not object.__lt__): return
+    raise InputError(f"`{name}` must hold words or numbers, not both, nor anything else; got "
+                     f"{', '.join(repr(one)[:40] for one in v[:4])}")
 
 # %% ../../nbs/00_core/18_columns.ipynb #c01a000e
 def as_floats(
@@ -188,8 +201,9 @@ def binary_labels(
     "Labels as 0 and 1; raises `InputError` for others, and for a table"
     import numpy as np
     y = array_of(y.to_numpy() if hasattr(y, 'to_numpy') else y, 'y')
+    if lacks_values(y): raise InputError("`y` must not be missing in any row; drop such rows")
     if y.ndim != 1 or not np.isin(y, (0, 1)).all():
-        seen = ', '.join(list(dict.fromkeys(map(str, y.ravel())))[:4])
+        seen = ', '.join(list(dict.fromkeys(map(str, y.ravel())))[:4])[:80]
         raise InputError(f"`y` must be one column of 0 and 1; got {seen}. "
                          "Say which label is meant, such as y == 'yes'")
     return y.astype(int)
@@ -201,7 +215,15 @@ def as_rows(
     import numpy as np
     if type(x).__module__.startswith('polars'): # Polars itself would ask for pyarrow
         return need('pandas', 'fairness').DataFrame(x.to_dict(as_series=False))
-    return x if hasattr(x, 'iloc') or hasattr(x, 'shape') else np.asarray(x)
+    if hasattr(x, 'iloc'):
+        if len(set(x.columns)) == len(x.columns): return x
+        raise InputError("`x` must have columns of different names; got "
+                         f"{', '.join(map(str, x.columns[:6]))}")
+    if hasattr(x, 'toarray'): return x
+    x = array_of(x, 'x')
+    if x.ndim < 2:
+        raise InputError(f"`x` must have a row for each person; got the shape {x.shape}")
+    return np.asarray(x) # Not a matrix, whose single rows are tables too
 
 def take_rows(
     x,    # What `as_rows` returned

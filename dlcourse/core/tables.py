@@ -163,7 +163,7 @@ def _check_names(path, names, wanted):
     if cells:
         raise InputError(f"`{path.name}` has no line of names: its first line holds "
                          f"'{', '.join(names)[:80]}'. Put a line with the name of each column "
-                         "above it")
+                         "above it; if it is a title, delete all lines above those names")
 
 def _is_number(text):
     try: return bool(float(text)) or True

@@ -13,8 +13,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..core.columns import array_of, as_floats, columns_of, numbers_of, same_rows
-from ..core.errors import InputError
+from dlcourse.core.columns import (
+    array_of, as_floats, columns_of, lacks_values, numbers_of, same_rows,
+)
+from ..core.errors import InputError, number_of
 from .intervals import normal_reach, placement_error, placements, student
 
 # %% ../../nbs/02_evaluation/04_comparison.ipynb #df887272
@@ -22,12 +24,14 @@ def _right(right_a, right_b):
     "Both as arrays of True and False, for the same examples"
     a, b = array_of(right_a, 'right_a'), array_of(right_b, 'right_b')
     alike = a.ndim == 1 and a.shape == b.shape and len(a)
-    if alike and np.isin([a, b], (0, 1)).all():
+    gaps = lacks_values(a) or lacks_values(b)
+    if alike and not gaps and np.isin([a, b], (0, 1)).all():
         same_rows(right_a=right_a, right_b=right_b)
         return a == 1, b == 1
     came = f"shapes {a.shape} and {b.shape}"
     if alike: # Other values than truths
-        came = next(repr(v) for v in [*a.tolist(), *b.tolist()] if v not in (0, 1))
+        values = [*a.tolist(), *b.tolist()]
+        came = next(repr(v) for v in values if lacks_values([v]) or v not in (0, 1))
     raise InputError("`right_a` and `right_b` must say True or False for each of the same "
                      f"examples; got {came}")
 
@@ -64,7 +68,8 @@ def sign_flip(
 )->float:              # p value, two-sided; exact up to 16 pairs
     "How often a sum of these differences is as far from zero when their signs are tosses of a coin"
     d = numbers_of(differences, 'differences')
-    n, rng = len(d), np.random.default_rng(seed)
+    number_of(draws, 'draws', 1)
+    n, rng = len(d), np.random.default_rng(number_of(seed, 'seed', 0))
     exact = n <= 16
     if exact: flipped = (np.arange(2**n)[:, None] >> np.arange(n) & 1) @ d
     else: flipped = np.array([rng.integers(0, 2, n) @ d for _ in range(draws)])
@@ -80,13 +85,18 @@ def needed(
 )->int:               # At least 2
     "How many pairs it takes to find a difference, by the power of the paired t test"
     from scipy.special import nctdtr, stdtrit
+    for name, value in dict(spread=spread, difference=difference, power=power).items():
+        number_of(value, name, -np.inf, whole=False)
     if not (spread >= 0 and difference and 0 < power < 1):
         raise InputError("`spread` must not be negative, `difference` not zero, `power` within "
                          f"0 and 1; got {spread}, {difference}, {power}")
     def found(n):
-        limit = stdtrit(n - 1, (1 + level)/2)
+        limit = stdtrit(n - 1, (1 + float(level))/2)
         return 1 - nctdtr(n - 1, n**.5*abs(difference)/spread, limit)
     far = (normal_reach(level) + NormalDist().inv_cdf(power))*spread/abs(difference)
+    if not far < 1e6:
+        raise InputError(f"`difference` must not be so small beside `spread`: {difference:g} beside "
+                         f"{spread:g} takes more than 1e12 pairs")
     n = max(2, ceil(far*far))
     while spread and found(n) < power: n += 1
     return n
@@ -179,7 +189,10 @@ def compare(
     least:float|None=None, # The least difference worth finding; `needed` says what that takes
 )->Comparison:
     "Is the first model better? Over seeds, examples, or both, whichever vary in what is given"
-    given, (a, b) = dict(a=a, b=b), (np.asarray(v, float) for v in (a, b))
+    given = dict(a=a, b=b)
+    a, b = (as_floats(array_of(v, name), name) for name, v in given.items())
+    number_of(overlap, 'overlap', 0, whole=False)
+    if least is not None: number_of(least, 'least', 0, whole=False)
     alike = a.shape == b.shape and a.ndim in (1, 2) and max(a.shape) > 1
     if not (alike and np.isfinite([a, b]).all()):
         raise InputError("`a` and `b` must be numbers of one shape, (runs) or (runs, examples), "
@@ -259,10 +272,15 @@ def bootstrap_difference(
     "Difference of any metric on the same rows: percentiles of a paired bootstrap"
     same_rows(y_true=y_true, a=a, b=b, groups=groups)
     y_true, a, b = columns_of(y_true=y_true)[0], array_of(a, 'a'), array_of(b, 'b')
+    if not (a.ndim and b.ndim and len(a) == len(b) == len(y_true)):
+        raise InputError("`a` and `b` must have a prediction for each row of `y_true`; got shapes "
+                         f"{a.shape} and {b.shape}")
+    normal_reach(level)
+    number_of(draws, 'draws', 1)
     unit = _units(len(y_true), groups)
     rows = np.split(np.argsort(unit, kind='stable'), np.cumsum(np.bincount(unit))[:-1])
     def gap(at): return metric(y_true[at], a[at]) - metric(y_true[at], b[at])
-    rng, drawn = np.random.default_rng(seed), []
+    rng, drawn = np.random.default_rng(number_of(seed, 'seed', 0)), []
     for _ in range(draws):
         units = rng.integers(0, len(rows), len(rows))
         drawn.append(gap(np.concatenate([rows[i] for i in units])))

@@ -7,12 +7,13 @@ __all__ = ['coverage', 'normal_reach', 'wilson', 'clopper_pearson', 'mover_diffe
            'student', 'mean_interval', 'told', 'runs_for', 'placements', 'placement_error', 'auc_interval']
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #f023ffe3
+from numbers import Real
 from statistics import NormalDist
 
 import numpy as np
 
-from ..core.columns import array_of, as_floats
-from ..core.errors import InputError
+from ..core.columns import array_of, as_floats, numbers_of
+from ..core.errors import InputError, number_of
 from ..core.pages import mean_and_spread
 from .metrics import Undefined, roc_auc, scored_rows
 
@@ -24,6 +25,9 @@ def coverage(
 )->np.ndarray:        # For each true rate the chance that the interval holds it
     "How often an interval keeps its promise, by adding up all results that there could be"
     from scipy.stats import binom
+    n, rates = int(number_of(n, 'n', 1)), numbers_of(rates, 'rates')
+    if not ((rates >= 0) & (rates <= 1)).all():
+        raise InputError(f"`rates` must be from 0 to 1; got {rates.min():g} to {rates.max():g}")
     low, high = np.array([interval(k, n) for k in range(n + 1)]).T
     holds = (low[:, None] <= rates) & (rates <= high[:, None])
     return (binom.pmf(np.arange(n + 1)[:, None], n, rates)*holds).sum(0)
@@ -33,13 +37,15 @@ def normal_reach(
     level:float=.95, # Confidence level, two-sided
 )->float:            # 1.96 at 95 %
     "How many standard errors a normal interval reaches to each side"
-    if not 0 < level < 1:
-        raise InputError(f"`level` must lie between 0 and 1, such as 0.95; got {level}")
-    return NormalDist().inv_cdf((1 + level)/2)
+    if not isinstance(level, Real) or not 0 < level < 1:
+        raise InputError("`level` must lie between 0 and 1, such as 0.95; "
+                         f"got {str(level)[:40] or repr(level)}")
+    return NormalDist().inv_cdf((1 + float(level))/2)
 
 def _checked(successes, trials):
     "Both as arrays of floats, where they can be a rate"
-    k, n = (np.asarray(v, float) for v in (successes, trials))
+    given = dict(successes=successes, trials=trials)
+    k, n = (as_floats(array_of(v, name), name) for name, v in given.items())
     if k.ndim and n.ndim and k.ndim != n.ndim:
         raise InputError("`successes` and `trials` must have one shape, or one of them be a "
                          f"number; got shapes {k.shape} and {n.shape}")
@@ -49,6 +55,15 @@ def _checked(successes, trials):
         raise InputError("`successes` must be from 0 to `trials`; "
                          f"got {k[bad].flat[0]:g} of {n[bad].flat[0]:g}")
     return np.minimum(k, n), n
+
+def _as_limits(p1, p2, ci1, ci2):
+    "Rates and limits as floats; raises `InputError` for limits that are no pair"
+    given = dict(p1=p1, p2=p2, ci1=ci1, ci2=ci2)
+    out = [as_floats(array_of(v, name), name) for name, v in given.items()]
+    for name, pair in zip(('ci1', 'ci2'), out[2:], strict=True):
+        if pair.ndim and len(pair) == 2: continue
+        raise InputError(f"`{name}` must be a lower and an upper limit; got shape {pair.shape}")
+    return out
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #edcfbae6
 def wilson(
@@ -77,7 +92,7 @@ def clopper_pearson(
     from scipy.special import betaincinv
     k, n = _checked(successes, trials)
     normal_reach(level)
-    alpha = (1 - level)/2
+    alpha = (1 - float(level))/2
     with np.errstate(invalid='ignore'):
         low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1), n - k + 1, alpha), 0.)
         high = np.where(k < n, betaincinv(k + 1, np.where(k < n, n - k, 1), 1 - alpha), 1.)
@@ -91,7 +106,7 @@ def mover_difference(
     ci2:tuple, # Limits of the second, at the same level
 )->tuple[np.ndarray, np.ndarray]: # Limits of `p1 - p2`
     "Limits of a difference of two independent rates from the limits of each (Zou & Donner 2008)"
-    (l1, u1), (l2, u2) = ci1, ci2
+    p1, p2, (l1, u1), (l2, u2) = _as_limits(p1, p2, ci1, ci2)
     return p1 - p2 - np.hypot(p1 - l1, u2 - p2), p1 - p2 + np.hypot(u1 - p1, p2 - l2)
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #219b7fcc
@@ -103,7 +118,8 @@ def newcombe_difference(
     level:float=.95, # How often the interval shall hold the true difference
 )->tuple[np.ndarray, np.ndarray]: # Limits of `k1/n1 - k2/n2`; NaN, unwarned, without trials
     "Newcombe's interval for the difference of two independent rates (Newcombe 1998, method 10)"
-    with np.errstate(invalid='ignore'): p1, p2 = np.divide(k1, n1), np.divide(k2, n2)
+    (k1, n1), (k2, n2) = _checked(k1, n1), _checked(k2, n2)
+    with np.errstate(invalid='ignore'): p1, p2 = k1/n1, k2/n2
     return mover_difference(p1, p2, wilson(k1, n1, level), wilson(k2, n2, level))
 
 # %% ../../nbs/02_evaluation/03_intervals.ipynb #652c2720
@@ -114,8 +130,8 @@ def mover_ratio(
     ci2:tuple, # Limits of the second, at the same level
 )->tuple[np.ndarray, np.ndarray]: # Limits of `p1 / p2`, from 0 to infinity
     "Limits of a ratio of two independent rates from the limits of each (Donner & Zou 2012)"
-    (l1, u1), (l2, u2) = ci1, ci2
-    p1, p2, l1, u1, l2, u2 = np.broadcast_arrays(*(np.float64(v) for v in (p1, p2, l1, u1, l2, u2)))
+    p1, p2, (l1, u1), (l2, u2) = _as_limits(p1, p2, ci1, ci2)
+    p1, p2, l1, u1, l2, u2 = np.broadcast_arrays(p1, p2, l1, u1, l2, u2)
     with np.errstate(invalid='ignore', divide='ignore'):
         under = np.sqrt(np.maximum((p1*p2)**2 - l1*u2*(2*p1 - l1)*(2*p2 - u2), 0))
         over = np.sqrt(np.maximum((p1*p2)**2 - u1*l2*(2*p1 - u1)*(2*p2 - l2), 0))
@@ -132,8 +148,11 @@ def student(
 )->tuple[float, float, float]: # Lower and upper limit, and the two-sided p that the truth is zero
     "Student's interval and test"
     from scipy.special import stdtr, stdtrit
+    number_of(mean, 'mean', -np.inf, whole=False)
+    number_of(error, 'error', 0, whole=False)
+    number_of(df, 'df', 1e-9, whole=False)
     normal_reach(level)
-    half = stdtrit(df, (1 + level)/2)*error
+    half = stdtrit(df, (1 + float(level))/2)*error
     p = 2*stdtr(df, -abs(mean)/error) if error else mean == 0
     return float(mean - half), float(mean + half), float(p)
 
@@ -147,6 +166,7 @@ def mean_interval(
     if v.ndim != 1 or len(v) < 2:
         raise InputError("`values` must hold two runs or more to show a spread; "
                          f"got shape {v.shape}")
+    number_of(overlap, 'overlap', 0, whole=False)
     if not np.isfinite(v).all(): return (Undefined("a run has no finite value"),)*2
     unit = 2.**int(np.frexp(np.abs(v).max())[1] - 1) # Squares of huge numbers stay numbers
     v = v/unit
@@ -176,6 +196,10 @@ def runs_for(
 )->int:               # 2 or more
     "The least number of runs whose Student's interval is as narrow, if they scatter as these do"
     from scipy.special import stdtrit
+    values = numbers_of(values, 'values')
+    if len(values) < 2: raise InputError("`values` must hold two runs or more to show a spread")
+    normal_reach(level)
+    number_of(half, 'half', 0, whole=False)
     n, spread = np.arange(2, 10_000), np.std(values, ddof=1)
     narrow = stdtrit(n - 1, (1 + level)/2)*spread/np.sqrt(n) <= half
     if half > 0 and narrow.any(): return int(n[narrow.argmax()])
@@ -202,6 +226,10 @@ def placement_error(
     below, # The same for each negative row
 )->float:
     "Standard error of a mean of placements (DeLong et al. 1988)"
+    above, below = numbers_of(above, 'above'), numbers_of(below, 'below')
+    if min(len(above), len(below)) < 2:
+        raise InputError("`above` and `below` must hold two numbers or more; got "
+                         f"{len(above)} and {len(below)}")
     return float(np.sqrt(above.var(ddof=1)/len(above) + below.var(ddof=1)/len(below)))
 
 def auc_interval(

@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from ..core.columns import array_of, as_floats, columns_of, same_rows
+from ..core.columns import array_of, as_floats, columns_of, numbers_of, same_rows
 from ..core.errors import InputError, number_of
 
 # %% ../../nbs/02_evaluation/02_metrics.ipynb #462dd9e0
@@ -23,15 +23,12 @@ def _rows(y_true, other, name='y_pred'):
 def _is_text(v): return isinstance(v[0], str)
 
 def _check_names(y_true, y_pred):
-    "Raise `InputError` where one side has words and the other numbers, or where one has both"
-    for v in (y_true, y_pred):
-        if v.dtype.kind == 'O' and len({isinstance(one, str) for one in v}) > 1:
-            raise InputError("`y_true` and `y_pred` must hold words or numbers, not both; got "
-                             f"{', '.join(repr(one) for one in v[:4])}")
+    "Raise `InputError` where one side has words and the other numbers, or one of them dates"
     if isinstance(y_true[0], bytes) or isinstance(y_pred[0], bytes):
         raise InputError("`y_true` and `y_pred` must call the classes alike, by text or by number; "
                          "got bytes. Take `.astype(str)`, or `.decode()` of each")
-    if _is_text(y_true) != _is_text(y_pred):
+    dates = [v.dtype.kind in 'mM' for v in (y_true, y_pred)]
+    if _is_text(y_true) != _is_text(y_pred) or dates[0] != dates[1]:
         raise InputError("`y_true` and `y_pred` must call the classes alike, both by text or both "
                          f"by number; got {y_true[0]} and {y_pred[0]}")
 
@@ -72,7 +69,7 @@ def _classes(y_true, y_pred):
 def _numbers(y_true, y_pred):
     "Both as floats: the difference of two small whole numbers may need a sign that they lack"
     y_true, y_pred = _rows(y_true, y_pred)
-    return as_floats(y_true, 'y_true'), as_floats(y_pred, 'y_pred')
+    return numbers_of(y_true, 'y_true'), numbers_of(y_pred, 'y_pred')
 
 def scored_rows(
     y_true,   # 1 or True for a positive row, 0 or False for a negative one
@@ -236,7 +233,7 @@ def calibration_error(
     (expected calibration error, Naeini et al. 2015)"""
     true, p = scored_rows(y_true, p)
     _probabilities(true, p)
-    number_of(bins, 'bins', 1)
+    number_of(bins, 'bins', 1, 10**6)
     at = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], p)
     return float(np.abs(np.bincount(at, weights=p - true)).sum()/len(p))
 

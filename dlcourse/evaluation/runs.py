@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.errors import InputError, need
+from ..core.columns import array_of, as_floats
+from ..core.errors import InputError, need, number_of
 from ..core.figures import COLORS, band, label_lines
 from ..core.pages import html_table
 from ..core.random import random_state
 from .comparison import Comparison, compare
-from .intervals import mean_interval, told
+from .intervals import mean_interval, normal_reach, told
 from .metrics import Undefined
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #2c5670fc
@@ -250,11 +251,22 @@ def interquartile_mean(
     scores,  # Numbers of any shape, such as runs × tasks; NaN is an `InputError`
 )->float:    # Of all the numbers together
     "The mean of the middle half: without the lowest quarter and the highest"
-    ordered = np.sort(np.asarray(scores, float), axis=None)
+    ordered = np.sort(as_floats(array_of(scores, 'scores'), 'scores'), axis=None)
+    if not ordered.size: raise InputError("`scores` must hold a number or more; got none")
     if np.isnan(ordered).any():
         raise InputError("`scores` must not be NaN; count a failed run as what it is worth")
     cut = len(ordered)//4
     return float(ordered[cut:len(ordered) - cut].mean())
+
+# %% ../../nbs/02_evaluation/05_runs.ipynb #7b66aa50
+def _to_draw_from(scores, level, draws, seed):
+    "Scores as floats, and random numbers; raises `InputError` for what cannot be drawn from"
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
+    if not scores.ndim or len(scores) < 2:
+        raise InputError(f"`scores` must hold two runs or more; got the shape {scores.shape}")
+    normal_reach(level)
+    number_of(draws, 'draws', 1)
+    return scores, np.random.default_rng(number_of(seed, 'seed', 0))
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #7b66aa52
 def bootstrap_runs(
@@ -266,8 +278,7 @@ def bootstrap_runs(
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
     "Percentile interval from tables whose runs were drawn again, those of each task apart"
-    scores, rng = np.asarray(scores, float), np.random.default_rng(seed)
-    if len(scores) < 2: raise InputError(f"`scores` must hold two runs or more; got {len(scores)}")
+    scores, rng = _to_draw_from(scores, level, draws, seed)
     results = []
     for _ in range(draws):
         which = rng.integers(0, len(scores), scores.shape)

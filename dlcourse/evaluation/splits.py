@@ -9,10 +9,13 @@ __all__ = ['leaked', 'stratified_groups', 'Split', 'split', 'folds', 'twins', 'b
 import warnings
 from dataclasses import dataclass
 from datetime import date, datetime
+from numbers import Real
 
 import numpy as np
 
-from ..core.columns import array_of, columns_of, lacks_values, same_rows
+from dlcourse.core.columns import (
+    array_of, as_floats, columns_of, lacks_values, numbers_of, same_rows, whole_of,
+)
 from ..core.errors import InputError, number_of
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #8ec2abb6
@@ -22,7 +25,12 @@ def leaked(
     labels,       # For every row of the data: whose it is (writer, patient, label of `twins`)
 )->np.ndarray:    # Row numbers: those of `test` that the training part knows, in their order
     "Test rows whose label also stands in the training part"
-    (labels,), test = columns_of(labels=labels), np.asarray(test)
+    labels, = columns_of(labels=labels)
+    train, test = whole_of(train, 'train'), whole_of(test, 'test')
+    for name, rows in (('train', train), ('test', test)):
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
+            raise InputError(f"`{name}` must number rows from 0 to {len(labels) - 1}; got "
+                             f"{rows.min()} to {rows.max()}")
     return test[np.isin(labels[test], labels[train])]
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #d7966ff9
@@ -34,7 +42,10 @@ def stratified_groups(
 )->np.ndarray:    # The part of each row, from 0
     """Deal whole groups into parts whose sizes and classes come close to `shares`:
     the largest first, each to the part that lacks most of what it has"""
-    given = columns_of(groups=groups, y=y)
+    given, shares = columns_of(groups=groups, y=y), numbers_of(shares, 'shares')
+    number_of(seed, 'seed', 0)
+    if shares.min() < 0 or not shares.sum():
+        raise InputError(f"`shares` must be 0 or more, and not all 0; got {shares.tolist()}")
     (people, group), (kinds, kind) = (np.unique(v, return_inverse=True) for v in given)
     counts = np.zeros((len(people), len(kinds) + 1))
     np.add.at(counts, (group, kind), 1)
@@ -178,6 +189,10 @@ def split(
 
     Warns of a class that a part lacks; raises `InputError` where a row lacks what others have, or
     a part all rows."""
+    for name, share in dict(test=test, valid=valid).items():
+        if not isinstance(share, Real):
+            raise InputError(f"`{name}` must be a share of the rows, such as .2; got {share!r}")
+    number_of(seed, 'seed', 0)
     shares = 1 - test - valid, valid, test
     part = _parts(n, shares, y=y, groups=groups, time=time, seed=seed)
     names = ('train', 'valid', 'test')
@@ -201,6 +216,7 @@ def folds(
 
     Warns of a class that a fold lacks; raises `InputError` as `split` does."""
     number_of(k, 'k', 2)
+    number_of(seed, 'seed', 0)
     if time is not None:
         part = _parts(n, np.ones(k + 1), y=y, groups=groups, time=time, seed=seed)
         names = ['the first training part', *(f'fold {i}' for i in range(1, k + 1))]
@@ -248,7 +264,9 @@ def best_of(
     scores, # One for each candidate, more is better
 )->int:     # The first of equals
     "The place of the greatest; NaN is never it, and all NaN raise `InputError`"
-    scores = np.asarray(scores, float)
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
+    if scores.ndim != 1:
+        raise InputError(f"`scores` must hold a number for each candidate; got {scores.shape}")
     if np.isnan(scores).all():
         raise InputError(f"`score` must be a number for some candidate; all {len(scores)} are NaN. "
                          "Is a class missing in the rows that judge?")

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.frames import is_missing
+from ..core.pages import at_least
 from .bounds import measure_gaps
 from .counts import CELLS, UNLABELLED, Clusters, Counts, cluster_cells, sum_rows
 from .gaps import correlations, file_name, rows_and_policy, widened
@@ -236,7 +237,7 @@ def _class_findings(gaps, table, asked, rows, together):
         low, high = (f"{values[d.attribute, d.metric, g]:.3f} for {g}" for g in d.groups)
         name = METRICS[d.metric].label.lower()
         yield (f"Class {class_}, {name}: {low} and {high}; by {attribute}, the largest gap "
-               f"is at least {d.low:.3f} (corrected for {family} comparisons).")
+               f"is at least {at_least(d.low)} (corrected for {family} comparisons).")
 
 def _judged(gaps, table, policy, classes, rows, together):
     "The gaps with their verdicts; what is said of an attribute holds for each of its classes"

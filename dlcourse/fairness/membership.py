@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..core.columns import lacks_values
+from ..core.columns import array_of, as_floats, columns_of, lacks_values
 from ..core.errors import InputError
 from ..core.pages import percent
 from ..core.settings import settings
@@ -26,6 +26,9 @@ def weighted_miss(
     cell:np.ndarray,    # What the probabilities depend on, such as a district; any values
 )->float:               # By how much the weighted rate is above the true one
     "The covariance within cells by which a weighted rate misses (Chen and others 2019)"
+    member, outcome, cell = columns_of(member=member, outcome=outcome, cell=cell)
+    member, outcome = as_floats(member, 'member'), as_floats(outcome, 'outcome')
+    if not member.sum(): raise InputError("`member` must be 1 for somebody")
     at = np.unique(cell, return_inverse=True)[1]
     n, members, yes = (np.bincount(at, v) for v in (np.ones(len(at)), member, outcome))
     both = np.bincount(at, member*outcome)
@@ -37,7 +40,11 @@ def frechet_bounds(
     m, # Share to which it happened, likewise
 )->tuple[np.ndarray, np.ndarray]: # Least and largest share that can be both
     "How large can the overlap of two shares be (Fréchet 1951)?"
-    return np.maximum(0, np.add(p, m) - 1), np.minimum(p, m)
+    p, m = as_floats(array_of(p, 'p'), 'p'), as_floats(array_of(m, 'm'), 'm')
+    for name, share in dict(p=p, m=m).items():
+        if not ((share >= 0) & (share <= 1)).all():
+            raise InputError(f"`{name}` must hold shares from 0 to 1")
+    return np.maximum(0, p + m - 1), np.minimum(p, m)
 
 # %% ../../nbs/16_fairness/42_membership.ipynb #29b5ff5b
 @dataclass(frozen=True)
@@ -90,20 +97,23 @@ class Membership:
 # %% ../../nbs/16_fairness/42_membership.ipynb #1b77fd43
 def _checked(y, probabilities, cells, weight):
     "Arrays that fit together; raises `InputError` where they do not"
-    names, y, cells = [*probabilities], np.asarray(y, float), np.asarray(cells)
-    p = np.array([np.asarray(v, float) for v in probabilities.values()])
-    weight = np.ones(len(y)) if weight is None else np.asarray(weight, float)
+    y, cells = columns_of(y_pred=y, cells=cells)
+    names, y = [*probabilities], as_floats(y, 'y_pred')
+    columns = {f"probabilities['{name}']": v for name, v in probabilities.items()}
+    columns['sample_weight'] = np.ones(len(y)) if weight is None else weight
+    *p, weight = (as_floats(array_of(v, name), name) for name, v in columns.items())
+    if any(v.shape != y.shape for v in (*p, weight)):
+        raise InputError("`probabilities`, `cells` and `sample_weight` must have a value for each "
+                         f"of the {len(y):,} rows of `y_pred`")
+    p = np.array(p)
     if not set(np.unique(y)) <= {0., 1.}:
         raise InputError("`y_pred` must hold decisions, 0 or 1; say which, and leave rows without "
                          "one out")
-    if p.ndim != 2 or p.shape[1] != len(y) or not len(y) == len(cells) == len(weight):
-        raise InputError("`probabilities`, `cells` and `sample_weight` must have a value for each "
-                         f"of the {len(y):,} rows of `y_pred`")
     if not (np.isfinite(p).all() and (p >= 0).all() and (p.sum(0) <= 1 + 1e-6).all()):
         raise InputError("`probabilities` must be 0 or more and add up to 1 at most in each row; "
                          "check that there is one array per group")
-    if not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise InputError("`sample_weight` must hold weights of 0 or more")
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise InputError("`sample_weight` must hold weights of 0 or more, not all of them 0")
     return names, y, p, np.unique(cells, return_inverse=True)[1], weight
 
 def _drawn(cluster, weight):
@@ -111,7 +121,7 @@ def _drawn(cluster, weight):
     if cluster is None:
         n = len(weight)
         return np.arange(n), lambda error: normal_reach(1 - error)*np.sqrt(n/(n - 1))
-    cluster = np.asarray(cluster)
+    cluster = array_of(cluster, 'cluster')
     if cluster.shape != weight.shape or lacks_values(cluster):
         raise InputError("`cluster` must say of each row to which cluster it belongs; give a row "
                          "that stands alone a cluster of its own")

@@ -112,6 +112,17 @@ def _limits(f, m, level):
     df = (a + b)**2/(a**2/(len(f) - 1) + b**2/(len(m) - 1))
     return student(float(1 - ratio), (a + b)**.5/m.mean(), df, level)[:2]
 
+def _check_parts(pay, variable):
+    "Raise `InputError` where a part of the pay is more than all of it, or one is negative"
+    exact = [(as_paid(p), as_paid(v)) for p, v in zip(pay, variable, strict=True)]
+    if negative := sum(p < 0 or v < 0 for p, v in exact):
+        raise InputError(f"`pay` and `variable` must be 0 or more; in {negative:,} of {len(pay):,} "
+                         "rows one is negative. Such a row is a correction; add it to its worker")
+    if over := sum(v > p for p, v in exact):
+        raise InputError(f"`variable` must be a part of `pay`; in {over:,} of {len(pay):,} rows it "
+                         "is more than all of it. Give both by the hour, or both by the year, and "
+                         "`pay` with the variable part in it")
+
 def _category(name, pay, variable, woman, line, level):
     "One kind of work"
     def gap_of(x): return pay_gap(x[woman], x[~woman])
@@ -145,8 +156,11 @@ def pay_gaps(
                          f"worker; got {len(pay)}, {len(sex)}, {len(category)}, {len(variable)}")
     other = set(sex) - {women, men}
     if other: raise InputError(f"`sex` must be {women} or {men}, the two that the directive "
-                               f"compares; got {sorted(map(str, other))[0]!r}. Say how many are "
-                               "left out, and leave them out")
+                               f"compares; got {sorted(map(str, other))[0]!r}. Say what they are "
+                               "called (`women` and `men`), or leave such rows out and say how "
+                               "many they are (in a file: `null` with that value, and `missing` "
+                               "drop)")
+    _check_parts(pay, variable)
     woman, some = sex == women, variable.astype(float) > 0
     if not 0 < woman.sum() < len(sex):
         raise InputError(f"`sex` must have women and men to compare; got {woman.sum()} women of "

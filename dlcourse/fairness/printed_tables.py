@@ -89,7 +89,8 @@ def _check_columns(at, names):
 # %% ../../nbs/16_fairness/31_printed_tables.ipynb #80c9d556
 NOTHING = ('–', '-', '—', '', '*', 'n/a', 'na', 'n.a.', 'nan', 'null', 'none', '<na>', 'nat',
            'not applicable', 'excluded', 'not calculated') # Where no figure is printed
-NUMBER = re.compile(r'[+-]?(\d{1,3}(,\d{3})+|\d+)?(\.\d*)?(e[+-]?\d\d?)?%?', re.I | re.A)
+NUMBER = re.compile( # A comma parts thousands, which do not begin with 0, and no percentage has any
+    r'[+-]?([1-9]\d{0,2}(,\d{3})+(\.\d*)?|\d*(\.\d*)?(e[+-]?\d\d?)?%?)', re.I | re.A)
 MOST_PEOPLE = 10**12
 
 def as_printed(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.pages import too_few
+from ..core.pages import at_least, too_few
 from ..core.frames import as_text, is_missing
 from ..evaluation.intervals import normal_reach
 from dlcourse.fairness.gaps import (
@@ -223,7 +223,7 @@ def _ratio_findings(ratios, k, error):
     for m, gap in found:
         low, high = (m.values[m.groups.index(g)] for g in gap.groups)
         parts.append(f"{gap.groups[0]}: {low:.2f} times {said[m.metric]} would give, "
-                     f"{gap.groups[1]}: {high:.2f} times (apart by at least {gap.low:.2f})")
+                     f"{gap.groups[1]}: {high:.2f} times (apart by at least {at_least(gap.low, 2)})")
     if parts:
         yield (f"By {ratios[0].attribute}, {'; '.join(parts)}. Corrected for all that was looked "
                "at.")

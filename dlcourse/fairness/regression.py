@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.pages import too_few
+from ..core.pages import at_least, too_few
 from ..core.frames import as_text, check_weights, is_missing, to_lists
 from ..evaluation.intervals import normal_reach, wilson
 from .counts import student_size
@@ -228,7 +228,7 @@ def _mean_gap(m, error):
     a, b = (f"{m.values[m.groups.index(g)]:+.4g}{on} for {g}"
             for g, on in zip(gap.groups, ('', ' on average'), strict=True))
     return [f"By {m.attribute}, predictions err by {b} and by {a}; the difference is at least "
-            f"{gap.low:.3g}."]
+            f"{at_least(gap.low)}."]
 
 # %% ../../nbs/16_fairness/38_regression.ipynb #f968b3db
 def audit_regression(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.pages import too_few
+from ..core.pages import at_least, too_few
 from ..evaluation.intervals import wilson
 from .calibration import auc_bounds, auc_limits, brier_from_sums
 from .counts import linearized_size, student_size
@@ -163,7 +163,7 @@ def _gap_findings(measured, rows, error):
                        for g in gap.groups)
         yield (f"By {m.attribute}, the score ranks worst for {worst.group} (AUC {_said(worst)}) "
                f"and best for {best.group} ({_said(best)}); the largest gap is at least "
-               f"{gap.low:.3f}, corrected for all that was looked at.")
+               f"{at_least(gap.low)}, corrected for all that was looked at.")
 
 def _meaning_findings(known, error):
     "Where scores do not come true, in sentences; a group is named once"
@@ -173,7 +173,7 @@ def _meaning_findings(known, error):
         if not low <= 0 <= high:
             much, least = ('too much', low) if bias > 0 else ('too little', -high)
             yield (f"The score says {much} about {who}: {100*r.mean_score:.1f} % on average, and "
-                   f"{100*r.base_rate:.1f} % came true; at least {100*least:.1f} points off, "
+                   f"{100*r.base_rate:.1f} % came true; at least {at_least(100*least, 1)} points off, "
                    "corrected for all that was looked at.")
         elif r.p_value is not None and r.p_value <= error/len(known):
             yield (f"The score of {who} is right on average and wrong along its curve: labels "

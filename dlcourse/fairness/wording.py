@@ -6,7 +6,7 @@
 __all__ = ['WORDS', 'metric_name', 'value_text', 'gap_text', 'gap_sentence']
 
 # %% ../../nbs/16_fairness/43_wording.ipynb #8aac19ea
-from ..core.pages import number, percent, points
+from ..core.pages import at_least, number, percent, points
 from .groups import METRICS
 from .judged import FIGURES
 
@@ -59,7 +59,7 @@ def _sides(d, rates):
 
 def _limit_bounds(d):
     "Each bound with its own error: a fail's is shared among all that is judged, a pass's is not"
-    low, high = f"at least {number(d.low)}", f"at most {number(d.high)}"
+    low, high = f"at least {at_least(d.low)}", f"at most {number(d.high)}"
     if d.adjusted is None: return f"it is {low} and {high}"
     share = f", shared among {d.family}" if (d.family or 1) > 1 else ''
     whole = d.adjusted*(d.family or 1)

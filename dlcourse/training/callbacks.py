@@ -36,7 +36,7 @@ class FitConfig:
     optimizer:str|Callable='adamw' # 'sgd', 'adam', 'adamw', or parameters → optimizer
     schedule:Callable|None=None    # Step, from 0 → what the learning rate is multiplied by
     max_steps:int|None=None        # Stop after so many steps, though epochs remain
-    accumulate:int=1               # Parts of a batch: less memory, the same step (batch norm apart)
+    accumulate:int=1               # Parts of a batch: less memory, the same step
     clip:float|None=None           # Largest norm of all gradients together
     precision:str='float32'        # 'float32', 'bfloat16' or, on a GPU, 'float16'
     device:str|None=None           # The course's setting where None

@@ -8,7 +8,6 @@ __all__ = ['CHANCE', 'COLUMNS', 'LOOK', 'Running', 'length_of', 'order_sources',
 # %% ../../nbs/03_training/05_running.ipynb #4d5e6f74
 import math
 import random
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
@@ -79,22 +78,22 @@ class Running:
         self.total = config.max_steps              # Steps there will be; None where nobody knows
         if self.length is not None:
             self.total = min(self.total or math.inf, config.epochs*self.length)
-        _warn_of_parts(config, model)
+        _refuse_parts(config, model)
         self.beyond = beyond_a_plain_step(config, self.place, self.precision, self.parameters)
         self.about = described(self)
         self.order_start = order_states(self.batches)
         self.start_weights = digest(model) if config.checkpoint else None
 
-def _warn_of_parts(config, model):
-    "Say so where parts of a batch do not add up to it"
+def _refuse_parts(config, model):
+    "Raise `InputError` where parts of a batch do not add up to it"
     if config.accumulate == 1: return
     norms = [name or 'the model' for name, part in model.named_modules()
              if isinstance(part, _BatchNorm) and (part.training or not model.training)]
     if not norms: return
-    warnings.warn(f"`accumulate` is {config.accumulate}, and batch norm ({norms[0]}) takes mean "
-                  "and variance of each part of a batch, not of the whole: the step is another "
-                  "one. Take GroupNorm, put it to sleep by `.eval()`, or take accumulate=1",
-                  stacklevel=4)
+    raise InputError(f"`accumulate` is {config.accumulate}, and batch norm ({norms[0]}) takes mean "
+                     "and variance of each part of a batch, not of the whole: the step would be "
+                     "another one. Take GroupNorm, put it to sleep by `.eval()`, or take "
+                     "accumulate=1, with a smaller batch_size")
 
 # %% ../../nbs/03_training/05_running.ipynb #0f0e0001
 def length_of(

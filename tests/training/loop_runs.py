@@ -49,7 +49,7 @@ def long_run(checkpoint, callbacks):
     model = network()
     random.seed(5), np.random.seed(5)
     config = replace(QUIET, epochs=30, lr=.01, schedule=cosine(150, warmup=10), clip=1.,
-                     accumulate=2, checkpoint=checkpoint, every=4 if checkpoint else None)
+                     checkpoint=checkpoint, every=4 if checkpoint else None)
     callbacks = [*callbacks, EarlyStopping(patience=6), Noise()]
     return model, fit(model, batches(), F.cross_entropy, config, callbacks, valid=held_out(),
                       metrics={'accuracy': top1_accuracy})

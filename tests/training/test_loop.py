@@ -68,7 +68,6 @@ t.long_run('run.safetensors', [Slow()])
 '''
 
 
-@pytest.mark.filterwarnings('ignore:.accumulate. is')
 def test_a_run_killed_at_a_random_moment_goes_on_bit_for_bit(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'run.py').write_text(SCRIPT.format(path=[str(here), str(here.parent)]))
@@ -251,7 +250,6 @@ t.shared_run('two')
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings('ignore:.accumulate. is')
 def test_two_processes_under_torchrun_train_as_one_does(tmp_path):
     here = Path(__file__).parent
     (tmp_path/'two.py').write_text(TWO.format(path=[str(here), str(here.parent)]))
@@ -553,13 +551,13 @@ def test_the_loss_of_an_epoch_is_a_mean_over_what_counts(loss):
     assert history['train_loss'] == pytest.approx([want], rel=1e-5)
 
 
-def test_batch_norm_in_parts_is_said_and_asleep_it_is_not():
+def test_batch_norm_in_parts_is_refused_and_asleep_it_is_not():
     def model(): return nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))
     asleep = model()
     asleep[0].eval()
     x, y = torch.randn(16, 6), torch.arange(16) % 3
     config = replace(QUIET, epochs=1, accumulate=2)
-    with pytest.warns(UserWarning, match='`accumulate` is 2, and batch norm .0. takes mean'):
+    with pytest.raises(InputError, match='`accumulate` is 2, and batch norm .0. takes mean'):
         fit(model(), Batches(x, y, batch_size=8), F.cross_entropy, config)
     fit(asleep, Batches(x, y, batch_size=8), F.cross_entropy, config)
 
