@@ -186,7 +186,9 @@ FIELD_WORDS = { # A place in a report → what a reader finds there
     'result.categories.*.at_line': "the categories of work at the line",
     'result.categories.*.basic': "gaps of basic pay by category",
     'result.categories.*.variable': "gaps of variable pay by category",
-    'sections.*.result.other_letters': "how many letters another reference would change"}
+    'sections.*.result.other_letters': "how many letters another reference would change",
+    'sections.*.result.tables.selection rate': "tables of selection rates",
+    'sections.*.result.tables.scoring rate': "tables of scoring rates"}
 
 def _in_words(items, asks):
     "What is held or lacking, for a reader"

@@ -156,7 +156,8 @@ class LocalLaw144:
                     status_checked=self.profile.status_checked.isoformat(),
                     disclaimer=DISCLAIMER, statement=said, day=self.day and self.day.isoformat(),
                     published=self.published, warnings=list(self.warnings),
-                    **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows])
+                    **{k: getattr(self, k) for k in same}, tables={self.kind: len(self.tables)},
+                    rows=[asdict(r) for r in self.rows])
 
     def to_csv(self)->str:
         "The tables as CSV: what the law asks for, and the ratio as the other reading has it"
