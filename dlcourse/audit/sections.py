@@ -230,7 +230,7 @@ race = "race"                    # column
 
 [statement]
 audit_date = "2026-01-31"
-distribution_date = "2025-06-01" # on which the tool came into use
+distribution_date = "2026-03-01" # on which the tool came into use
 data_source = "..."              # where the data come from, and an explanation of them
 auditor = "..."
 declaration = "..."              # on being independent, in the auditor's words

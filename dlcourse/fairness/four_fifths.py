@@ -128,6 +128,12 @@ class FourFifths:
                                     if None not in (s.odds_ratio, s.p_value))]
         if self.unknown:
             out.append(f"{self.unknown:,} people are of unknown group and in no comparison.")
+        everyone = sum(r.n for r in self.rows) + self.unknown
+        small = [f'{r.group} {percent(r.n/everyone)}' for r in self.rows if 50*r.n < everyone]
+        if small:
+            out.append(f"Less than 2 % of these people: {'; '.join(small)}. The agencies ask of no "
+                       "group under 2 % of the labor force or of the applicable workforce, which "
+                       "this table does not tell.")
         return out + [text for part in self.components for text in part.findings]
 
     def to_dict(self)->dict:

@@ -1,5 +1,6 @@
 "The built site in a real browser, from its folder: accessibility, width, search, questions"
 import hashlib
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -101,6 +102,18 @@ def test_each_kind_of_page_keeps_the_rules(driver, axe, kind, look):
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_page_scrolls_sideways_on_a_phone(driver, kind):
     assert opened(driver, KINDS[kind], 'phone').execute_script(WIDE) == []
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_the_longest_names_of_the_library_fit_a_phone(driver):
+    "The module pages with the longest words that have no blank, and those with the longest names"
+    def longest(page):
+        return max(map(len, re.findall(r'class="pre">([^<]*)<', page.read_text('utf-8'))), default=0)
+    pages = sorted((SITE/'api').glob('*/*.html'), key=longest)[-8:]
+    pages += sorted((SITE/'api').glob('*/*.html'), key=lambda p: len(p.stem))[-4:]
+    cut = {p.name: opened(driver, p.relative_to(SITE), 'phone').execute_script(WIDE) for p in pages}
+    assert not any(cut.values()), cut
 
 
 @pytest.mark.slow
