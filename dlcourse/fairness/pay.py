@@ -90,7 +90,7 @@ class PayGaps:
     @property
     def findings(self)->list[str]:
         "What it says, in sentences"
-        none = "none, since men have nothing there to take a share of"
+        none = "undefined, since it is a share of what men get, and that is 0"
         out = [f"{name.replace(':', ',')} gap: {none if v is None else percent(v)}"
                for name, v in self.gaps.items()]
         n = self.women + self.men
