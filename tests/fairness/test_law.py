@@ -87,7 +87,9 @@ def test_nothing_is_asked_for_that_no_report_has(name):
              'not_measured', 'findings', 'verdict', 'metrics', 'classes', 'out_of_scope',
              'dlcourse', 'schema', 'level', 'min_count'}
     for c in profile(name).standing:
-        for item in c.needs.sections: assert set(item.split('|')) <= set(SECTIONS), c.id
+        for item in c.needs.sections:
+            assert set(item.split('|')) <= set(SECTIONS), c.id
+            assert item == 'nyc-ll144' or f'section {item}' in FIELD_WORDS, c.id
         assert set(c.needs.inputs) <= set(INPUTS), c.id
         assert {f.partition('.')[0] for f in c.needs.fields} <= known, c.id
 
