@@ -283,7 +283,8 @@ class Converter:
             told = self.exercise(cell.about('exercise')[1])
             return '\n\n'.join(filter(None, [raw(anchors) if anchors else '', told, *shown]))
         if cell.exported and 'exports' not in cell.directives and self.page.kind == 'lesson':
-            listed = ', '.join(f'<code>{n}</code>' for n in names[:6]) or 'a few lines'
+            inner = re.findall(r'^(?:def|class) (_\w+)', source, re.M)
+            listed = ', '.join(f'<code>{n}</code>' for n in (names or inner)[:6]) or 'a few lines'
             told = folded(f'In the library: {listed}', fenced(source))
         elif draws(source) and any('image/png' in o.get('data', {}) for o in outputs):
             told = folded('Code of the figure', fenced(source))

@@ -61,7 +61,8 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
             write(src/f'{page.api}.md', library.page(page))
     commands = command_pages()
     written = {**front.front_pages(parts, library, terms), **commands,
-               'gallery': gallery.gallery_page(parts, shown)}
+               'gallery': gallery.gallery_page(parts, shown),
+               'changes': '---\norphan: true\n---\n\n' + (ROOT/'CHANGELOG.md').read_text('utf-8')}
     for name, text in written.items():
         write(src/f'{name}.md', text)
     for path in sorted((HERE/'extra').rglob('*')):

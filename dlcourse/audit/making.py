@@ -180,8 +180,9 @@ def _prices(asked):
     for a, g in found.gaps:
         by.setdefault(f'{found.price} by {a}{within}, beside {g.comparator}', []).append(
             (g.group, g.n, g.left_out, g.gap, g.low, g.high, g.p_value, g.raw))
-    notes = (f"Of {found.priced:,} people with a price. Each group beside the largest; the limits "
-             f"hold for all {len(found.gaps)} comparisons together.",
+    held = f'; the limits hold for all {len(found.gaps)} comparisons together'
+    notes = (f"Of {found.priced:,} people with a price. Each group beside the largest"
+             f"{held if len(found.gaps) > 1 else ''}.",
              *(f"{a}, {g}: not compared; {why}." for a, g, why in found.left_out))
     tables = tuple(section_table(name, PRICE_COLUMNS, rows) for name, rows in by.items())
     return Section(name='prices', title='Prices', notes=notes, findings=tuple(found.findings),

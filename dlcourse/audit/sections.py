@@ -186,7 +186,17 @@ FIELD_WORDS = { # A place in a report → what a reader finds there
     'result.categories.*.at_line': "the categories of work at the line",
     'result.categories.*.basic': "gaps of basic pay by category",
     'result.categories.*.variable': "gaps of variable pay by category",
-    'sections.*.result.other_letters': "how many letters another reference would change"}
+    'sections.*.result.other_letters': "how many letters another reference would change",
+    'sections.*.result.tables.selection rate': "tables of selection rates",
+    'sections.*.result.tables.scoring rate': "tables of scoring rates",
+    'section four-fifths': "the four-fifths rule (the profile of that name)",
+    'section alternatives': "another line of the score (--worth)",
+    'section stand-ins': "what tells a group (--features)",
+    'section changes': "what people changed (--proposed)",
+    'section prices': "gaps of prices (--price)", 'section scores': "how a score ranks (--score)",
+    'section reasons': "reasons of refusals (--points)",
+    'section subgroups': "groups that nobody named (--subgroups)",
+    'section policy-declared': "a policy declared before (--declared)"}
 
 def _in_words(items, asks):
     "What is held or lacking, for a reader"
@@ -228,7 +238,7 @@ race = "race"                    # column
 
 [statement]
 audit_date = "2026-01-31"
-distribution_date = "2025-06-01" # on which the tool came into use
+distribution_date = "2026-03-01" # on which the tool came into use
 data_source = "..."              # where the data come from, and an explanation of them
 auditor = "..."
 declaration = "..."              # on being independent, in the auditor's words

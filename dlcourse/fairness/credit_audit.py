@@ -53,8 +53,9 @@ class PriceAudit:
     @property
     def findings(self)->list[str]:
         "What it says, in sentences"
-        sure = f"with {100*self.level:g} % confidence for all {len(self.gaps)} comparisons together"
-        within = f" within `{self.strata}`" if self.strata else ""
+        sure = f"with {100*self.level:g} % confidence"
+        if len(self.gaps) > 1: sure += f" for all {len(self.gaps)} comparisons together"
+        within = f" within {self.strata}" if self.strata else ""
         out = []
         for attribute, g in self.gaps:
             sized = f"{number(g.low)} to {number(g.high)} {sure}"

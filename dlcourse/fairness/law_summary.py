@@ -156,7 +156,8 @@ class LocalLaw144:
                     status_checked=self.profile.status_checked.isoformat(),
                     disclaimer=DISCLAIMER, statement=said, day=self.day and self.day.isoformat(),
                     published=self.published, warnings=list(self.warnings),
-                    **{k: getattr(self, k) for k in same}, rows=[asdict(r) for r in self.rows])
+                    **{k: getattr(self, k) for k in same}, tables={self.kind: len(self.tables)},
+                    rows=[asdict(r) for r in self.rows])
 
     def to_csv(self)->str:
         "The tables as CSV: what the law asks for, and the ratio as the other reading has it"
@@ -250,6 +251,11 @@ def _doubts(said, day):
     if said.distribution_date > _year_later(said.audit_date):
         yield (f"Ask: the audit of {said.audit_date} is more than a year older than the use of the "
                f"tool, which began on {said.distribution_date} (6 RCNY 5-301 a).")
+    elif said.distribution_date < said.audit_date:
+        yield (f"Ask: the tool came into use on {said.distribution_date}, before the audit of "
+               f"{said.audit_date}; which earlier audit was it used on (20-871 a)?")
+    if day and said.audit_date > day:
+        yield f"Ask: the audit is dated {said.audit_date}, and today is {day}."
     if day and day > _year_later(said.audit_date):
         yield (f"Expired: on {day}, more than a year has passed since the audit of "
                f"{said.audit_date}; the tool may not be used on its strength (6 RCNY 5-301 a).")

@@ -90,12 +90,17 @@ class PayGaps:
     @property
     def findings(self)->list[str]:
         "What it says, in sentences"
-        out = [f"{name.replace(':', ',')} gap: {percent(v)}" for name, v in self.gaps.items()]
+        none = "undefined, since it is a share of what men get, and that is 0"
+        out = [f"{name.replace(':', ',')} gap: {none if v is None else percent(v)}"
+               for name, v in self.gaps.items()]
+        n = self.women + self.men
+        due = ("A joint pay assessment is due unless objective, gender-neutral criteria justify it "
+               "or it is remedied within six months of the report." if n >= 100 else
+               f"These are {n} workers, below the 100 from which the directive asks for a report "
+               "and so for a joint pay assessment; national law may ask for more.")
         asked = [c for c in self.categories if c.at_line]
         out += [f"{c.category}: a gap of {percent(c.gap, 2)}, so the line of {percent(self.line)} "
-                "is reached. A joint pay assessment is due unless objective, gender-neutral "
-                "criteria justify it or it is remedied within six months of the report."
-                for c in asked]
+                f"is reached. {due}" for c in asked]
         out += [f"{c.category}: one woman or one man; who reads the average reads a person's pay."
                 for c in self.categories if c.identifies]
         return out

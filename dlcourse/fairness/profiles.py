@@ -155,9 +155,11 @@ def law_notes(
     "What a reader has to know of a profile on a day"
     out = [f"{law}. Source: {law.source}"]
     if law.superseded_by: out.append(f"It was superseded by {law.superseded_by}.")
-    if law.in_force_from:
-        since = 'In force since' if law.in_force_from <= day else 'Not in force before'
-        out.append(f"{since} {law.in_force_from}.")
+    days = {}
+    for c in law.standing: days.setdefault(c.in_force_from or law.in_force_from, []).append(c.id)
+    for since, ids in sorted((d, ids) for d, ids in days.items() if d):
+        which = f": {'; '.join(ids)}" if len(days) > 1 else ''
+        out.append(f"{'In force since' if since <= day else 'Not in force before'} {since}{which}.")
     out += [law.covers, PROFILE_KINDS[law.kind]]
     doubtful = [c.id for c in law.standing if c.status != 'read']
     if doubtful:

@@ -169,7 +169,7 @@ class StandInAudit:
         out = []
         for a in dict.fromkeys(a for a, _ in self.found):
             flagged = stand_ins([p for b, p in self.found if b == a], TELLING)
-            said = '; '.join(f"{c} tells {g}" for c, g in flagged.items())
+            said = '; '.join(f"{_telling(c)} {g}" for c, g in flagged.items())
             out.append(f"{a}: " + (said or "no feature stands in for a group")
                        + f" (lower limit of the AUC above {TELLING}; that line is a choice, and no "
                        "law that is known here has one).")
@@ -180,6 +180,9 @@ class StandInAudit:
         return dict(features=self.features, level=self.level, findings=self.findings,
                     found=[dict(attribute=a, **asdict(p)) for a, p in self.found],
                     left_out=[list(v) for v in self.left_out])
+
+def _telling(column):
+    return 'all features together tell' if column == 'all together' else f'{column} tells'
 
 def _feature(values):
     "Numbers where they are many, else words; the missing are a word, or the middle number"

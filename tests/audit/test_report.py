@@ -288,7 +288,7 @@ def test_a_policy_does_not_silence_the_profile(apart):
 def test_who_is_withheld_is_in_no_section(apart):
     section = run_audit(apart, **FIFTHS).sections[0]
     assert [row[0] for row in section.tables[0]['rows']] == ['a', 'b']
-    assert section.findings[-1] == 'Too few people for a comparison: c.'
+    assert section.findings[-1] == 'Too few people for a comparison: c (5).'
     nobody = run_audit(apart, min_count=101, **FIFTHS).sections[0]
     assert nobody.findings == ('No two groups are large enough to be compared.',)
 

@@ -337,9 +337,9 @@ def test_a_p_value_in_strata_is_never_nothing():
 def test_groups_too_small_are_named_and_in_no_row():
     counts = made({'a': (50, 50), 'b': (70, 30), 'c': (1, 4)})
     found = four_fifths(counts, favorable=1, min_count=30)
-    assert [r.group for r in found.rows] == ['a', 'b'] and found.small == ('c',)
-    assert found.unknown == 0 and found.findings[-1] == 'Too few people for a comparison: c.'
-    assert four_fifths(counts, favorable=1).small == ()
+    assert [r.group for r in found.rows] == ['a', 'b'] and found.small == {'c': 5}
+    assert found.unknown == 0 and found.findings[-1] == 'Too few people for a comparison: c (5).'
+    assert four_fifths(counts, favorable=1).small == {}
     with pytest.raises(InputError, match='1 groups of group have 101 or more people'):
         four_fifths(made({'a': (60, 60), 'b': (7, 3)}), favorable=1, min_count=101)
 

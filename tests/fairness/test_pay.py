@@ -108,3 +108,15 @@ def test_bands_hold_every_woman_once():
         bands = quartile_bands(pay, woman)
         assert np.mean(bands) == pytest.approx(woman.mean())
         assert all(0 <= b <= 1 for b in bands)
+
+
+def test_who_has_fewer_than_a_hundred_workers_is_told_so():
+    "Of Article 9, and so of 10; the arithmetic of the line is shown all the same"
+    few = report(('95', '95'), ('100', '100'))
+    many = pay_gaps([95]*50 + [100]*50, ['Female']*50 + ['Male']*50, category=['a']*100,
+                    variable=[0]*100)
+    assert few.categories[0].at_line and many.categories[0].at_line
+    [said] = [t for t in few.findings if 'is reached' in t]
+    assert 'These are 4 workers, below the 100' in said
+    assert any('A joint pay assessment is due unless' in t for t in many.findings)
+    assert any('undefined, since it is a share of' in t for t in few.findings)

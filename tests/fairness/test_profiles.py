@@ -337,9 +337,18 @@ def rival_report():
     "Of a score and its line, with what each selection brings"
     rng = np.random.default_rng(0)
     table = dict(sex=rng.choice(['Male', 'Female'], 400), score=rng.random(400),
-                 worth=rng.normal(size=400))
+                 worth=rng.normal(size=400), race=['White', 'Asian']*200)
     return audit(table, score='score', threshold=.5, sensitive_features='sex', favorable=1,
-                 worth='worth').to_dict()
+                 worth='worth', profile='nyc-ll144',
+                 inputs=dict(sex='sex', race='race', score='score', statement=STATEMENT)).to_dict()
+
+
+def test_local_law_144_has_tables_of_what_the_tool_does():
+    "Rates of selection or of scores: nobody measured the other"
+    for report, there, not_there in ((real_report(), '5-301 (b)', '5-301 (c)'),
+                                     (rival_report(), '5-301 (c)', '5-301 (b)')):
+        found = {r.clause: r.status for r in evidence(report, 'nyc-ll144')}
+        assert (found[there], found[not_there]) == ('evidence', NO_EVIDENCE)
 
 
 def pay_report():

@@ -1,5 +1,6 @@
 "The built site in a real browser, from its folder: accessibility, width, search, questions"
 import hashlib
+import re
 import shutil
 import subprocess
 from contextlib import suppress
@@ -23,7 +24,7 @@ KINDS = {
     'module': 'api/transformers/attention.html', 'modules': 'api/evaluation/index.html',
     'command': 'commands/audit.html', 'results': 'results.html', 'glossary': 'glossary.html',
     'gallery': 'gallery.html', 'toolkit': 'toolkit.html', 'teach': 'teach.html',
-    'search': 'search.html'}
+    'search': 'search.html', 'changes': 'changes.html'}
 LOOKS = {'light': (1280, 'light'), 'dark': (1280, 'dark'), 'phone': (360, 'light')}
 RUN = '''
 const done = arguments[arguments.length - 1];
@@ -101,6 +102,19 @@ def test_each_kind_of_page_keeps_the_rules(driver, axe, kind, look):
 @pytest.mark.parametrize('kind', KINDS)
 def test_no_page_scrolls_sideways_on_a_phone(driver, kind):
     assert opened(driver, KINDS[kind], 'phone').execute_script(WIDE) == []
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+def test_the_longest_names_of_the_library_fit_a_phone(driver):
+    "The module pages with the longest words that have no blank, and those with the longest names"
+    def longest(page):
+        words = re.findall(r'class="pre">([^<]*)<', page.read_text('utf-8'))
+        return max(map(len, words), default=0)
+    pages = sorted((SITE/'api').glob('*/*.html'), key=longest)[-8:]
+    pages += sorted((SITE/'api').glob('*/*.html'), key=lambda p: len(p.stem))[-4:]
+    cut = {p.name: opened(driver, p.relative_to(SITE), 'phone').execute_script(WIDE) for p in pages}
+    assert not any(cut.values()), cut
 
 
 @pytest.mark.slow
