@@ -108,7 +108,7 @@ class FourFifths:
     strata:tuple[StratifiedImpact, ...] # Within strata, where there are any
     components:tuple['FourFifths', ...] # The steps of the process, after the bottom line
     unknown:int                   # People of unknown group, in no row
-    small:tuple[str, ...]         # Groups of fewer people than were asked for, in no row
+    small:Mapping[str, int]       # Groups of fewer people than were asked for, in no row
     exact:bool                    # Are the p-values exact? Otherwise from shuffles, or linearized
     draws:int                     # How many shuffles
     counted:str                   # 'people', 'weights' or 'clusters': what stands for a person
@@ -133,7 +133,15 @@ class FourFifths:
                                     if None not in (s.odds_ratio, s.p_value))]
         if self.unknown:
             out.append(f"{self.unknown:,} people are of unknown group and in no comparison.")
-        if self.small: out.append(f"Too few people for a comparison: {', '.join(self.small)}.")
+        if self.small:
+            few = ', '.join(f'{group} ({n:,})' for group, n in self.small.items())
+            out.append(f"Too few people for a comparison: {few}.")
+        everyone = sum(r.n for r in self.rows) + self.unknown + sum(self.small.values())
+        under = [f'{r.group} {percent(r.n/everyone)}' for r in self.rows if 50*r.n < everyone]
+        if under:
+            out.append(f"Less than 2 % of these people: {'; '.join(under)}. The agencies ask of no "
+                       "group under 2 % of the labor force or of the applicable workforce, which "
+                       "this table does not tell.")
         return out + [text for part in self.components for text in part.findings]
 
     def to_dict(self)->dict:
@@ -270,7 +278,8 @@ def four_fifths(
         exact=exact,
         draws=0 if exact or counted != 'people' else draws, counted=counted, level=level,
         unknown=int(counts.n.sum() - counts.n[there].sum()),
-        small=tuple(group_name(counts.groups[i]) for i in there if i not in known),
+        small={group_name(counts.groups[i]): int(counts.n[i].sum()) for i in there
+               if i not in known},
         strata=() if strata is None else tuple(_strata(strata, counts, favorable, best, family)),
         components=tuple(four_fifths(c, name=n, **how) for n, c in (components or {}).items()))
 
