@@ -7,6 +7,7 @@ from dlcourse.classroom.holes import fault_in, hole_in, plain_reference, turning
 from dlcourse.classroom.lessons import find_exercise
 from dlcourse.core.errors import InputError
 
+
 def outcome(e, source): return run(e, source, explain=False).outcome
 
 
