@@ -45,7 +45,7 @@ NAMES = ('count', 'selection_rate', 'true_positive_rate', 'false_positive_rate',
          'false_negative_rate', 'precision_score', 'accuracy_score')
 COLUMNS = dict(y_pred='prediction', y_true='label', sensitive_features=['sex', 'race'])
 RACES = ['White', 'Black or African American', 'Hispanic or Latino', 'Asian', 'Two or more races']
-LEAST = dict(frame=300, parquet=600)  # Times as fast as fairlearn, of a million rows
+LEAST = dict(frame=300, parquet=300)  # Times as fast as fairlearn, of a million rows
 MEMORY = 500  # MB
 BARE = 1.2     # Times the CPU seconds of the bare group-by
 EVERY = 3.     # CPU seconds, from Parquet; to read and hold a million rows of text takes one more

@@ -291,6 +291,7 @@ def answering(
         if c.kind != 'code' or function not in c.source: continue
         defining = seems_to_define(c.source, name)
         marked = c.about('exercise') == ('exercise', name)
+        own = defining and not c.exported # Else it is the page's: once it was no exercise
         rank = defining, MARK + name not in c.source, marked
-        if (marked or defining) and rank >= best: found, best = c, rank
+        if (marked or own) and rank >= best: found, best = c, rank
     return found

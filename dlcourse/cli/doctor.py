@@ -44,10 +44,11 @@ def remedy(
     "How to install extras here"
     wanted, root = f"[{','.join(extras)}]", checkout()
     if root is None: return f"pip install 'dlcourse{wanted}'"
-    if set(extras) <= {'lab', 'torch'} and (root/'Makefile').is_file(): return 'make lab'
-    inside = Path(sys.prefix).is_relative_to(root)
-    folder = Path(sys.prefix).relative_to(root) if inside else Path(sys.prefix)
-    return f"{folder/'bin'/'pip'} install -e '.{wanted}'"
+    here, prefix = root == Path.cwd(), Path(sys.prefix)
+    if set(extras) <= {'lab', 'torch'} and (root/'Makefile').is_file():
+        return 'make lab' if here else f"make -C '{root}' lab"
+    folder = prefix.relative_to(root) if here and prefix.is_relative_to(root) else prefix
+    return f"{folder/'bin'/'pip'} install -e '{'.' if here else root}{wanted}'"
 
 # %% ../../nbs/cli/doctor.ipynb #c0b317f1
 @command(doctor_app)

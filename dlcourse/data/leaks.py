@@ -13,13 +13,14 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from ..core.errors import InputError
 from .pipelines import TargetEncode, fit_scale
+from ..evaluation.metrics import accuracy
 from ..evaluation.splits import split, twins
 
 # %% ../../nbs/04_data/02_leaks.ipynb #3ba474ce
 def _accuracies(model, train, *judged):
     "Fit to (x, y), and say the share of right answers on each of the others"
     model.fit(*train)
-    return [float((model.predict(x) == y).mean()) for x, y in judged]
+    return [accuracy(y, model.predict(x)) for x, y in judged]
 
 def scaling(
     seed:int,       # Of the world

@@ -28,6 +28,7 @@ from dlcourse.federated.partitions import (
     parts_by,
 )
 from .strategies import chosen_clients, make_strategy, run_settings
+from ..training.batches import top1_accuracy
 from ..training.ensembles import outputs_of_all
 from ..training.zoo import mlp
 
@@ -220,7 +221,7 @@ def make_client(
     @client.evaluate()
     def evaluate(message, context):
         *_, who, net, x, y = begun(message, context)
-        with torch.no_grad(): right = float((net(x).argmax(1) == y).float().mean())
+        with torch.no_grad(): right = float(top1_accuracy(net(x), y))
         metrics = app.MetricRecord({'num-examples': len(x), 'accuracy': right})
         return answer(message, who, metrics=metrics)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
 from ..data.transforms import affine, cutout, photometric, warp
+from ..evaluation.metrics import accuracy
 from .views import few_labels
 from ..training.zoo import mlp
 
@@ -104,7 +105,7 @@ def right_share(
     "The share of rows whose highest score is that of their class"
     if y.shape != x.shape[:1]:
         raise InputError(f"`y` must be {len(x)} classes, one a row; got the shape {tuple(y.shape)}")
-    with torch.no_grad(): return float((model(x).argmax(1) == y).double().mean())
+    with torch.no_grad(): return accuracy(y, model(x).argmax(1))
 
 def labelled_loss(
     model:nn.Module,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..core.cards import Card
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
+from ..evaluation.metrics import accuracy
 from ..training.artefacts import trained_once
 from .bert import add_lora, mean_pool, merge_lora
 from dlcourse.transformers.encoder import (
@@ -212,7 +213,7 @@ def review_classifier(
         made = fine_tune(SentenceClassifier(sentence_encoder(home)), [texts[i] for i in chosen],
                          y[chosen], TuneConfig(epochs=epochs), seed)
         dev, y_dev = parts['dev']
-        right = (classify(made, dev).argmax(1) == y_dev).mean()
+        right = accuracy(y_dev, classify(made, dev).argmax(1))
         how = f'{epochs} epochs over {len(chosen)} sentences of SST-2, seed {seed}'
         return made, dict(
             title='A classifier of film reviews, fine-tuned from MiniLM',

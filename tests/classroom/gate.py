@@ -3,10 +3,12 @@ import pytest
 from classroom.recorder import Recorder
 
 from dlcourse.classroom.exercises import run
-from dlcourse.classroom.lessons import find_exercise
+from dlcourse.classroom.lessons import lessons
 from dlcourse.classroom.mistakes import known_answers, patience
 from dlcourse.classroom.mutants import kills
 
+EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
+BY_NAME = {e.name: e for e in EXERCISES.values()} | EXERCISES # `find_exercise` reads all lessons
 KILLED = .95
 # Exercises in which answers pass that were recorded in self-study, and why
 BY_HEART = {
@@ -19,7 +21,7 @@ BY_HEART = {
 
 def together(name):
     "A name of an exercise, whose tests all run in one process: what they find out, they share"
-    group = pytest.mark.xdist_group(find_exercise(name).id)
+    group = pytest.mark.xdist_group(BY_NAME[name].id)
     return pytest.param(name, marks=group)
 
 

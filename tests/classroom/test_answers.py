@@ -5,11 +5,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from classroom.gate import together
+from classroom.gate import BY_NAME, together
 
 from dlcourse.classroom.cells import plain_python
 from dlcourse.classroom.exercises import passes, read_first, run
-from dlcourse.classroom.lessons import find_exercise, lessons
+from dlcourse.classroom.lessons import lessons
 
 FOLDER = Path(__file__).parents[1]/'answers'
 MOST = .03 # Of the wrong answers that may pass
@@ -45,7 +45,7 @@ def is_right(exercise, answer):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [*map(together, ANSWERS)])
 def test_answers_are_judged_as_their_authors_meant(name):
-    exercise, odd = find_exercise(name), []
+    exercise, odd = BY_NAME[name], []
     for kind, label, cell in ANSWERS[name]:
         answer = plain_python(cell)
         with warnings.catch_warnings():

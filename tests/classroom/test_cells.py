@@ -158,6 +158,8 @@ def test_the_cell_that_answers():
     assert which('#| exercise f\nf = lambda x: 3') == 0
     assert which('async def f(x): return 1') == 0
     assert which('#| exercise g\ndef g(x): return f(x)') is None
+    given = '#| exports\ndef f(x): return 1' # Of a page in which it was no exercise yet
+    assert which(given) is None and which(given, mine) == 1 == which(mine, marked, given)
 
 
 def test_a_function_inside_another_is_no_method():

@@ -5,7 +5,7 @@ import time
 from functools import cache
 
 import pytest
-from classroom.gate import faults, together
+from classroom.gate import EXERCISES, faults, together
 from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG
 
 from dlcourse.classroom.cells import cells_of, read_notebook
@@ -14,7 +14,6 @@ from dlcourse.classroom.exercises import run
 from dlcourse.classroom.lessons import lesson_paths, lessons, read_lesson
 from dlcourse.classroom.mistakes import patience
 
-EXERCISES = {e.id: e for lesson in lessons() for e in lesson.exercises}
 TOGETHER = [together(name) for name in EXERCISES]
 SECONDS = 25. # Of the processor; most need less than one, and where a run is trained some ten
 

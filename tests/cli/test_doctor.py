@@ -28,6 +28,7 @@ def place(tmp_path, monkeypatch):
         monkeypatch.setattr('dlcourse.__file__', str(tmp_path/'dlcourse'/'__init__.py'))
         monkeypatch.setattr('sys.prefix', str(prefix))
         for name in files: (tmp_path/name).mkdir() if name == 'nbs' else (tmp_path/name).touch()
+        monkeypatch.chdir(tmp_path)
         return tmp_path
     return put
 
@@ -46,3 +47,10 @@ def test_a_remedy_for_a_clone(place, tmp_path):
 def test_a_remedy_for_a_clone_without_make(place):
     place('pyproject.toml', 'nbs', prefix='/opt/own')
     assert remedy('lab', 'torch') == "/opt/own/bin/pip install -e '.[lab,torch]'"
+
+
+def test_a_remedy_that_is_typed_elsewhere(place, tmp_path, monkeypatch):
+    place('pyproject.toml', 'nbs', 'Makefile', prefix=tmp_path/'.venv')
+    monkeypatch.chdir('/')
+    assert remedy('lab') == f"make -C '{tmp_path}' lab"
+    assert remedy('fairness') == f"{tmp_path}/.venv/bin/pip install -e '{tmp_path}[fairness]'"

@@ -152,7 +152,7 @@ def test_two_runs_in_two_threads_take_turns():
         found[rounds] = run.arrays['0'].tolist()
     threads = [threading.Thread(target=run, args=(n,)) for n in (2, 25, 9)]
     for t in threads: t.start()
-    for t in threads: t.join(60)
+    for t in threads: t.join(600)
     together = dict(found)
     for n in (2, 25, 9): run(n)
     assert together == found and len(found) == 3
@@ -196,7 +196,7 @@ def in_fresh_process(code, **env):
     "What a fresh process says"
     usual = {k: v for k, v in os.environ.items() if not k.startswith(('FLWR', 'RAY'))}
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                          env=usual | env, timeout=120)
+                          env=usual | env, timeout=600)
 
 
 def test_flower_that_was_imported_with_telemetry_on_is_an_error():

@@ -46,7 +46,7 @@ def bare_node(folder, where, name, *words):
     code = 'from dlcourse.federated.flower import run_node; run_node()'
     with start_program(name, [sys.executable, '-c', code, '10', '--superlink', where, '--port',
                       str(free_port()), *words], folder/'flower') as node:
-        node.process.wait(120)
+        node.process.wait(600)
         assert node.process.returncode == 1
         return node.said()
 
@@ -85,7 +85,7 @@ def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path, starte
           start_site(folder, 'south', where, 1, 2) as south):
         training = threading.Thread(target=train)
         training.start()
-        until = time.monotonic() + 180
+        until = time.monotonic() + 600
         while received(south) < 2 and training.is_alive() and time.monotonic() < until:
             time.sleep(.05)
         assert received(south) == 2
@@ -98,7 +98,7 @@ def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path, starte
             'showed none': bare_node(folder, where, 'keyless', '--root-certificates',
                                      str(folder/'authority.crt'), '--max-retries', '2'),
             'speaks TLS': bare_node(folder, where, 'plain', '--insecure', '--max-retries', '2')}
-        training.join(240)
+        training.join(600)
     for word, said in refused.items(): assert word in why_refused(said)
     model, history = found['run']
     used = history['train/used']
@@ -123,6 +123,6 @@ def test_an_expired_certificate_keeps_a_site_away(tmp_path):
         assert 'has expired' in connection_fault(where, folder/'authority.crt')
         with pytest.raises(InputError, match='has expired'): start_site(folder, 'north', where)
         with start_site(folder, 'north', where, check=False) as node:
-            node.process.wait(120)
+            node.process.wait(600)
             assert 'has expired' in why_refused(node.said())
     assert 'Nobody answers' in connection_fault(where, folder/'authority.crt')

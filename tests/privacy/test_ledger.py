@@ -186,9 +186,9 @@ def test_processes_lose_nothing_and_one_killed_in_the_middle_neither(tmp_path):
     for _ in range(3): told = runs[2].stdout.readline()
     runs[2].kill()
     told = (told + runs[2].stdout.read()).split()
-    for run in runs[:2]: assert run.communicate(timeout=120) and run.returncode == 0
+    for run in runs[:2]: assert run.communicate(timeout=600) and run.returncode == 0
     runs[2].stdout.close()
-    runs[2].wait(60)
+    runs[2].wait(600)
     what = [e.what for e in read_ledger(file).entries]
     assert all(f'{name} {k}' in what for name in 'ab' for k in range(8))
     assert f'c {told[-1]}' in what, 'what was told is kept'

@@ -94,13 +94,13 @@ def test_a_maker_that_is_killed_leaves_nothing_that_counts(tmp_path, pause, sign
     killed.kill()
     killed.communicate()
     assert not (tmp_path/'trained'/'ones'/'card.toml').exists()
-    out, err = started(tmp_path, 'not at all').communicate(timeout=120)
+    out, err = started(tmp_path, 'not at all').communicate(timeout=600)
     assert out == '6.0 Ones\n', err
     assert (tmp_path/'made').read_text() == 'made\n'*2
 
 
 def test_two_at_once_train_once(tmp_path):
     both = [started(tmp_path, 'a moment') for _ in range(2)]
-    told = [p.communicate(timeout=120) for p in both]
+    told = [p.communicate(timeout=600) for p in both]
     assert [out for out, _ in told] == ['6.0 Ones\n']*2, told
     assert (tmp_path/'made').read_text() == 'made\n'
