@@ -30,7 +30,8 @@ def text(s:str)->dict:
 
 def image(alt:str='A line', size:int=100)->dict:
     "A picture that a cell put out"
-    data = {'image/png': b64encode(bytes(size)).decode(), 'text/plain': alt}
+    data = {'image/png': b64encode(bytes(size)).decode(), 'text/plain': alt,
+            'text/html': [f'<img alt="{alt}">']}
     metadata = {'image/png': {'alt': alt}} if alt else {}
     return dict(output_type='display_data', data=data, metadata=metadata)
 

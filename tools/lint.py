@@ -108,11 +108,14 @@ def output_faults(cell:Cell)->Iterator[str]:
             if m := MACHINE.search(text):
                 shown = text[m.start():m.start()+60].split()[0]
                 yield f"the output holds a path of the machine it was made on: {shown}"
+        told = output.get('data', {}).get('text/html', [])
         for mime, size, alt in images(output):
             if size > LARGEST:
                 yield f"the {mime} takes {size/1000:.0f} KB; {LARGEST//1000} is the most"
             if mime == 'image/png' and not alt:
                 yield "the image has no alternative text; show it with `show(fig, alt=…)`"
+            elif mime == 'image/png' and 'alt="' not in ''.join(told):
+                yield "no browser shows the alternative text; run `tools/pages.py --pictures`"
     if cell.outputs and cell.metadata.get('source_hash') != source_hash(cell.source):
         yield "the outputs are older than the source; run `make pages`"
 

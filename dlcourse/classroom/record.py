@@ -87,7 +87,10 @@ def history(
     folder = path_of(folder, 'folder')
     book, place = book or PROGRESS, folder/'.dlcourse'
     if os.access(place, os.W_OK):
-        with record(folder, book) as events: return list(events)
+        try:
+            with record(folder, book) as events: return list(events)
+        except InputError as e:
+            if not isinstance(e.__context__, OSError): raise # A full disk can still be read
     if not (place/book.file).is_file(): return []
     try: return events_in((place/book.file).read_bytes(), book)
     except OSError: return []

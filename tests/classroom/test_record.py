@@ -51,6 +51,20 @@ def test_an_attempt_is_written_down(folder, lines):
     assert (s.state, s.attempts, s.held, s.claims, s.last) == ('failed', 1, 1, 2, time)
 
 
+def test_what_was_done_can_be_read_on_a_full_disk(folder, lines, monkeypatch):
+    attempt(folder, 'failed')
+    before = lines.read_bytes()
+    def full(*args): raise OSError(28, 'No space left on device')
+    for name in ('_read', '_begin'): monkeypatch.setattr(records, name, full)
+    assert stands(folder).state == 'failed'
+    assert '0 of 5 exercises passed' in repr(progress(folder))
+    lines.unlink()
+    assert records.history(folder) == []
+    with pytest.raises(InputError, match='No space left on device; attempts, hints'):
+        hint(MASK.id, folder)
+    lines.write_bytes(before)
+
+
 def test_a_blank_is_no_attempt_and_the_same_answer_is_one(folder, lines):
     attempt(folder, 'not tried')
     assert not lines.exists()

@@ -84,6 +84,7 @@ HTML = dict(output_type='execute_result', metadata={},
             data={'text/html': ['<b>', '/var/folders/x1/']})
 JSON = dict(output_type='display_data', metadata={},
             data={'application/json': {'a': r'C:\Users\ada'}})
+UNTOLD = image() | dict(data={'image/png': '', 'text/plain': 'A line'})
 ERROR = dict(output_type='error', ename='KeyError', evalue='', traceback=[])
 
 
@@ -124,6 +125,7 @@ ERROR = dict(output_type='error', ename='KeyError', evalue='', traceback=[])
     ([code('1', HTML)], 2, '/var/folders/x1/'),
     ([code('1', JSON)], 2, 'a path of the machine'),
     ([code('1', image(alt=''))], 2, 'no alternative text'),
+    ([code('1', UNTOLD)], 2, 'no browser shows the alternative text'),
     ([code('1', image(size=31_000))], 2, 'the image/png takes 31 KB'),
     ([code('1', *[image(size=29_000)]*9)], 0, 'the pictures take 261 KB'),
     ([code(f'x{i} = 1') for i in range(6)], 0, 'not one cell has an output'),

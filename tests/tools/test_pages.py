@@ -33,7 +33,7 @@ def cells_of(path): return json.loads(path.read_text(encoding='utf-8'))['cells']
 
 
 PNG = '''from IPython.display import display
-data = {'image/png': 'aGVsbG8=\\n', 'text/plain': 'alt'}
+data = {'image/png': 'aGVsbG8=\\n', 'text/html': '<img alt="alt">', 'text/plain': 'alt'}
 display(data, raw=True, metadata={'image/png': {'alt': 'alt'}, 'other': 1})
 object()'''
 PRINTS = '''import os, sys
