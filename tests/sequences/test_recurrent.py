@@ -236,7 +236,7 @@ def test_training_learns_and_reports_each_batch():
     (lambda: Recurrent('RNN', 2, 0), "`hidden` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 0, 2), "`inputs` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 2, 3)(torch.zeros(1, 4, 5)),
-     "`x` must be [batch, time, 2]; got ["),
+     "`x` must be [batch, time, 2]; got [1, 4, 5]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([0, 4])),
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [0, 4]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([4, 5])),
@@ -284,5 +284,5 @@ def test_there_is_no_last_output_before_the_first_or_behind_the_last_step(length
 
 
 def test_a_sequence_without_a_batch_is_refused():
-    with pytest.raises(InputError, match=r'`x` must be \[batch'):
+    with pytest.raises(InputError, match=r'`x` must be .batch'):
         Recurrent('LSTM', 3, 5)(torch.zeros(4, 3))
