@@ -22,11 +22,11 @@ def cohen_kappa(
     a, # Labels by one person, numbers or words
     b, # By the other, of the same items
 )->float: # At most 1; 0 is chance; `Undefined` where only one label occurs
-    "Agreement of two annotators, chance taken out (Cohen 1960)"
+    "Agreement of two annotators (Cohen 1960); raises `InputError` where labels are missing"
     a, b = np.asarray(a), np.asarray(b)
-    if len(a) != len(b) or not len(a):
-        raise InputError(f"`a` and `b` must label the same items, one or more; got {len(a)} and "
-                         f"{len(b)} labels")
+    if len(a) != len(b) or not len(a) or (a != a).any() or (b != b).any():
+        raise InputError("`a` and `b` must label the same items, one or more, none of them NaN; "
+                         f"got {len(a)} and {len(b)} labels")
     names = np.unique([a, b])
     chance = (a[:, None] == names).mean(0) @ (b[:, None] == names).mean(0)
     if chance == 1: return Undefined("both gave the same label to everything")

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
-from ..core.errors import number_of
+from ..core.errors import InputError, number_of
 from dlcourse.generative.levels import (
     LEVEL_COUNT,
     PIXELS,
@@ -51,6 +51,7 @@ def linear_autoencoder(
     "Train two matrices to give back what they get; raises `InputError` for a code too wide"
     n = x.shape[1]
     number_of(width, 'width', 1, n)
+    if not x.isfinite().all(): raise InputError("`x` must be finite numbers; got NaN or infinity")
     g = torch.Generator().manual_seed(seed)
     encoder, decoder = ((torch.randn(shape, generator=g)/math.sqrt(n)).to(x).requires_grad_()
                         for shape in ((width, n), (n, width)))

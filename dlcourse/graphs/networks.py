@@ -22,10 +22,11 @@ def modularity(
     groups:Int[Tensor, " node"],   # Community of each node, from 0
 )->float:                          # At most 1; 0 where there are no edges
     "How many more edges lie inside communities than ends joined at random would put there"
-    total = edges.shape[1]
+    start, end = groups[checked_edges(edges, len(groups))]
+    total = len(start)
     if not total: return 0.
-    inside = (groups[edges[0]] == groups[edges[1]]).double().mean()
-    ends = torch.bincount(groups[edges[0]]).double()
+    inside = (start == end).double().mean()
+    ends = torch.bincount(start).double()
     return float(inside - (ends/total).square().sum())
 
 # %% ../../nbs/09_graphs/13_networks.ipynb #4e2d5926
@@ -76,8 +77,8 @@ def adamic_adar(
     pairs:Int[Tensor, "2 pair"],  # Two different nodes each
 )->Float[Tensor, " pair"]:        # Float32; 0 where there is no common neighbour
     "Sum over common neighbours of one over the logarithm of their degree"
-    near = torch.zeros(n, n)
-    near[edges[1], edges[0]] = 1
+    near, pairs = torch.zeros(n, n), checked_edges(pairs, n, 'pairs')
+    near[tuple(checked_edges(edges, n))] = 1
     degree = near.sum(1)
     weight = torch.where(degree > 1, 1/degree.log(), 0)
     return ((near*weight)[pairs[0]]*near[pairs[1]]).sum(1)
@@ -111,7 +112,7 @@ def step_chances(
 )->Float[Tensor, " n"]:          # Float32; chance of each node to be the next
     "The chances of node2vec's next step"
     near = torch.zeros(n, n, dtype=torch.bool)
-    near[edges[0], edges[1]] = True
+    near[tuple(checked_edges(edges, n))] = True
     weight = torch.where(near[before], 1., 1/q)
     weight[before] = 1/p
     weight = weight*near[now]

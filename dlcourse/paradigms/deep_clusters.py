@@ -70,7 +70,7 @@ def train_deep_clusters(
     seed:int=0,                  # Of weights, batches and centres
 )->DeepClusters:
     "Learn codes, then codes and clusters; raises `InputError` for rows that are no numbers"
-    x = finite_rows(x)
+    x = finite_rows(x, x.shape[-1])
     if len(x) < 2*k: raise InputError(f"`x` must have two rows or more for each of {k} clusters; "
                                       f"got {len(x)}")
     with torch.random.fork_rng(devices=[]):

@@ -34,7 +34,7 @@ def nt_xent(
     temperature:float=.5,           # What cosines are divided by
 )->Float[Tensor, ""]:               # Mean over all views, in nats
     "Normalized temperature-scaled cross-entropy (Chen et al. 2020, eq. 1)"
-    z = F.normalize(torch.cat([a, b]))
+    z = F.normalize(torch.stack([a, b]).flatten(0, 1)) # Refuses unequal numbers of rows
     scores = (z @ z.T/temperature).fill_diagonal_(-torch.inf)
     twins = torch.arange(len(z), device=z.device).roll(len(a))
     return F.cross_entropy(scores, twins)
@@ -62,7 +62,7 @@ def keep_some(
 )->tuple[Int[Tensor, "picture kept"], Bool[Tensor, "picture patches"]]: # Numbers of the patches
                                             # kept, in any order; and True where one is hidden
     "Keep the patches with the lowest numbers of each picture, and hide the others"
-    n = drawn.shape[1]
-    kept = drawn.argsort(1)[:, :n - round(share*n)]
+    n, gone = drawn.shape[1], round(share*drawn.shape[1])
+    kept, _ = drawn.argsort(1).split([n - gone, gone], 1) # Refuses another share
     hidden = torch.ones_like(drawn, dtype=torch.bool).scatter(1, kept, False)
     return kept, hidden

@@ -21,7 +21,7 @@ def pseudo_labels(
 )->tuple[Int[Tensor, " row"], Float[Tensor, " row"]]: # Likeliest class; 1 where believed, else 0
     "What a model says of rows, and where it is sure"
     sure, labels = logits.detach().softmax(1).max(1)
-    return labels, (sure >= threshold).to(logits.dtype)
+    return labels, (sure >= threshold) + 0*sure # NaN stays NaN
 
 # %% ../../nbs/10_paradigms/14_semisupervised.ipynb #720c6f1e
 def consistency_loss(

@@ -132,7 +132,8 @@ class AnswerScorer(nn.Module):
 def fit_scorer(
     pairs:Sequence[AnswerPair],
 )->AnswerScorer:
-    "A reward model of pairs"
+    "A reward model of pairs; raises `InputError` where there is none"
+    if not pairs: raise InputError("`pairs` must hold a pair of answers or more; got none")
     with torch.random.fork_rng(devices=[]): model = AnswerScorer()
     gaps = answer_features([p.chosen for p in pairs]) - answer_features([p.rejected for p in pairs])
     model.linear.weight.data = fit_bradley_terry(gaps, steps=8).float()[None]

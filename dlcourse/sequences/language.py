@@ -257,6 +257,8 @@ def sample_next(
 )->Int[Tensor, " batch"]:
     "Draw a token for each text; raises `InputError` for settings that leave none"
     number_of(temperature, 'temperature', 0, 10**6, whole=False)
+    if not logits.amax(-1).isfinite().all():
+        raise InputError("`logits` must be numbers with a largest one in each row; got NaN or none")
     if temperature < 1e-6: return logits.argmax(-1)
     logits = logits/temperature
     if top_k is not None:

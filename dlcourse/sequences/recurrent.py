@@ -130,9 +130,9 @@ class Recurrent(nn.Module):
         lengths:Int[Tensor, " batch"]|None=None,  # Steps that count; all when not given
     )->tuple[Float[Tensor, "batch time hidden"], tuple[Tensor, ...]]: # `h` at each step; the last
         "Outputs and last state; `InputError` for steps of another width, and impossible lengths"
-        batch, time, width = x.shape
-        if width != self.inputs:
-            raise InputError(f"`x` must have {self.inputs} numbers at each step; got {width}")
+        if x.ndim != 3 or x.shape[2] != self.inputs:
+            raise InputError(f"`x` must be [batch, time, {self.inputs}]; got {list(x.shape)}")
+        batch, time, _ = x.shape
         if not time: raise InputError("`x` must have one step or more; got none")
         if lengths is not None:
             lengths = check_lengths(lengths, batch, time).to(x.device)
@@ -156,7 +156,7 @@ def last_outputs(
     lengths:Int[Tensor, " batch"],        # Steps that count, each from 1 to `time`
 )->Float[Tensor, "batch hidden"]:
     "The output at the last step of each sequence"
-    return y[torch.arange(len(y), device=y.device), lengths - 1]
+    return y[torch.arange(len(y), device=y.device), check_lengths(lengths, *y.shape[:2]) - 1]
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #0bdafb89
 def gradient_flow(

@@ -142,7 +142,7 @@ def frames_of(
     config:SoundConfig,
 )->Float[Tensor, "*batch frame window"]:
     "Overlapping pieces; what is shorter than one is filled up, what is left at the end is left out"
-    if not x.shape[-1]: raise InputError("`x` must hold samples; got none")
+    if not x.numel(): raise InputError("`x` must hold samples; got none")
     short = max(config.window - x.shape[-1], 0)
     return torch.nn.functional.pad(x, (0, short)).unfold(-1, config.window, config.hop)
 

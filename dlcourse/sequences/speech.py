@@ -24,6 +24,7 @@ from ..foundations.schedules import clip_grad_norm_, linear
 from .ctc import EVERY, SPAN, Recognizer, RecognizerConfig, edit_distance
 from .sound import SoundConfig, digit_strings, spliced, stft, tone_digits
 from ..training.artefacts import trained_once
+from ..vision.digit_reader import in_evaluation
 
 # %% ../../nbs/06_sequences/10_speech.ipynb #2af7e9d1
 def to_mel(hertz:Tensor)->Tensor:
@@ -171,7 +172,7 @@ def say(
     if not all(w.ndim == 1 and np.isfinite(w).all() for w in waves):
         raise InputError("`waves` must each be one row of finite numbers")
     x, frames = string_frames(waves, SoundConfig(rate=rate), model.config.both_ways)
-    with torch.inference_mode(): log_probs, places, _ = model(x, frames)
+    with in_evaluation(model), torch.inference_mode(): log_probs, places, _ = model(x, frames)
     heard = [log_probs[:n, i] for i, n in enumerate(places.tolist())]
     return [(p, [s - 1 for s in collapse(p.argmax(1).tolist())]) for p in heard]
 
@@ -283,8 +284,7 @@ def speech_model(
     def make():
         from dlcourse.core.datasets import load
         recordings = tone_digits() if data == 'tones' else load('spoken_digits')
-        learnt, asked = (np.flatnonzero(part) for part in (recordings['takes'] >= 5,
-                                                           recordings['takes'] < 5))
+        learnt, asked = map(np.flatnonzero, (recordings['takes'] >= 5, recordings['takes'] < 5))
         model = train_recognizer(recordings, learnt, config, seed, steps=steps or usual,
                                  overlap=overlap, **how)
         strings = list(digit_strings(recordings['speakers'], asked))

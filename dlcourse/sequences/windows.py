@@ -144,6 +144,7 @@ def past_and_future(
 )->tuple[np.ndarray, np.ndarray]: # Pasts [window, length, …] and futures [window, horizon, …]
     "Windows whose targets lie wholly from `start` to `stop`; `InputError` where there is none"
     values = np.asarray(values)
+    checked_series(values)
     stop = len(values) if stop is None else stop
     for name, value in (('length', length), ('horizon', horizon), ('stride', stride)):
         number_of(value, name, 1)

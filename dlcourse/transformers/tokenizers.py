@@ -18,7 +18,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from ..core.errors import InputError
+from ..core.errors import InputError, string_of
 from ..core.files import careful_bytes, write_whole
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #c221e98b
@@ -76,9 +76,7 @@ def cut_pieces(
     text:str, # Any
 )->list[str]: # Joined, they are the text
     "Letters, digits and other signs apart, each with the blank before it, as GPT-2 cuts"
-    if not isinstance(text, str):
-        raise InputError(f"`text` must be a text, got {type(text).__name__}")
-    try: text.encode()
+    try: string_of(text, 'text').encode()
     except UnicodeEncodeError as e:
         raise InputError(f"`text` holds half of a character at place {e.start}, "
                          f"{ascii(text[e.start])}; leave it out") from None
@@ -231,6 +229,7 @@ class Tokenizer:
         ids:Sequence[int], # Numbers of tokens
     )->str:
         "The text again; raises `InputError` for a number that is not in the vocabulary"
+        if any(int(i) != i for i in ids): raise InputError("`ids` must be whole numbers")
         return decoded([int(i) for i in ids], self.tokens)
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #97b2fe14

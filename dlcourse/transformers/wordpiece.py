@@ -25,7 +25,8 @@ _CHINESE = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x
 def _kept(c):
     "A character as it goes on: a blank, itself, itself between blanks, or nothing"
     if c in '\t\n\r': return ' '
-    if c in '\0\ufffd' or unicodedata.category(c)[0] == 'C': return ''
+    kind = unicodedata.category(c) # `Cn`: nobody has given it a meaning yet
+    if c in '\0\ufffd' or kind[0] == 'C' and kind != 'Cn': return ''
     if c.isspace(): return ' '
     return f' {c} ' if any(low <= ord(c) <= high for low, high in _CHINESE) else c
 

@@ -257,3 +257,7 @@ def test_the_votes_are_those_of_the_card():
     assert votes.sum(1).tolist() == frame['count'].to_list()
     assert np.bincount(frame['class']).tolist() == [1430, 19190, 4163]
     assert (votes.argmax(1) == frame['class'].to_numpy()).all()
+
+
+def test_labels_that_are_missing_are_no_label():
+    with pytest.raises(InputError, match='none of them NaN'): cohen_kappa([1., np.nan], [1., 1.])

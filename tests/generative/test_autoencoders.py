@@ -122,3 +122,9 @@ def test_the_trained_model_is_kept(tmp_path):
 def test_a_bound_needs_a_draw(samples):
     with pytest.raises(InputError, match='`samples`'):
         vae_nats(LevelVAE(VAEConfig(hidden=4)), torch.zeros(2, 64), samples)
+
+
+def test_a_linear_code_of_what_is_no_number_is_refused():
+    x = torch.zeros(5, 3)
+    x[1, 1] = torch.nan
+    with pytest.raises(InputError, match='`x` must be finite'): linear_autoencoder(x, 2)

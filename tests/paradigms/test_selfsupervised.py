@@ -185,3 +185,9 @@ def test_the_encoder_is_kept_and_leaves_the_global_numbers(tmp_path):
     x = torch.rand(3, 1, 8, 8, generator=rng())
     assert torch.equal(features_of(first, x), features_of(again, x))
     assert isinstance(first, TwoViews) and 'five labels' in card.results[0].claim
+
+
+def test_views_of_other_pictures_and_shares_that_are_none_are_refused():
+    with pytest.raises(RuntimeError, match='equal size'): nt_xent(drawn(4, 3), drawn(3, 3))
+    for share in (-.5, 1.5):
+        with pytest.raises(RuntimeError, match='split'): keep_some(torch.rand(2, 8), share)

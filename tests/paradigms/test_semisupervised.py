@@ -127,3 +127,8 @@ def test_views_follow_their_generator_and_training_its_seed():
 ])
 def test_what_cannot_be_is_named(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+def test_a_broken_model_does_not_pass_for_an_unsure_one():
+    broken = torch.full((2, 3), torch.nan)
+    assert consistency_loss(broken, torch.zeros(2, 3)).isnan()

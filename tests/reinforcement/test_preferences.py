@@ -246,6 +246,7 @@ def test_a_scorer_learns_and_is_kept(tmp_path, monkeypatch):
     assert torch.equal(state, torch.get_rng_state())
     assert (model.margins(PAIRS) > 0).all() and 'Right for' in card.results[0].claim
     torch.testing.assert_close(again.linear.weight, model.linear.weight)
+    with pytest.raises(InputError, match='`pairs` must hold'): choices.fit_scorer([])
 
 
 def test_every_word_can_be_said():

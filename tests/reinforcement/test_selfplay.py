@@ -9,6 +9,7 @@ import torch
 from dlcourse.core.cards import card
 from dlcourse.core.datasets import load
 from dlcourse.core.errors import InputError
+from dlcourse.reinforcement import zero
 from dlcourse.reinforcement.games import (
     ConnectFour,
     Solved,
@@ -249,3 +250,22 @@ def test_answers_with_gradients_are_refused():
 @pytest.mark.parametrize('name', ['lr', 'c', 'alpha'])
 def test_rates_of_learning_by_play_are_numbers_from_0(name):
     with pytest.raises(InputError, match=f'`{name}`'): ZeroConfig(**{name: -1.})
+
+
+def test_the_player_is_made_once_and_a_changed_file_is_refused(monkeypatch, tmp_path):
+    short = ZeroConfig(generations=1, games=4, simulations=4, width=16, passes=1)
+    monkeypatch.setattr(zero, 'connect_four', lambda: short)
+    state = torch.get_rng_state()
+    net, facts = zero.connect4_player(tmp_path)
+    assert torch.equal(state, torch.get_rng_state()) and '1 generations' in facts.summary
+    monkeypatch.setattr(zero, 'train_zero', None) # The second time nothing is trained
+    again, _ = zero.connect4_player(tmp_path)
+    game = ConnectFour()
+    states = openings(game, 5, 4, seed=0)
+    for ours, theirs in zip(net_evaluator(net, game)(states), net_evaluator(again, game)(states),
+                            strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    path = tmp_path/'trained'/'connect4-player'/'model.safetensors'
+    path.write_bytes(path.read_bytes()[:-1] + b'x')
+    with pytest.raises(InputError, match='is not the file of its card'):
+        zero.connect4_player(tmp_path)

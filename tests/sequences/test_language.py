@@ -216,6 +216,8 @@ def test_nobody_changes_the_probabilities_of_a_model():
     (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=0), "`batch` must be"),
     (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=1, piece=0), "`piece` must be"),
     (lambda: sample_next(torch.ones(1, 3), temperature=math.inf), "`temperature` must be"),
+    (lambda: sample_next(torch.full((2, 3), math.nan), temperature=0), "`logits` must be numbers"),
+    (lambda: sample_next(torch.full((2, 3), -math.inf)), "`logits` must be numbers"),
 ])
 def test_what_no_model_can_do_is_refused(call, says):
     with pytest.raises(InputError, match=says): call()

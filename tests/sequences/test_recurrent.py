@@ -236,7 +236,7 @@ def test_training_learns_and_reports_each_batch():
     (lambda: Recurrent('RNN', 2, 0), "`hidden` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 0, 2), "`inputs` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 2, 3)(torch.zeros(1, 4, 5)),
-     "`x` must have 2 numbers at each step; got 5"),
+     "`x` must be [batch, time, 2]; got [1, 4, 5]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([0, 4])),
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [0, 4]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([4, 5])),
@@ -275,3 +275,14 @@ def test_lengths_are_whole_numbers_and_there_is_a_step():
         model(torch.zeros(2, 0, 2))
     y, _ = model(torch.zeros(0, 4, 2), lengths=torch.zeros(0, dtype=torch.int64))
     assert y.shape == (0, 4, 3)
+
+
+@pytest.mark.parametrize('lengths', [[0, 2], [-1, 2], [2, 5], [1., 2.]])
+def test_there_is_no_last_output_before_the_first_or_behind_the_last_step(lengths):
+    with pytest.raises(InputError, match='`lengths` must be 2 whole numbers from 1 to 4'):
+        last_outputs(torch.zeros(2, 4, 1), torch.tensor(lengths))
+
+
+def test_a_sequence_without_a_batch_is_refused():
+    with pytest.raises(InputError, match=r'`x` must be .batch'):
+        Recurrent('LSTM', 3, 5)(torch.zeros(4, 3))

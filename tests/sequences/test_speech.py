@@ -167,3 +167,9 @@ def test_the_model_is_kept(tmp_path):
     assert digest(model) == digest(again) and 'digits wrong' in card.results[0].claim
     with pytest.raises(InputError, match='`data` must be tones or people'):
         speech_model(tmp_path, data='birds')
+
+
+def test_a_model_in_training_is_asked_in_evaluation():
+    model = Recognizer(RecognizerConfig(channels=4, hidden=4)).train()
+    first, again = (say(model, [np.zeros(400)])[0][0] for _ in range(2))
+    assert torch.equal(first, again) and model.training

@@ -179,3 +179,10 @@ def test_ridge_refuses_a_past_that_is_too_short():
 def test_origins_are_whole_numbers():
     with pytest.raises(InputError, match="`first` must be a whole number from 1"):
         rolling_origins(10, 2, first=2.5)
+
+
+def test_windows_of_a_series_with_a_hole_are_refused():
+    values = np.arange(20.)
+    values[4] = np.nan
+    with pytest.raises(InputError, match='`values` must be finite numbers; 1 are not'):
+        past_and_future(values, 3, 2)

@@ -145,10 +145,11 @@ def test_a_file_that_is_anything_is_refused(tmp_path, data):
 
 
 @pytest.mark.parametrize('call, words', [
-    (lambda: OURS.encode(3), '`text` must be a text, got int'),
+    (lambda: OURS.encode(3), '`text` must be a text, got 3'),
     (lambda: OURS.encode('a\ud800'), 'half of a character at place 1'),
     (lambda: OURS.decode([600]), '`ids` must be from 0 to 599'),
     (lambda: OURS.decode([-1]), '`ids` must be from 0'),
+    (lambda: OURS.decode([1.5]), '`ids` must be whole numbers'),
     (lambda: Tokenizer.train('abc', 300), '`texts` must be several'),
     (lambda: Tokenizer.train(['abc'], 256, ['<e>']), '`size` must be 257'),
     (lambda: Tokenizer.train(['abc'], 300, ['a', 'a']), '`special` must differ'),
