@@ -37,8 +37,8 @@ def _matrix(a, g, shape):
     (_, t, d_in), d_out = a.shape, g.shape[2]
     if t > 1 and 4*t*t*(d_in + d_out) > (t + 16)*d_in*d_out: return _given(g.mT @ a, shape)
     if t == 1: # In single precision the square of a small gradient would be 0
-        squares = a.double().square().sum((1, 2))*g.double().square().sum((1, 2))
-        squares = squares.to(a.dtype)
+        lengths = (torch.linalg.vector_norm(t, dim=(1, 2), dtype=torch.float64) for t in (a, g))
+        squares = math.prod(lengths).square().to(a.dtype)
     else:
         x, y = a.double(), g.double()
         squares = ((x @ x.mT)*(y @ y.mT)).sum((1, 2)).clamp(min=0)

@@ -26,6 +26,16 @@ from ..training.callbacks import FitConfig
 from ..training.loop import factor_of
 
 # %% ../../nbs/17_privacy/08_private_loop.ipynb #a4799887
+def _secret_bytes(n):
+    "From the system's source; many are made from a key of it, by AES in counter mode"
+    if n > 2**14:
+        try: from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+        except ImportError: pass # The system's source takes longer, and gives the same kind
+        else:
+            cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16)))
+            return bytearray(cipher.encryptor().update(bytes(n)))
+    return bytearray(os.urandom(n))
+
 class Chance:
     "Random numbers, from a seed, or from the system's source for keys"
     def __init__(self,
@@ -45,7 +55,7 @@ class Chance:
     )->Float[Tensor, " n"]:
         "Numbers in [0, 1), double precision"
         if self.generator: return torch.rand(n, generator=self.generator, dtype=torch.float64)
-        words = torch.frombuffer(bytearray(os.urandom(8*n) or 8), dtype=torch.int64)[:n]
+        words = torch.frombuffer(_secret_bytes(8*n) or bytearray(8), dtype=torch.int64)[:n]
         return (words >> 11 & (1 << 53) - 1).double()/2**53
 
     def normal(self,
@@ -57,7 +67,7 @@ class Chance:
             return drawn.to(like.device)
         half = (like.numel() + 1)//2
         if not half: return torch.zeros_like(like)
-        raw = bytearray(os.urandom(12*half)) # 63 bits for a length, 32 for a direction
+        raw = _secret_bytes(12*half) # 63 bits for a length, 32 for a direction
         words = torch.frombuffer(raw, dtype=torch.int64, count=half).bitwise_and_(2**63 - 1)
         turns = torch.frombuffer(raw, dtype=torch.int32, offset=8*half)
         length = words.double().add_(1).mul_(2.**-63).log_().mul_(-2).sqrt_()
@@ -69,12 +79,12 @@ class Chance:
     def on_grid(self,
         total:Tensor,     # A sum of gradients
         spread:float,     # Standard deviation of the noise
-        step:float,       # Of the grid, above 0
+        step:float,       # Of the grid, a power of 2
     )->Tensor:            # Whole multiples of `step`, in double precision
         "The sum with noise, both rounded before they are added: any multiple can come of any sum"
-        total = (total.cpu() if total.device.type == 'mps' else total).double()
-        noise = self.normal(total)
-        return noise.mul_(spread/step).round_().add_((total/step).round_()).mul_(step)
+        total = total.cpu() if total.device.type == 'mps' else total
+        noise = self.normal(torch.empty_like(total, dtype=torch.float64)).mul_(spread/step).round_()
+        return noise.add_((total/step).round_()).mul_(step) # A step is a power of 2: exact
 
 # %% ../../nbs/17_privacy/08_private_loop.ipynb #17357711
 class Sampler:

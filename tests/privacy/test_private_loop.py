@@ -1,5 +1,6 @@
 "A sampler that owns its event, noise that nobody can repeat, and a run that fails closed"
 import math
+import sys
 
 import pytest
 import torch
@@ -141,6 +142,18 @@ def test_noise_from_the_system_is_normal_and_from_a_seed_repeats():
     assert not torch.equal(system.normal(like), system.normal(like))
     assert torch.equal(Chance(3).normal(like), Chance(3).normal(like))
     assert len(system.uniform(0)) == 0
+
+
+@pytest.mark.parametrize('cipher', (True, False))
+def test_many_secret_numbers_with_and_without_a_cipher(monkeypatch, cipher):
+    if cipher: pytest.importorskip('cryptography')
+    else: monkeypatch.setitem(sys.modules, 'cryptography.hazmat.primitives.ciphers', None)
+    system, like = Chance(), torch.zeros(90_001, dtype=torch.float64)
+    one, other = system.normal(like), system.normal(like)
+    assert stats.kstest(one, 'norm').pvalue > 1e-4 and not torch.equal(one, other)
+    assert len(torch.cat([one, other]).unique()) == 180_002
+    assert abs(float((one*other).mean())) < .02 and abs(float((one[1:]*one[:-1]).mean())) < .02
+    assert stats.kstest(system.uniform(50_000), 'uniform').pvalue > 1e-4
 
 
 def test_a_seed_repeats_a_run_and_none_does_not():
