@@ -203,14 +203,19 @@ def _worst_verdict(known, worst, least, level, few):
     return CardVerdict(question='worst', tolerance=least, value=worst and worst.value,
                        verdict=verdict, sentence=what + said + '.')
 
-def _epsilon_verdict(epsilon, delta, most):
+def _epsilon_verdict(spent, clients, most):
+    rows, epsilon, seen, delta = spent
     if epsilon is None:
         return CardVerdict(question='epsilon', tolerance=most, value=None, verdict=WORST[1],
                            sentence=f"ε is to be {number(most)} at most, and no ledger was given.")
+    lacking = clients - len(rows)
+    verdict = 'fail' if epsilon > most else WORST[1] if lacking > 0 else 'pass'
+    more = '' if seen is None else f" ({number(seen)} against somebody who sees who was drawn)"
+    without = f"; of {lacking} clients the ledger says nothing"*(lacking > 0)
     return CardVerdict(
-        question='epsilon', tolerance=most, value=epsilon,
-        verdict='pass' if epsilon <= most else 'fail',
-        sentence=f"ε of a client is {number(epsilon)} at δ = {delta:g}; tolerated: {number(most)}.")
+        question='epsilon', tolerance=most, value=epsilon, verdict=verdict,
+        sentence=f"ε of a client is {number(epsilon)} at δ = {delta:g}{more}; tolerated: "
+                 f"{number(most)}{without}.")
 
 def _spent(ledger):
     "The rows, the largest ε of both kinds, and δ; raises `InputError` for an odd row"
@@ -282,11 +287,16 @@ def audit_federation(
         verdicts.append(_gap_verdict('clients', gaps, rates, tolerated['clients']))
     more, wide, apart, why = _groups(data, client, group, tolerated.get('groups'), asked)
     if apart: verdicts.append(apart)
-    rows, epsilon, seen, delta = _spent(ledger)
+    rows, epsilon, seen, delta = spent = _spent(ledger)
+    if delta is not None and delta*len(rates) >= 1:
+        raise InputError(f"`delta` of the ledger must be below one over the {len(rates)} clients, "
+                         f"or it promises nothing to a single one; got {delta:g}")
+    if isinstance(guarantees, str): raise InputError(
+        f"`guarantees` must be a list of sentences, got one text, {guarantees!r}")
     if 'worst' in tolerated: verdicts.append(
         _worst_verdict(known, worst, tolerated['worst'], found.level, few))
     if 'epsilon' in tolerated:
-        verdicts.append(_epsilon_verdict(epsilon, delta, tolerated['epsilon']))
+        verdicts.append(_epsilon_verdict(spent, len(rates), tolerated['epsilon']))
     given = dict(group=group, ledger=rows, memberships=memberships, guarantees=tuple(guarantees))
     return FederationAudit(
         rates=(*rates, *more), disparities=(*gaps, *wide), worst=worst, ledger=rows,

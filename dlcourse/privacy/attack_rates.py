@@ -9,6 +9,7 @@ __all__ = ['FALSE_ALARMS', 'non_members_needed', 'membership_curve', 'threshold_
 # %% ../../nbs/17_privacy/10_attack_rates.ipynb #534e56d0
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def non_members_needed(
     fpr:float, # False positive rate, above 0 and below 1
 )->int:
     "How many rows that the model has not seen a false positive rate takes"
-    if not (isinstance(fpr, (int, float)) and 0 < fpr < 1):
+    if not (isinstance(fpr, Real) and 1e-12 <= fpr < 1):
         raise InputError(f"`fpr` must lie between 0 and 1, such as 0.01; got {fpr!r}")
     return math.ceil(FALSE_ALARMS/fpr - 1e-9)
 
@@ -78,6 +79,9 @@ def auc_of(
     level:float=.95, # Of the limits
 )->tuple[float, float, float]: # The area, and its limits
     "Area under the curve with limits, also where members and others do not overlap"
+    members, non_members = (numbers_of(v, name) for v, name in
+                            ((members, 'members'), (non_members, 'non_members')))
+    number_of(level, 'level', 1e-9, 1 - 1e-9, whole=False)
     y = np.r_[np.ones(len(members)), np.zeros(len(non_members))]
     scores = np.r_[members, non_members]
     area, pairs = roc_auc(y, scores), min(len(members), len(non_members))
@@ -114,7 +118,8 @@ def halves(
     seed:int=0, # Of the lot
 )->tuple[np.ndarray, np.ndarray]: # Which choose the threshold, which it is measured on
     "Numbers of rows, dealt into two halves"
-    order = np.random.default_rng(seed).permutation(n)
+    rng = np.random.default_rng(number_of(seed, 'seed', 0))
+    order = rng.permutation(number_of(n, 'n', 0, 10**9))
     return np.sort(order[:n//2]), np.sort(order[n//2:])
 
 def tpr_at(
@@ -156,7 +161,8 @@ def precision_at(
     prior:float, # Share of members among those that are asked about
 )->float:        # NaN where nobody is called a member
     "How many of those called members are members: the positive predictive value"
-    if not 0 < prior < 1:
+    for name, value in dict(tpr=tpr, fpr=fpr).items(): number_of(value, name, 0, 1, whole=False)
+    if not (isinstance(prior, Real) and 0 < prior < 1):
         raise InputError(f"`priors` must lie between 0 and 1, such as 0.1; got {prior!r}")
     hits, alarms = tpr*prior, fpr*(1 - prior)
     return hits/(hits + alarms) if hits + alarms else math.nan
@@ -173,7 +179,8 @@ def permuted_null(
     "p-value: how often labels dealt out by lot look as much like leakage, overall or at the top"
     from scipy.stats import rankdata
     hit, other = numbers_of(members, 'members'), numbers_of(non_members, 'non_members')
-    number_of(draws, 'draws', 1)
+    number_of(draws, 'draws', 1, 10**6)
+    number_of(top, 'top', 0, 1, whole=False)
     scores, m = np.concatenate([hit, other]), len(hit)
     n = len(scores)
     line = np.sort(scores)[::-1][min(math.ceil(top*n), n - 1)]

@@ -122,7 +122,7 @@ def explained(
     sum_, noise = by['sensitivity'], by['noise']
     if broken('public size'):
         leave(('sampling',), "a release does not tell how many rows came")
-        if sum_.measured is None or noise.measured is None or not broken('noise'): pass
+        if not sum_.measured or not noise.measured or not broken('noise'): pass
         elif abs(sum_.measured/sum_.expected/(noise.measured/noise.expected) - 1) < .02:
             leave(('sensitivity', 'noise'), "both are divided by another number than the claim's")
         elif not broken('sensitivity'): leave(('noise',), "divided by a number that varies")

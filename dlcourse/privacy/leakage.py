@@ -136,6 +136,7 @@ def audit_membership(
     off = _off_line(overall, fpr) if threshold is not None else {}
     groups = tuple(_alarms_of_enough(rates(level, g), known.min_count) if why is None
                    else _withheld(found, g, why) for g, why in names.items())
+    number_of(draws, 'draws', 1)
     draws = min(draws, max(199, 50_000_000//(len(found.members) + len(found.non_members))))
     p = permuted_null(found.members, found.non_members, top=fpr, draws=draws, seed=seed)
     gap = _gap([g for g in groups if g.tpr is not None], level)

@@ -45,13 +45,23 @@ class _Listener:
         self._back(self.weights())
 
     def before(self, optimizer, args, kwargs):
-        weights = [p for group in optimizer.param_groups for p in group['params']]
+        weights = self._stepped(optimizer)
         self.start = self.start or [p.detach().clone() for p in weights]
         self.releases.append(_flat([torch.zeros_like(p) if p.grad is None else p.grad
                                     for p in weights]))
 
     def after(self, optimizer, args, kwargs):
-        self._back([p for group in optimizer.param_groups for p in group['params']])
+        self._back(self._stepped(optimizer))
+
+    def _stepped(self, optimizer): # Of the model, in its order, whatever else is stepped
+        given = {id(p): p for group in optimizer.param_groups for p in group['params']}
+        own = self.weights()
+        stepped = sum(id(p) in given for p in own)
+        if stepped == len(own): return own
+        if not stepped: return list(given.values()) # Of a model that `train` made
+        raise InputError(f"`train` must step all {len(own)} trained tensors of `model` in one "
+                         f"optimizer, got one with {stepped}; freeze the others, or put "
+                         "two optimizers' weights into groups of one")
 
     def _back(self, weights):
         with torch.no_grad():
@@ -84,6 +94,10 @@ def record_releases(
                 train(ear.model, x, y, seed, **given)
     finally:
         for hook in hooks: hook.remove()
+    if any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p and m.training
+           for m in ear.model.modules()):
+        raise InputError("`model` must be without dropout here: its draws look like other rows. "
+                         "Set its `p` to 0 for this check")
     if not ear.releases:
         raise InputError("`train` must step one of torch's optimizers, or take `release` and "
                          "call it with the gradients of each update; nothing was released")

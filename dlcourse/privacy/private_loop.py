@@ -8,7 +8,6 @@ __all__ = ['ROW_SAMPLERS', 'Chance', 'Sampler', 'PoissonBatches', 'FixedBatches'
 
 # %% ../../nbs/17_privacy/08_private_loop.ipynb #1543daff
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
@@ -19,8 +18,9 @@ from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
 from .accounting import PrivacyEvent
-from .clipping import clipped_sum
-from .exact_noise import grid_step
+from .clipping import clipped_sum, try_made_up_rows
+from .exact_noise import grid_step, secret_bytes
+from .renyi import checked_noise
 from ..training.batches import trained, wake
 from ..training.callbacks import FitConfig
 from ..training.loop import factor_of
@@ -33,7 +33,7 @@ class Chance:
     ):
         self.generator = None
         if seed is not None:
-            self.generator = torch.Generator().manual_seed(number_of(seed, 'seed', 0))
+            self.generator = torch.Generator().manual_seed(number_of(seed, 'seed', 0, 2**62))
 
     @property
     def repeatable(self)->bool:
@@ -45,7 +45,7 @@ class Chance:
     )->Float[Tensor, " n"]:
         "Numbers in [0, 1), double precision"
         if self.generator: return torch.rand(n, generator=self.generator, dtype=torch.float64)
-        words = torch.frombuffer(bytearray(os.urandom(8*n) or 8), dtype=torch.int64)[:n]
+        words = torch.frombuffer(secret_bytes(8*n) or bytearray(8), dtype=torch.int64)[:n]
         return (words >> 11 & (1 << 53) - 1).double()/2**53
 
     def normal(self,
@@ -57,7 +57,7 @@ class Chance:
             return drawn.to(like.device)
         half = (like.numel() + 1)//2
         if not half: return torch.zeros_like(like)
-        raw = bytearray(os.urandom(12*half)) # 63 bits for a length, 32 for a direction
+        raw = secret_bytes(12*half) # 63 bits for a length, 32 for a direction
         words = torch.frombuffer(raw, dtype=torch.int64, count=half).bitwise_and_(2**63 - 1)
         turns = torch.frombuffer(raw, dtype=torch.int32, offset=8*half)
         length = words.double().add_(1).mul_(2.**-63).log_().mul_(-2).sqrt_()
@@ -69,12 +69,12 @@ class Chance:
     def on_grid(self,
         total:Tensor,     # A sum of gradients
         spread:float,     # Standard deviation of the noise
-        step:float,       # Of the grid, above 0
+        step:float,       # Of the grid, a power of 2
     )->Tensor:            # Whole multiples of `step`, in double precision
         "The sum with noise, both rounded before they are added: any multiple can come of any sum"
-        total = (total.cpu() if total.device.type == 'mps' else total).double()
-        noise = self.normal(total)
-        return noise.mul_(spread/step).round_().add_((total/step).round_()).mul_(step)
+        total = total.cpu() if total.device.type == 'mps' else total
+        noise = self.normal(torch.empty_like(total, dtype=torch.float64)).mul_(spread/step).round_()
+        return noise.add_((total/step).round_()).mul_(step) # A step is a power of 2: exact
 
 # %% ../../nbs/17_privacy/08_private_loop.ipynb #17357711
 class Sampler:
@@ -87,7 +87,7 @@ class Sampler:
         seed:int|None=None,  # None: from the system's source
         held:int|None=None,  # Rows there really are, where `rows` is not that number
     ):
-        self._rows, self._steps = number_of(rows, 'rows', 1), number_of(steps, 'steps', 1)
+        self._rows, self._steps = number_of(rows, 'rows', 1), number_of(steps, 'steps', 1, 10**12)
         self._expected = number_of(expected_batch, 'expected_batch', 1, self._rows)
         self._held = self._rows if held is None else number_of(held, 'held', 0)
         self._chance, self._drawn = Chance(seed), 0
@@ -157,6 +157,14 @@ def _check_config(config):
         instead = ("`expected_batch`, `steps`, `chunk` and `clip_norm` say that"
                    if name in _OF_SAMPLER else "a private run does not do that")
         raise InputError(f"`config` must leave `{name}` alone: {instead}")
+
+def _check_kinds(model, config, callbacks):
+    functions = isinstance(callbacks, Sequence) and all(map(callable, callbacks))
+    for name, value, fits, what in (
+            ('model', model, isinstance(model, nn.Module), 'a torch module'),
+            ('config', config, isinstance(config, FitConfig | None), 'a FitConfig'),
+            ('callbacks', callbacks, functions, 'a list of functions')):
+        if not fits: raise InputError(f"`{name}` must be {what}, got {value!r}")
 
 def _check_rows(tensors):
     lengths = {len(t) if isinstance(t, Tensor) and t.ndim else None for t in tensors}
@@ -239,12 +247,13 @@ def fit_private(
     reveal_losses:bool=False,       # Keep the losses of private rows, which no ε covers?
 )->PrivateRun:
     "Train by DP-SGD; raises `InputError` before the first row for what would break the promise"
+    _check_kinds(model, config, callbacks)
     config, held = config or FitConfig(optimizer='sgd'), _check_rows(tensors)
     _check_config(config)
-    for name, value in dict(noise_multiplier=noise_multiplier, clip_norm=clip_norm).items():
-        if not math.isfinite(number_of(value, name, 0, whole=False)):
-            raise InputError(f"`{name}` must be finite, got {value}")
-    if sampling not in ROW_SAMPLERS:
+    number_of(clip_norm, 'clip_norm', 0, whole=False)
+    if number_of(noise_multiplier, 'noise_multiplier', 0, whole=False): checked_noise(
+        noise_multiplier)
+    if sampling not in tuple(ROW_SAMPLERS):
         raise InputError(f"`sampling` must be one of {', '.join(ROW_SAMPLERS)}; got {sampling!r}")
     own = held if rows is None else rows
     sampler = ROW_SAMPLERS[sampling](own, expected_batch, steps, seed=seed, held=held)
@@ -254,7 +263,8 @@ def fit_private(
                          f"{1/most:.2g}: to publish one whole row of {most:,} is "
                          f"(0, 1/rows)-private. Got {delta}")
     if config.device: model.to(config.device)
-    where, parameters = next(model.parameters()).device, trained(model)
+    parameters = trained(model)
+    where = parameters[0].device
     if not all(p.isfinite().all() for p in parameters):
         raise InputError("`model` has parameters that are not finite; start from others")
     tensors, chance = [t.to(where) for t in tensors], Chance(None if seed is None else seed + 10**9)
@@ -262,9 +272,9 @@ def fit_private(
     rates = [g['lr'] for g in optimizer.param_groups]
     run = PrivateRun(model, sampler, noise_multiplier, clip_norm, delta, chance.repeatable)
     wake(model)
-    how = dict(clip_norm=clip_norm, noise_multiplier=noise_multiplier, engine=engine, chunk=chunk,
-               expected_batch=sampler.expected_batch)
-    clipped_sum(model, [t[:0] for t in tensors], loss, clip_norm, engine=engine) # May refuse
+    how = dict(clip_norm=clip_norm, engine=engine, chunk=chunk)
+    try_made_up_rows(model, tensors, loss, **how)
+    how |= dict(noise_multiplier=noise_multiplier, expected_batch=sampler.expected_batch)
     run.stopped = 'interrupted'
     try:
         for step, drawn in enumerate(sampler):

@@ -42,14 +42,20 @@ def checked_sampling(
 def checked_delta(
     delta:float, # The δ that was given
 )->float:        # The same
-    "A δ between 0 and 1; raises `InputError` for anything else"
-    return positive_number(delta, 'delta', ' (and below one over the number of rows)', 1)
+    "A δ between 0 and 1, from 1e-300; raises `InputError` for anything else"
+    found = positive_number(delta, 'delta', ' (and below one over the number of rows)', 1)
+    if found >= 1e-300: return found
+    raise InputError(f"`delta` must be 1e-300 or more to be told from 0, got {delta!r}")
 
 def checked_noise(
     value, # The noise multiplier that was given
 )->float:  # The same
-    "A finite number above 0; raises `InputError` for anything else"
-    return positive_number(value, 'noise_multiplier', ' (without noise nothing is private)')
+    "A number above 0, from 1e-9 to 1e9; raises `InputError` for anything else"
+    why = ' (without noise nothing is private)'
+    found = positive_number(value, 'noise_multiplier', why)
+    if 1e-9 <= found <= 1e9: return found
+    raise InputError("`noise_multiplier` must be from 1e-9 to 1e9 to be accounted for, got "
+                     f"{value!r}")
 
 # %% ../../nbs/17_privacy/01_renyi.ipynb #111931e6
 # Those of Opacus and TensorFlow Privacy, and four more for a very small ε
@@ -102,6 +108,9 @@ def rdp_epsilon(
     if conversion not in CONVERSIONS:
         raise InputError(f"`conversion` must be one of {list(CONVERSIONS)}, got {conversion!r}")
     rdp, orders = np.asarray(rdp, float), np.asarray(orders, float)
+    if rdp.shape != orders.shape or rdp.ndim != 1 or not len(rdp):
+        raise InputError("`rdp` and `orders` must be lists of equal length, one number at least, "
+                         f"got the shapes {rdp.shape} and {orders.shape}")
     found = rdp - log_delta/(orders - 1)
     if conversion == 'improved': found += np.log1p(-1/orders) - np.log(orders)/(orders - 1)
     best = int(np.argmin(found))

@@ -115,6 +115,8 @@ def claimed(
     delta:float, # For which δ
 )->PrivacyClaim:
     "The claim that an accounted event supports"
+    if not callable(getattr(event, 'epsilon', None)):
+        raise InputError(f"`event` must be a PrivacyEvent, or have `epsilon(delta)`; got {event!r}")
     whole = getattr(event, 'sample_rate', None) == 1
     return PrivacyClaim(epsilon=float(event.epsilon(delta)), delta=delta, basis=str(event),
                         gaussian=whole)

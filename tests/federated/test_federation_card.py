@@ -181,3 +181,19 @@ def test_limits_hold_the_truth_in_nineteen_of_twenty():
                                dict(y_true='y_true', y_pred='y_pred', level=.95, min_count=10))
         held += found[0][3] <= -.1 <= found[0][4]
     assert held >= 182 # One in a thousand for a true 95 %
+
+
+def test_a_ledger_without_some_clients_is_no_evidence():
+    whole = audit_federation(rows(), ledger=LEDGER, tolerances=dict(epsilon=50)).verdicts[0]
+    part = audit_federation(rows(), ledger=LEDGER[:1], tolerances=dict(epsilon=50)).verdicts[0]
+    assert (whole.verdict, part.verdict) == ('pass', 'insufficient evidence')
+    assert 'says nothing' in part.sentence and 'sees who was drawn' in part.sentence
+    over = audit_federation(rows(), ledger=LEDGER[:1], tolerances=dict(epsilon=1)).verdicts[0]
+    assert over.verdict == 'fail'
+
+
+def test_a_delta_that_protects_no_client_and_a_lone_text_are_refused():
+    with pytest.raises(InputError, match='below one over'):
+        audit_federation(rows(), ledger=[LEDGER[0] | dict(delta=.5)])
+    with pytest.raises(InputError, match='list of sentences'):
+        audit_federation(rows(), guarantees='only the sum is seen')

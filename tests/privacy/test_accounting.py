@@ -313,3 +313,19 @@ def test_noise_for_many_steps_and_for_rare_rows_takes_no_wide_grid(asked, monkey
     sigma = noise_for(*asked)
     assert max(sizes) < 2.2*2**20 and len(sizes) < 20, (len(sizes), max(sizes))
     assert epsilon(sigma, q, steps, delta) <= budget < epsilon(.999*sigma, q, steps, delta)
+
+
+def test_steps_beyond_a_million_are_said_to_one_part_in_ten_thousand():
+    steps = steps_for(1., 5., 1e-3, 1e-5)
+    assert steps > 10**6
+    assert epsilon(5., 1e-3, steps, 1e-5) <= 1 < epsilon(5., 1e-3, int(steps*1.0003), 1e-5)
+    with pytest.raises(InputError, match='allows more than'): steps_for(1., 100., 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize('asked', ((1e300, .1, 5, 1e-5), (1e-300, .1, 5, 1e-5),
+                                   (1., .1, 5, 1e-310)))
+def test_numbers_too_far_out_are_refused_by_every_accountant(asked):
+    for accountant in ('pld', 'prv', 'rdp'):
+        with pytest.raises(InputError, match='must be'): epsilon(*asked, accountant=accountant)
+    for events in (None, 5, [None], [(1e308, 0)]):
+        with pytest.raises(InputError): compose_epsilon(events, 1e-5)

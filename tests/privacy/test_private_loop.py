@@ -1,5 +1,6 @@
 "A sampler that owns its event, noise that nobody can repeat, and a run that fails closed"
 import math
+import sys
 
 import pytest
 import torch
@@ -141,6 +142,18 @@ def test_noise_from_the_system_is_normal_and_from_a_seed_repeats():
     assert not torch.equal(system.normal(like), system.normal(like))
     assert torch.equal(Chance(3).normal(like), Chance(3).normal(like))
     assert len(system.uniform(0)) == 0
+
+
+@pytest.mark.parametrize('cipher', (True, False))
+def test_many_secret_numbers_with_and_without_a_cipher(monkeypatch, cipher):
+    if cipher: pytest.importorskip('cryptography')
+    else: monkeypatch.setitem(sys.modules, 'cryptography.hazmat.primitives.ciphers', None)
+    system, like = Chance(), torch.zeros(90_001, dtype=torch.float64)
+    one, other = system.normal(like), system.normal(like)
+    assert stats.kstest(one, 'norm').pvalue > 1e-4 and not torch.equal(one, other)
+    assert len(torch.cat([one, other]).unique()) == 180_002
+    assert abs(float((one*other).mean())) < .02 and abs(float((one[1:]*one[:-1]).mean())) < .02
+    assert stats.kstest(system.uniform(50_000), 'uniform').pvalue > 1e-4
 
 
 def test_a_seed_repeats_a_run_and_none_does_not():
@@ -326,3 +339,42 @@ def test_a_run_without_a_seed_puts_its_gradients_on_the_grid():
     step, _ = grid_step(.5, 10)
     for p in model.parameters(): assert torch.equal(p.grad/step, (p.grad/step).round())
     assert not torch.equal(model.weight.grad, torch.zeros(2, 4))
+
+
+class Recurrent(nn.Module):
+    "A GRU, for which `vmap` has no rule"
+    def __init__(self):
+        super().__init__()
+        self.gru, self.out = nn.GRU(4, 6, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x): return self.out(self.gru(x)[0][:, -1])
+
+
+def test_a_layer_without_a_rule_for_vmap_is_trained_by_the_loop():
+    torch.manual_seed(0)
+    model, batch = Recurrent(), (torch.randn(6, 5, 4), torch.randint(0, 3, (6,)))
+    found, want = (clipped_sum(model, batch, clip_norm=.3, engine=e).sums for e in ('auto', 'loop'))
+    for a, b in zip(found, want, strict=True): assert torch.equal(a, b)
+    run = fit_private(model, *batch, expected_batch=3, steps=3, noise_multiplier=1., delta=1e-3)
+    assert run.stopped == 'finished'
+    with pytest.raises(RuntimeError): clipped_sum(model, batch, engine='vmap')
+
+
+@pytest.mark.parametrize(('changes', 'said'), (
+    (dict(engine='layers', model=Recurrent(), x=torch.randn(9, 5, 4)), 'no formula'),
+    (dict(engine='vmap', model=Recurrent(), x=torch.randn(9, 5, 4)), 'fit together'),
+    (dict(loss=None), 'fit together'), (dict(x=torch.randn(9, 7)), 'fit together'),
+    (dict(x=torch.ones(9, 4, dtype=torch.long)), 'fit together'),
+    (dict(x=torch.ones(9, 4, dtype=torch.float64)), 'fit together'),
+    (dict(y=torch.rand(9)), 'fit together'), (dict(chunk=0), '`chunk`'),
+    (dict(chunk=1.5), '`chunk`'), (dict(seed=2**70), '`seed`'), (dict(config='x'), '`config`'),
+    (dict(callbacks=None), '`callbacks`'), (dict(callbacks=[1]), '`callbacks`'),
+    (dict(sampling=['poisson']), '`sampling`'), (dict(model=None), '`model`'),
+    (dict(model=nn.ReLU()), '`model`'), (dict(noise_multiplier=1e300), '`noise_multiplier`'),
+    (dict(noise_multiplier=1e-300), '`noise_multiplier`'), (dict(steps=10**13), '`steps`')))
+def test_what_does_not_fit_is_refused_before_a_row_is_drawn(changes, said):
+    asked = dict(model=nn.Linear(4, 2), x=torch.randn(9, 4), y=torch.randint(0, 2, (9,)),
+                 expected_batch=3, steps=2, noise_multiplier=1., delta=1e-3) | changes
+    with pytest.raises(InputError, match=said) as e:
+        fit_private(asked.pop('model'), asked.pop('x'), asked.pop('y'), **asked)
+    assert not getattr(e.value, '__notes__', None)

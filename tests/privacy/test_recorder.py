@@ -357,3 +357,36 @@ def test_rows_that_come_again_or_never_are_named(rows_of, faults):
     make, x, y = world()
     found = TrainingRecorder(drawn_by(rows_of), make(), x, y, claimed()).check()
     assert found.faults == faults and (faults or not found.untried), found
+
+
+def stepping(optimizers):
+    "A loop that steps these"
+    def train(model, x, y, seed):
+        made = optimizers(model)
+        for _ in range(3):
+            for p in model.parameters(): p.grad = torch.zeros_like(p)
+            for optimizer in made: optimizer.step()
+    return train
+
+
+def test_optimizers_that_do_not_hold_the_whole_model_are_refused():
+    from dlcourse.privacy.listening import record_releases
+    net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    x, y = torch.randn(9, 3), torch.zeros(9, dtype=torch.long)
+    def sgd(part): return torch.optim.SGD(part.parameters(), lr=.1)
+    for optimizers in (lambda m: [sgd(m[0]), sgd(m[1])], lambda m: [sgd(m[1])]):
+        with pytest.raises(InputError, match='all 4 trained tensors'):
+            record_releases(stepping(optimizers), net, x, y)
+    net[0].requires_grad_(False)
+    for optimizers in (lambda m: [sgd(m[1])], lambda m: [sgd(m)]):
+        assert record_releases(stepping(optimizers), net, x, y)[0].shape == (3, 6)
+
+
+def test_dropout_is_refused_for_its_draws_look_like_rows():
+    from dlcourse.privacy.listening import record_releases
+    net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(.3))
+    x, y = torch.randn(9, 3), torch.zeros(9, dtype=torch.long)
+    def train(model, *_): stepping(lambda m: [torch.optim.SGD(m.parameters(), lr=.1)])(model, *_)
+    with pytest.raises(InputError, match='dropout'): record_releases(train, net, x, y)
+    net[1].p = 0.
+    assert len(record_releases(train, net, x, y)[0]) == 3
