@@ -36,10 +36,9 @@ def gcn_weights(
     n:int,                        # How many nodes
 )->Float[Tensor, " edge"]:        # 1/√(degree of the sender · degree of the receiver), or 0
     "How much each edge counts in a graph convolution; a degree is how many edges arrive"
-    sender, receiver = checked_edges(edges, n)
-    degree = degrees(receiver, n)
+    degree = degrees(edges[1], n)
     root = torch.where(degree > 0, degree.rsqrt(), 0)
-    return root[sender]*root[receiver]
+    return root[edges[0]]*root[edges[1]]
 
 # %% ../../nbs/09_graphs/03_message_passing.ipynb #485a7a0f
 def gcn_matrix(
@@ -73,8 +72,7 @@ def mean_of_neighbours(
     edges:Int[Tensor, "2 edge"],  # Senders above receivers; the same edge twice counts twice
 )->Float[Tensor, "node dim"]:     # Zeros where nothing arrives
     "The mean of what arrives at each node; from the first row of `edges` to the second"
-    sender, receiver = checked_edges(edges, len(x))
-    return scatter_mean(x[sender], receiver, len(x))
+    return scatter_mean(x[edges[0]], edges[1], len(x))
 
 # %% ../../nbs/09_graphs/03_message_passing.ipynb #09c2b7f9
 def attention_weights(
@@ -84,9 +82,8 @@ def attention_weights(
     slope:float=.2,                      # What a negative score is multiplied with
 )->Float[Tensor, "edge head"]:           # Shares; at each node those that arrive add up to 1
     "How much attention each receiver pays to each of its edges; safe for scores of thousands"
-    start, end = checked_edges(edges, len(sender))
-    score = F.leaky_relu(sender[start] + receiver[end], slope)
-    return scatter_softmax(score, end, len(sender))
+    score = F.leaky_relu(sender[edges[0]] + receiver[edges[1]], slope)
+    return scatter_softmax(score, edges[1], len(sender))
 
 # %% ../../nbs/09_graphs/03_message_passing.ipynb #f248b79d
 class SAGELayer(nn.Module):
@@ -279,7 +276,7 @@ def refined(
 )->Int[Tensor, " node"]:          # New colours: 0, 1, … without a gap
     "One round of colour refinement: equal where old colour and the list of senders' colours are"
     lists = [[] for _ in colours]
-    for s, t in checked_edges(edges, len(colours)).T.tolist(): lists[t].append(int(colours[s]))
+    for s, t in edges.T.tolist(): lists[t].append(int(colours[s]))
     keys = [(int(c), *sorted(seen)) for c, seen in zip(colours, lists, strict=True)]
     number = {key: k for k, key in enumerate(sorted(set(keys)))}
     return torch.tensor([number[key] for key in keys], dtype=torch.int64)

@@ -62,7 +62,7 @@ def keep_some(
 )->tuple[Int[Tensor, "picture kept"], Bool[Tensor, "picture patches"]]: # Numbers of the patches
                                             # kept, in any order; and True where one is hidden
     "Keep the patches with the lowest numbers of each picture, and hide the others"
-    n, gone = drawn.shape[1], round(share*drawn.shape[1])
-    kept, _ = drawn.argsort(1).split([n - gone, gone], 1) # Refuses another share
+    n = drawn.shape[1]
+    kept = drawn.argsort(1)[:, :n - round(share*n)]
     hidden = torch.ones_like(drawn, dtype=torch.bool).scatter(1, kept, False)
     return kept, hidden

@@ -156,7 +156,7 @@ def last_outputs(
     lengths:Int[Tensor, " batch"],        # Steps that count, each from 1 to `time`
 )->Float[Tensor, "batch hidden"]:
     "The output at the last step of each sequence"
-    return y[torch.arange(len(y), device=y.device), check_lengths(lengths, *y.shape[:2]) - 1]
+    return y[torch.arange(len(y), device=y.device), lengths - 1]
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #0bdafb89
 def gradient_flow(

@@ -18,13 +18,10 @@ from dlcourse.graphs.message_passing import (
     GCNLayer,
     GINLayer,
     SAGELayer,
-    attention_weights,
     cora_gcn,
     dropped,
     fit_nodes,
     gcn_matrix,
-    gcn_weights,
-    mean_of_neighbours,
     node_scores,
     refined,
 )
@@ -186,13 +183,3 @@ def test_training_stops_at_a_nan_and_reaches_what_the_model_itself_holds():
     model = Scaled()
     fit_nodes(model, task, a, epochs=5)
     assert model.scale != 1
-
-
-@pytest.mark.parametrize('edges', [[[0, -1], [1, 0]], [[0, 9], [1, 0]], [[0., 1.], [1., 0.]]])
-@pytest.mark.parametrize('call', [
-    lambda x, e: gcn_weights(e, 3), lambda x, e: mean_of_neighbours(x, e),
-    lambda x, e: attention_weights(x, x, e), lambda x, e: refined(torch.zeros(3).long(), e),
-])
-def test_single_steps_refuse_edges_too(call, edges):
-    with pytest.raises(InputError, match='`edges` must'):
-        call(torch.rand(3, 2), torch.tensor(edges))

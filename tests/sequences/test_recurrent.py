@@ -277,12 +277,6 @@ def test_lengths_are_whole_numbers_and_there_is_a_step():
     assert y.shape == (0, 4, 3)
 
 
-@pytest.mark.parametrize('lengths', [[0, 2], [-1, 2], [2, 5], [1., 2.]])
-def test_there_is_no_last_output_before_the_first_or_behind_the_last_step(lengths):
-    with pytest.raises(InputError, match='`lengths` must be 2 whole numbers from 1 to 4'):
-        last_outputs(torch.zeros(2, 4, 1), torch.tensor(lengths))
-
-
 def test_a_sequence_without_a_batch_is_refused():
     with pytest.raises(InputError, match=r'`x` must be .batch'):
         Recurrent('LSTM', 3, 5)(torch.zeros(4, 3))
