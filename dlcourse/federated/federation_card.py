@@ -168,7 +168,8 @@ def _clients_verdict(found, tolerance, level):
 def _groups(data, client, group, tolerance, asked):
     "Rates, gaps, verdict where there is a tolerance, and why groups could not be judged"
     if not group:
-        return [], [], None if tolerance is None else _gap_verdict('groups', [], [], tolerance), None
+        none = None if tolerance is None else _gap_verdict('groups', [], [], tolerance)
+        return [], [], none, None
     rates, gaps, found = _accuracy(data, group, client, tolerance, asked)
     if tolerance is None: return rates, gaps, None, None
     verdict, why = _gap_verdict('groups', gaps, rates, tolerance), None
@@ -192,8 +193,7 @@ def _worst_verdict(known, worst, least, level, few):
     else:
         said = f"{worst.group} is in {percent(worst.value)} of {worst.n:,} rows"
         highest = [clopper_pearson(r.numerator, r.n, 1 - (1 - level)/len(known))[1] for r in known]
-        verdict = WORST[1]
-        if all(r.low >= least for r in known) and not few: verdict = 'pass'
+        verdict = 'pass' if all(r.low >= least for r in known) and not few else WORST[1]
         if min(highest) < least: verdict = 'fail'
         if few: said += f"; {few} with too few rows may be worse"
     return CardVerdict(question='worst', tolerance=least, value=worst and worst.value,
