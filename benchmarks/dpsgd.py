@@ -8,8 +8,9 @@ parameters), the perceptron 784-128-10. A last row takes our noise from the syst
 Measured (2026-11-28, 2 cores, load 10), as multiples of the step without privacy, perceptron and
 network: ours 1.86 and 1.45; Opacus by hooks
 72.46 and 1.86, functorch 76.87 and 2.11, expanded weights 68.77 and 1.75, ghost 2.66
-and 1.93. In a later, quicker run (load 8), with the system's noise on its grid: 3.86 and 1.54,
-where ours from a seed took 2.46 and 1.53, and ghost 3.10 and 2.05.
+and 1.93. In a later, quicker run (load 6), with the system's noise on its grid: 2.69 and 1.50,
+where ours from a seed took 1.97 and 1.56, and ghost 2.61 and 1.99. Its bits are made by a cipher
+where `cryptography` is installed; without it they take some .9 of a step of the perceptron more.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/dpsgd.py [--quick]   (needs opacus: the extra `privacy`)
 """

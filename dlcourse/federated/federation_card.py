@@ -168,7 +168,7 @@ def _clients_verdict(found, tolerance, level):
 def _groups(data, client, group, tolerance, asked):
     "Rates, gaps, verdict where there is a tolerance, and why groups could not be judged"
     if not group:
-        none = _gap_verdict('groups', [], [], tolerance) if tolerance is not None else None
+        none = None if tolerance is None else _gap_verdict('groups', [], [], tolerance)
         return [], [], none, None
     rates, gaps, found = _accuracy(data, group, client, tolerance, asked)
     if tolerance is None: return rates, gaps, None, None
@@ -179,14 +179,12 @@ def _groups(data, client, group, tolerance, asked):
     return rates, gaps, verdict, why
 
 def _gap_verdict(question, gaps, rates, tolerance):
-    if not gaps:
-        return CardVerdict(question=question, tolerance=tolerance, value=None,
-                           verdict='insufficient evidence',
-                           sentence=f"{question}: no gap of accuracy could be measured.")
-    gap = gaps[0]
-    verdict = 'insufficient evidence' if gap.verdict == 'not judged' else gap.verdict
-    return CardVerdict(question=question, tolerance=tolerance, value=gap.value, verdict=verdict,
-                       sentence=gap_sentence(gap, rates))
+    value, verdict, said = None, WORST[1], f"{question}: no gap of accuracy could be measured."
+    if gaps:
+        value, said = gaps[0].value, gap_sentence(gaps[0], rates)
+        if gaps[0].verdict != 'not judged': verdict = gaps[0].verdict
+    return CardVerdict(question=question, tolerance=tolerance, value=value, verdict=verdict,
+                       sentence=said)
 
 def _worst_verdict(known, worst, least, level, few):
     "Every client's lower limit for a pass; for a fail an upper one that allows for the choice"
@@ -194,10 +192,8 @@ def _worst_verdict(known, worst, least, level, few):
     if worst is None: verdict, said = WORST[1], "no client has rows enough"
     else:
         said = f"{worst.group} is in {percent(worst.value)} of {worst.n:,} rows"
-        one_of_many = 1 - (1 - level)/len(known)
-        highest = [clopper_pearson(r.numerator, r.n, one_of_many)[1] for r in known]
-        verdict = WORST[1]
-        if all(r.low >= least for r in known) and not few: verdict = 'pass'
+        highest = [clopper_pearson(r.numerator, r.n, 1 - (1 - level)/len(known))[1] for r in known]
+        verdict = 'pass' if all(r.low >= least for r in known) and not few else WORST[1]
         if min(highest) < least: verdict = 'fail'
         if few: said += f"; {few} with too few rows may be worse"
     return CardVerdict(question='worst', tolerance=least, value=worst and worst.value,
@@ -205,17 +201,16 @@ def _worst_verdict(known, worst, least, level, few):
 
 def _epsilon_verdict(spent, clients, most):
     rows, epsilon, seen, delta = spent
-    if epsilon is None:
-        return CardVerdict(question='epsilon', tolerance=most, value=None, verdict=WORST[1],
-                           sentence=f"ε is to be {number(most)} at most, and no ledger was given.")
-    lacking = clients - len(rows)
-    verdict = 'fail' if epsilon > most else WORST[1] if lacking > 0 else 'pass'
-    more = '' if seen is None else f" ({number(seen)} against somebody who sees who was drawn)"
-    without = f"; of {lacking} clients the ledger says nothing"*(lacking > 0)
-    return CardVerdict(
-        question='epsilon', tolerance=most, value=epsilon, verdict=verdict,
-        sentence=f"ε of a client is {number(epsilon)} at δ = {delta:g}{more}; tolerated: "
-                 f"{number(most)}{without}.")
+    verdict, said = WORST[1], f"ε is to be {number(most)} at most, and no ledger was given"
+    if epsilon is not None:
+        lacking = clients - len(rows)
+        verdict = 'fail' if epsilon > most else WORST[1] if lacking > 0 else 'pass'
+        more = '' if seen is None else f" ({number(seen)} against somebody who sees who was drawn)"
+        said = (f"ε of a client is {number(epsilon)} at δ = {delta:g}{more}; tolerated: "
+                f"{number(most)}")
+        if lacking > 0: said += f"; of {lacking} clients the ledger says nothing"
+    return CardVerdict(question='epsilon', tolerance=most, value=epsilon, verdict=verdict,
+                       sentence=said + '.')
 
 def _spent(ledger):
     "The rows, the largest ε of both kinds, and δ; raises `InputError` for an odd row"
@@ -227,11 +222,9 @@ def _spent(ledger):
             if row.get(name) is not None: number_of(row[name], name, 0, whole=False)
         if not 0 < number_of(row['delta'], 'delta', 0, 1, whole=False) < 1:
             raise InputError(f"`delta` must be above 0 and below 1, got {row['delta']}")
-    if len({str(row['client']) for row in rows}) < len(rows):
-        raise InputError("`ledger` must have one row for each client; one has several, whose "
-                         "losses add up: compose them first")
-    if len({row['delta'] for row in rows}) > 1:
-        raise InputError("`ledger` must be for one δ; got several")
+    if len({str(r['client']) for r in rows}) < len(rows) or len({r['delta'] for r in rows}) > 1:
+        raise InputError("`ledger` must have one row for each client and be for one δ; several "
+                         "losses of a client add up: compose them first")
     if not rows: return rows, None, None, None
     seen = [row['epsilon_if_seen'] for row in rows if row.get('epsilon_if_seen') is not None]
     return rows, max(r['epsilon'] for r in rows), max(seen, default=None), rows[0]['delta']
@@ -275,9 +268,8 @@ def audit_federation(
     "The card of a federation; raises `InputError` for columns and tolerances that do not fit"
     tolerated = _tolerated(tolerances)
     for name, m in (memberships or {}).items():
-        if isinstance(m, MembershipAudit): continue
-        raise InputError(f"`memberships` must be what `audit_membership` found; {name!r} is "
-                         f"{type(m).__name__}")
+        if not isinstance(m, MembershipAudit): raise InputError(
+            f"`memberships` must be what `audit_membership` found; {name!r} is {type(m).__name__}")
     asked = dict(y_pred=y_pred, y_true=y_true, level=level, min_count=min_count)
     rates, gaps, found = _accuracy(data, client, None, tolerated.get('clients'), asked)
     known = [r for r in rates if r.value is not None]
@@ -289,10 +281,8 @@ def audit_federation(
     if apart: verdicts.append(apart)
     rows, epsilon, seen, delta = spent = _spent(ledger)
     if delta is not None and delta*len(rates) >= 1:
-        raise InputError(f"`delta` of the ledger must be below one over the {len(rates)} clients, "
-                         f"or it promises nothing to a single one; got {delta:g}")
-    if isinstance(guarantees, str): raise InputError(
-        f"`guarantees` must be a list of sentences, got one text, {guarantees!r}")
+        raise InputError(f"`delta` must be below one over the {len(rates)} clients, got {delta:g}")
+    if isinstance(guarantees, str): raise InputError("`guarantees` must be a list of sentences")
     if 'worst' in tolerated: verdicts.append(
         _worst_verdict(known, worst, tolerated['worst'], found.level, few))
     if 'epsilon' in tolerated:
