@@ -118,7 +118,7 @@ def _by_csv(path):
     text = io.StringIO(raw.decode('utf-8-sig'), newline='')
     for delimiter in '\t' if path.suffix == '.tsv' else ',;\t|':
         text.seek(0)
-        head, *rows = csv.reader(text, delimiter=delimiter, strict=True)
+        head, *rows = filter(None, csv.reader(text, delimiter=delimiter, strict=True))
         if tuple(head) != names: continue
         rows = [row[:len(head)] if not any(row[len(head):]) else row for row in rows if row]
         assert all(len(row) == len(head) for row in rows), "a ragged table"

@@ -9,8 +9,8 @@ findings in at most 5 % of audits. Measured in full: AUC .951 at the worst (30 p
 a spread of three; at ten positives .967 and more, log odds .805 and more); on other samples, with a
 spread of four .93 (no bar), and where nine positives in ten are far above everybody and one far
 below, .85 at the worst (twenty of a thousand people, which often hold none of that kind; .93 with
-thirty, .95 with forty, no bar: no sample shows what it lacks); findings in at most .040 of audits of
-calibrated scores and of lists in random order; limits of the bias hold in .959 and more."""
+thirty, .95 with forty, no bar: no sample shows what it lacks); findings in at most .040 of audits
+of calibrated scores and of lists in random order; limits of the bias hold in .959 and more."""
 import sys
 from statistics import NormalDist
 

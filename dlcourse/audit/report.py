@@ -158,7 +158,7 @@ def audit(
     declared:str|Path|None=None,   # The file that says when the policy's file was declared
     profile:str|Iterable[str]=(),  # Laws, such as 'four-fifths', 'nyc-ll144', 'eu-ai-act'
     inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
-    links:Mapping|str|Path|None=None, # To documents that clauses ask for, or a TOML file of them
+    links:Mapping|str|Path|None=None, # To documents of clauses, or a TOML file (`blank_links`)
     strata:str|None=None,          # Such as the job: 'four-fifths' and prices compare within it too
     price:str|None=None,           # Column of what is paid, for 'ecoa-reg-b'; compared in `strata`
     points:str|Iterable[str]=(),   # Columns of what each factor added to a score, for its reasons

@@ -95,8 +95,8 @@ def needed(
         return 1 - nctdtr(n - 1, n**.5*abs(difference)/spread, limit)
     far = (normal_reach(level) + NormalDist().inv_cdf(power))*spread/abs(difference)
     if not far < 1e6:
-        raise InputError(f"`difference` must not be so small beside `spread`: {difference:g} beside "
-                         f"{spread:g} takes more than 1e12 pairs")
+        raise InputError("`difference` must not be so small beside `spread`: "
+                         f"{difference:g} beside {spread:g} takes more than 1e12 pairs")
     n = max(2, ceil(far*far))
     while spread and found(n) < power: n += 1
     return n

@@ -122,6 +122,7 @@ def _given(n, **columns):
         if lacks_values(v):
             raise InputError(f"`{name}` must not be missing in any row, for nobody knows on which "
                              "side such a row belongs; drop it, or give it a label of its own")
+        columns_of(**{name: v})
     return arrays
 
 def _refuse(n, shares, given):

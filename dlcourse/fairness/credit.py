@@ -117,6 +117,7 @@ class Rule:
     line:float       # The line
     worth:float      # What it brings for each person, among those it was searched on
     gap:float        # Highest less lowest rate of selection of the groups, likewise
+    selected:float   # Share of those people whom it selects
 
 @dataclass(frozen=True, kw_only=True)
 class Alternatives:
@@ -142,7 +143,7 @@ def _rules(scores, worth, groups, names, lines):
             chosen = values >= line
             rates = _rates(chosen, groups, names)
             yield Rule(score=score, line=float(line), worth=float((chosen*worth).mean()),
-                       gap=float(np.ptp(rates)))
+                       gap=float(np.ptp(rates)), selected=float(chosen.mean()))
 
 def _mean_of(change, reach):
     "A mean with limits"
@@ -185,7 +186,7 @@ def less_discriminatory(
     rates = _rates(chosen, g, names)
     high, low = names[rates.argmax()], names[rates.argmin()]
     used = Rule(score=now[0], line=float(now[1]), worth=float((chosen*v).mean()),
-                gap=float(np.ptp(rates)))
+                gap=float(np.ptp(rates)), selected=float(chosen.mean()))
     tried = tuple(_rules({k: s[half] for k, s in scores.items()}, v, g, names, lines))
     fit = [r for r in tried if r.worth >= used.worth - margin and r.gap < used.gap]
     best = min(fit, key=lambda r: (r.gap, -r.worth), default=None)

@@ -41,9 +41,11 @@ FIGURES = {f.name: f for f in (
            "candidates", share=False),
     Judged('exposure_per_relevance', "Exposure by relevance",
            "share of the attention per share of the relevance", "candidates", share=False),
-    Judged('mean_error', "Mean error", "prediction less outcome, on average", EVERYONE,
+    Judged('mean_error', "Mean error", "prediction less outcome, on average, in its units",
+           EVERYONE,
            share=False, positive=False),
-    Judged('mae', "Mean absolute error", "distance of prediction and outcome, on average",
+    Judged('mae', "Mean absolute error",
+           "distance of prediction and outcome, on average, in their units",
            EVERYONE, share=False),
 )}
 

@@ -223,7 +223,8 @@ def _ratio_findings(ratios, k, error):
     for m, gap in found:
         low, high = (m.values[m.groups.index(g)] for g in gap.groups)
         parts.append(f"{gap.groups[0]}: {low:.2f} times {said[m.metric]} would give, "
-                     f"{gap.groups[1]}: {high:.2f} times (apart by at least {at_least(gap.low, 2)})")
+                     f"{gap.groups[1]}: {high:.2f} times (apart by at least "
+                     f"{at_least(gap.low, 2)})")
     if parts:
         yield (f"By {ratios[0].attribute}, {'; '.join(parts)}. Corrected for all that was looked "
                "at.")

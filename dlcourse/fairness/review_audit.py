@@ -111,8 +111,9 @@ class RivalAudit:
             more, least, most = map(number, f.gained)
             held = 'confirmed' if f.confirmed else 'not confirmed'
             out.append(f"{tried}, {number(f.best.line)} instead of {number(f.now.line)} parts them "
-                       f"least {cost}: on {f.n:,} other people the gap of {f.highest} and "
-                       f"{f.lowest} is {by:.1f} points smaller ({low:.1f} to {high:.1f}), and "
+                       f"least {cost}, and selects {percent(f.best.selected)} of all instead of "
+                       f"{percent(f.now.selected)}: on {f.n:,} other people the gap of {f.highest} "
+                       f"and {f.lowest} is {by:.1f} points smaller ({low:.1f} to {high:.1f}), and "
                        f"{self.worth} changes by {more} a person ({least} to {most}): {held}.")
         if self.incomplete: out.append(f"Without a score or a worth: {self.incomplete:,}.")
         return out

@@ -173,8 +173,8 @@ def _meaning_findings(known, error):
         if not low <= 0 <= high:
             much, least = ('too much', low) if bias > 0 else ('too little', -high)
             yield (f"The score says {much} about {who}: {100*r.mean_score:.1f} % on average, and "
-                   f"{100*r.base_rate:.1f} % came true; at least {at_least(100*least, 1)} points off, "
-                   "corrected for all that was looked at.")
+                   f"{100*r.base_rate:.1f} % came true; at least {at_least(100*least, 1)} points "
+                   "off, corrected for all that was looked at.")
         elif r.p_value is not None and r.p_value <= error/len(known):
             yield (f"The score of {who} is right on average and wrong along its curve: labels "
                    "drawn from the scores would hardly fall so (p < "

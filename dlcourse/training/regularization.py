@@ -59,9 +59,10 @@ def same_answers(
 # %% ../../nbs/03_training/08_regularization.ipynb #0a5c509e
 def _check_logits(logits, target):
     "Raise `InputError` for what is not finite, or of other rows"
-    if logits.ndim == 2 and target.shape == logits.shape[:1] and torch.isfinite(logits).all(): return
-    raise InputError("`logits` must be finite, [row, class], and `target` a class for each row; got "
-                     f"the shapes {tuple(logits.shape)} and {tuple(target.shape)}")
+    fits = logits.ndim == 2 and target.shape == logits.shape[:1] and torch.isfinite(logits).all()
+    if fits: return
+    raise InputError("`logits` must be finite, [row, class], and `target` a class for each row; "
+                     f"got the shapes {tuple(logits.shape)} and {tuple(target.shape)}")
 
 # %% ../../nbs/03_training/08_regularization.ipynb #0a5c50a0
 def temperature(

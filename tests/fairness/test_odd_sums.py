@@ -25,7 +25,7 @@ NAN = float('nan')
     (lambda: frontier.who_pays({'a': .5}, {'a': .5}, NAN), '`tolerance`'),
     (lambda: remedies.group_thresholds(S, G, .5, among=['x']*4), '`among` must be True or False'),
     (lambda: remedies.group_thresholds(None, G, .5), 'must have a value for each row'),
-    (lambda: remedies.reweighing(np.array([0, 1, 'x', 1], object), G), '`y` must hold words or numbers'),
+    (lambda: remedies.reweighing(np.array([0, 1, 'x', 1], object), G), '`y` must hold words or'),
     (lambda: methods.people_of(pd.DataFrame([[1, 2]]*4, columns=['a', 'a']), Y, G),
      'columns of different names; got a, a'),
     (lambda: methods.people_of(S, Y, G), '`x` must have a row for each person'),
