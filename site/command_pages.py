@@ -68,7 +68,7 @@ def sections(command, path:str, depth:int=2)->list[str]:
     said = '\n\n'.join(described(command.help)).splitlines()
     lines = [f'{"#"*min(depth, 4)} `{path}`', '', *said, '',
              '```text\n' + usage(command, path) + '\n```', '', options(command), '']
-    for name, sub in sorted(getattr(command, 'commands', {}).items()):
+    for name, sub in getattr(command, 'commands', {}).items():
         if not sub.hidden: lines += sections(sub, f'{path} {name}', depth + 1)
     return lines
 

@@ -194,8 +194,8 @@ def course_page(parts)->str:
     hours = round(sum(p.minutes for p in course)/60)
     lines = [*meta('The map of the course: parts, lessons, time'), '# The course', '',
              raw(f'<p class="claim">{lessons} lessons, {asked} exercises that check themselves, '
-                 f'about {hours} hours. A part stands on those before it, and on nothing else.'
-                 '</p>'), '']
+                 f'about {hours} hours. A part may need those before it; each lesson says '
+                 'which.</p>'), '']
     if coming := missing(course):
         lines += [f'Numbers that are missing here, {coming}, are kept for parts that are not '
                   'written yet.', '']

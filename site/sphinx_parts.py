@@ -66,7 +66,9 @@ def context(app, name, template, ctx, doctree):
     ctx['nav'] = [dict(link=pathto(doc), title=title, current=here(app, name, doc, places))
                   for doc, title, places in app.course['nav']]
     place = app.course['places'].get(name, '').partition(' · ')[0]
-    if place: ctx['docstitle'] = f'{place} · {ctx["docstitle"]}' # Behind the title, in the window
+    if place and place != ctx.get('title'): # Behind the title, in the window
+        ctx['docstitle'] = f'{place} · {ctx["docstitle"]}'
+    if name == 'index': ctx['docstitle'] = 'deep learning and audits, each taught by the other'
     ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
     ctx['course_sidebar'] = lambda: sidebar(app, name, pathto)
 

@@ -19,10 +19,11 @@ NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
 GOES_ON = set(TABLE['goes_on']) # The sentence behind it says what the thing is
 # Openings that lean on the sentence before
 LEANS = re.compile(
-    r'(That|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
+    r'[a-z]|(That|Several|This|These|Those|It|Its|They|Their|Both|Such|So|Here|Mostly|Another|Better|Simpler|'
     r'Beside it|One|(The|A) (second|other|first|last|third|fourth|same|older|simplest|difference)|'
     r'Two (of them|ways)|A \w+ is such)\b'
-    r'|.*\b((do so|does so|avoids both|call it|does|mends it)\b *[^ ]{0,20}[.:]|makes that\b)')
+    r'|.*\b((do so|does so|avoids both|call it|does|mends it)\b *[^ ]{0,20}[.:]|makes that\b'
+    r'|(is|are|for) (this|such)\b|between the two\.)')
 PLAIN = re.compile(r"[A-Za-z][\w’'–-]*( [\w’'–-]+){0,3}( \([A-Za-z][\w -]*\))?")
 LONGEST = 420
 
@@ -74,8 +75,13 @@ def bold_in(paragraph:str, page:str=''):
             if before.rstrip()[-1:] == '|' or after.lstrip()[:1] == '|': continue
             if sentence.count('**') > 8 or len(sentence) > LONGEST or len(sentence) < 25: continue
             whole = f'{before_it} {sentence}'.strip() if LEANS.match(sentence) else sentence
+            if whole.startswith('(') and ')' not in whole: whole = whole[1:]
+            if whole.count(')') > whole.count('('): whole = re.sub(r'^.*?[.!?]\)\s', '', whole)
             if f'{word.lower()} @ {page}' in GOES_ON: whole = f'{whole} {after_it}'
-            yield word, whole if len(whole) <= LONGEST else sentence
+            if len(whole) > LONGEST: whole = sentence
+            if whole.startswith('the '): whole = f'T{whole[1:]}'
+            if whole[:1].islower(): continue # Its beginning is elsewhere
+            yield word, whole
 
 
 def sentence_for(term:Term, pointed)->str:

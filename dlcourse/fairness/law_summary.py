@@ -61,8 +61,7 @@ class Statement:
         if self.collected not in ('self-reported', 'employer records'):
             raise InputError("`collected` must be 'self-reported' or 'employer records'; got "
                              f"{self.collected!r}. Sex and race that were inferred are refused: "
-                             f"they "
-                             "would put the guesses of one tool into the audit of another")
+                             "they would put the guesses of one tool into the audit of another")
 
 def _day(name, said):
     "A date, also where it was written as text"
@@ -254,14 +253,12 @@ def _doubts(said, day):
     elif said.distribution_date < said.audit_date:
         yield (f"Ask: the tool came into use on {said.distribution_date}, before the audit of "
                f"{said.audit_date}; which earlier audit was it used on (20-871 a)?")
-    if day and said.audit_date > day:
-        yield f"Ask: the audit is dated {said.audit_date}, and today is {day}."
+    if day and day < said.audit_date: yield f"Ask: it is dated {said.audit_date}, today is {day}."
     if day and day > _year_later(said.audit_date):
         yield (f"Expired: on {day}, more than a year has passed since the audit of "
                f"{said.audit_date}; the tool may not be used on its strength (6 RCNY 5-301 a).")
-    for name, text in BARS.items():
-        if getattr(said, name):
-            yield f"Ask: the auditor is {text}, and so not independent (6 RCNY 5-300)."
+    yield from (f"Ask: the auditor is {text}, and so not independent (6 RCNY 5-300)."
+                for name, text in BARS.items() if getattr(said, name))
     open_bars = [text for name, text in BARS.items() if getattr(said, name) is None]
     if open_bars:
         yield ("Not stated, and the rule asks it (6 RCNY 5-300): is the auditor "

@@ -158,16 +158,14 @@ def law_notes(
     days = {}
     for c in law.standing: days.setdefault(c.in_force_from or law.in_force_from, []).append(c.id)
     for since, ids in sorted((d, ids) for d, ids in days.items() if d):
-        which = f": {'; '.join(ids)}" if len(days) > 1 else ''
-        out.append(f"{'In force since' if since <= day else 'Not in force before'} {since}{which}.")
+        said = 'In force since' if since <= day else 'Not in force before'
+        out.append(f"{said} {since}{': ' + '; '.join(ids) if len(days) > 1 else ''}.")
     out += [law.covers, PROFILE_KINDS[law.kind]]
-    doubtful = [c.id for c in law.standing if c.status != 'read']
-    if doubtful:
+    if doubtful := [c.id for c in law.standing if c.status != 'read']:
         out.append(f"Not verified in the text, last looked at on {law.status_checked}: "
                    f"{'; '.join(doubtful)}.")
-    for c in law.clauses:
-        if c.repealed: out.append(f"Repealed, and not counted: {c.id}, on {c.repealed}"
-                                  + (f"; in its place stands {c.now}." if c.now else "."))
+    out += [f"Repealed, and not counted: {c.id}, on {c.repealed}" + (
+        f"; in its place stands {c.now}." if c.now else ".") for c in law.clauses if c.repealed]
     return [*out, *stale(law, day), *law.notes]
 
 def stale(

@@ -151,3 +151,14 @@ def test_help_in_a_terminal():
     text = re.sub(r'[│\s]+', ' ', out)
     assert (code, err) == (0, '') and 'One hint, and the next time one more; it is recorded' in text
     assert 'exercise TEXT The exercise, such as causal_mask or attention.causal_mask' in text
+
+
+@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'site/pages/index.md',
+                                  'site/pages/teach.md', 'site/pages/toolkit.md'])
+def test_pages_name_options_that_there_are(page):
+    "Behind a command in a line, those of that command; elsewhere those of any"
+    text = (Path(__file__).resolve().parents[2]/page).read_text(encoding='utf-8')
+    for line in re.findall(r'dlcourse [^`#\n]*', text.replace('\\\n', ' ')):
+        name = max((n for n in OPTIONS if line.startswith(f'dlcourse {n}')), key=len, default='')
+        known = OPTIONS[name] if name else ' '.join(OPTIONS.values())
+        assert set(re.findall(r'--[a-z][a-z-]+', line)) <= {*known.split(), '--help'}, line
