@@ -253,7 +253,7 @@ def interquartile_mean(
     "The mean of the middle half: without the lowest quarter and the highest"
     ordered = np.sort(as_floats(array_of(scores, 'scores'), 'scores'), axis=None)
     if not ordered.size or np.isnan(ordered).any():
-        raise InputError("`scores` must be there, and not NaN; count a failed run as what it is worth")
+        raise InputError("`scores` must not be NaN or none; count a failed run as what it is worth")
     cut = len(ordered)//4
     return float(ordered[cut:len(ordered) - cut].mean())
 
@@ -274,8 +274,7 @@ def bootstrap_runs(
     for _ in range(number_of(draws, 'draws', 1)):
         which = rng.integers(0, len(scores), scores.shape)
         results.append(statistic(np.take_along_axis(scores, which, axis=0)))
-    low, high = np.quantile(results, ((1 - level)/2, (1 + level)/2))
-    return float(low), float(high)
+    return tuple(map(float, np.quantile(results, ((1 - level)/2, (1 + level)/2))))
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #96659af4
 class Estimate(NamedTuple):
