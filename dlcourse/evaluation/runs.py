@@ -252,21 +252,10 @@ def interquartile_mean(
 )->float:    # Of all the numbers together
     "The mean of the middle half: without the lowest quarter and the highest"
     ordered = np.sort(as_floats(array_of(scores, 'scores'), 'scores'), axis=None)
-    if not ordered.size: raise InputError("`scores` must hold a number or more; got none")
-    if np.isnan(ordered).any():
-        raise InputError("`scores` must not be NaN; count a failed run as what it is worth")
+    if not ordered.size or np.isnan(ordered).any():
+        raise InputError("`scores` must not be NaN or none; count a failed run as what it is worth")
     cut = len(ordered)//4
     return float(ordered[cut:len(ordered) - cut].mean())
-
-# %% ../../nbs/02_evaluation/05_runs.ipynb #7b66aa50
-def _to_draw_from(scores, level, draws, seed):
-    "Scores as floats, and random numbers; raises `InputError` for what cannot be drawn from"
-    scores = as_floats(array_of(scores, 'scores'), 'scores')
-    if not scores.ndim or len(scores) < 2:
-        raise InputError(f"`scores` must hold two runs or more; got the shape {scores.shape}")
-    normal_reach(level)
-    number_of(draws, 'draws', 1)
-    return scores, np.random.default_rng(number_of(seed, 'seed', 0))
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #7b66aa52
 def bootstrap_runs(
@@ -278,13 +267,14 @@ def bootstrap_runs(
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
     "Percentile interval from tables whose runs were drawn again, those of each task apart"
-    scores, rng = _to_draw_from(scores, level, draws, seed)
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
+    if scores.size < 2: raise InputError(f"`scores` must hold two runs or more; got {scores.size}")
+    _, rng = normal_reach(level), np.random.default_rng(number_of(seed, 'seed', 0))
     results = []
-    for _ in range(draws):
+    for _ in range(number_of(draws, 'draws', 1)):
         which = rng.integers(0, len(scores), scores.shape)
         results.append(statistic(np.take_along_axis(scores, which, axis=0)))
-    low, high = np.quantile(results, ((1 - level)/2, (1 + level)/2))
-    return float(low), float(high)
+    return tuple(map(float, np.quantile(results, ((1 - level)/2, (1 + level)/2))))
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #96659af4
 class Estimate(NamedTuple):
@@ -304,8 +294,7 @@ def iqm(self:Runs,
     "Interquartile mean of a way's runs, its measures taken as tasks, with the bootstrap's limits"
     way = self.ways[0] if way is None and len(self.ways) == 1 else way
     if way not in self.ways: raise InputError(f"`way` must be one of {[*self.ways]}; got {way!r}")
-    numbers = self.at().values
-    scores = np.column_stack([numbers[way, measure] for measure in self.measures])
+    scores = np.column_stack([self.at().values[way, measure] for measure in self.measures])
     limits = (Undefined("one run shows no spread"),)*2
     if len(scores) > 1: limits = bootstrap_runs(scores, level=level, draws=draws, seed=seed)
     return Estimate(interquartile_mean(scores), *limits)

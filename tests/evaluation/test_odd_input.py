@@ -47,7 +47,7 @@ NAN, INF = float('nan'), float('inf')
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y[:3], Y), 'same rows'),
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y, 1), 'a prediction for each'),
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y, Y, level=2), '`level`'),
-    (lambda: runs.interquartile_mean([]), 'got none'),
+    (lambda: runs.interquartile_mean([]), 'must not be NaN or none'),
     (lambda: runs.interquartile_mean(['1', '2']), '`scores` must hold numbers'),
     (lambda: runs.bootstrap_runs(1.), 'two runs or more'),
     (lambda: runs.bootstrap_runs([1., 2.], draws=0), '`draws`'),

@@ -174,7 +174,7 @@ def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
     (lambda: over_seeds(square)['cube'], r"`name` must be one of \['square'\]; got 'cube'"),
     (lambda: over_seeds(square).measure('x'), '`name` must be one of'),
     (lambda: over_seeds(square).iqm('x'), '`way` must be one of'),
-    (lambda: bootstrap_runs([1.]), '`scores` must hold two runs or more; got the shape'),
+    (lambda: bootstrap_runs([1.]), '`scores` must hold two runs or more; got 1'),
     (lambda: interquartile_mean([np.nan]), '`scores` must not be NaN')])
 def test_errors(call, says):
     with pytest.raises(InputError, match=says): call()
