@@ -54,17 +54,14 @@ def _others(rows, floor):
         if r.ratio is None:
             yield f"{r.group}: nobody had the favourable outcome, and there is nothing to compare."
             continue
-        times = f"{number(r.unfavorable_ratio, 2)} times as often"
-        refused = '' if r.unfavorable_ratio is None else (f", and has the unfavourable outcome "
-                                                          f"{times}")
+        refused = ", and has the unfavourable outcome {} times as often"
+        refused = refused.format(number(r.unfavorable_ratio, 2)) if r.unfavorable_ratio else ''
         two = _small(("Fisher's p", r.fisher), ('mid-p', r.mid_p), ("Boschloo's p", r.boschloo))
         turn = " With one different person it would be ahead of the best." if r.one_person else ''
         if r.crosses and not turn: turn = " One person more or fewer would cross the line."
         yield (f"{r.group} reaches {number(r.ratio, 2)} of that rate{refused}: {r.reading} "
                f"({_small(('p', r.p_value), floor=floor)} with the choice of the groups inside; "
-               "the two alone: "
-               f"{', '.join([f'{r.deviations:.1f} standard deviations', *filter(None, [two])])})."
-               f"{turn}")
+               f"the two alone: {r.deviations:.1f} standard deviations{two and ', '}{two}).{turn}")
 
 def _small(*named, floor=0.):
     "p-values with their names; the least that shuffles can give is a bound"
@@ -139,9 +136,7 @@ class FourFifths:
         everyone = sum(r.n for r in self.rows) + self.unknown + sum(self.small.values())
         under = [f'{r.group} {percent(r.n/everyone)}' for r in self.rows if 50*r.n < everyone]
         if under:
-            out.append(f"Less than 2 % of these people: {'; '.join(under)}. The agencies ask of no "
-                       "group under 2 % of the labor force or of the applicable workforce, which "
-                       "this table does not tell.")
+            out.append(f"Less than 2 % of these people: {'; '.join(under)}. {OF_THE_WORKFORCE}")
         return out + [text for part in self.components for text in part.findings]
 
     def to_dict(self)->dict:
