@@ -77,8 +77,8 @@ COUNTED = {
     'clusters': " Rows come in clusters, and what is more than chance is judged by the clusters' "
                 "variance."}
 YES_NO = {None: '–', True: 'yes', False: 'no'}
-OF_THE_WORKFORCE = ("The agencies ask of no group under 2 % of the labor force or of the applicable "
-                    "workforce, which this table does not tell.")
+OF_THE_WORKFORCE = ("The agencies ask of no group under 2 % of the labor force or of the "
+                    "applicable workforce, which this table does not tell.")
 
 # %% ../../nbs/16_fairness/41_four_fifths.ipynb #a8c6223d
 COLUMNS_SHOWN = {
