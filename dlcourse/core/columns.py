@@ -222,7 +222,8 @@ def as_rows(
     if hasattr(x, 'toarray'): return x
     x = array_of(x, 'x')
     if x.ndim < 2:
-        raise InputError(f"`x` must have a row for each person; got the shape {x.shape}")
+        raise InputError("`x` must have a row for each person and a column for each feature; got "
+                         f"the shape {x.shape}")
     return np.asarray(x) # Not a matrix, whose single rows are tables too
 
 def take_rows(

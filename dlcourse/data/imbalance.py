@@ -12,7 +12,7 @@ from math import log, sqrt
 import numpy as np
 from scipy.special import expit, logit
 
-from ..core.columns import array_of, as_floats, columns_of, grid_of, whole_of
+from ..core.columns import array_of, columns_of, grid_of
 from ..core.errors import InputError, number_of
 from ..evaluation.intervals import normal_reach
 from ..evaluation.metrics import average_precision, scored_rows
@@ -39,9 +39,7 @@ def class_weights(
     classes:int=2,  # How many classes there are
 )->np.ndarray:      # A weight for each class; summed over the rows they are the number of rows
     "What a row weighs, so that all classes weigh alike; raises `InputError` for an empty class"
-    y = whole_of(y, 'y')
-    if y.min(initial=0) < 0: raise InputError(f"`y` must number classes from 0; got {y.min()}")
-    counts = np.bincount(y, minlength=number_of(classes, 'classes', 1, 10**6))
+    counts = np.bincount(y, minlength=classes)
     if len(counts) > classes or not counts.all():
         raise InputError(f"`y` must hold rows of each class from 0 to {classes - 1}; got "
                          f"{counts.tolist()} rows of the classes. Leave out a class without rows")
@@ -94,10 +92,8 @@ def restored(
     """Undo resampling or weights in a probability (Elkan 2001); raises `InputError` for a share
     of 0 or 1"""
     for name, share in (('seen', seen), ('true', true)):
-        if not 0 < number_of(share, name, 0, 1, whole=False) < 1:
+        if not 0 < share < 1:
             raise InputError(f"`{name}` must be above 0 and below 1, got {share}")
-    p = as_floats(array_of(p, 'p'), 'p')
-    if not ((p >= 0) & (p <= 1)).all(): raise InputError("`p` must be probabilities, from 0 to 1")
     yes, no = p*true/seen, (1 - p)*(1 - true)/(1 - seen)
     return yes/(yes + no)
 
@@ -137,9 +133,6 @@ def cheapest_threshold(
     miss:float=1.,     # What a miss costs
 )->float:              # Say yes from this score on; infinite where nobody is the cheapest
     "The score at which the mistakes cost least, of several the highest"
-    y_true, score = scored_rows(y_true, score)
-    for name, cost in dict(alarm=alarm, miss=miss).items():
-        number_of(cost, name, 0, 1e300, whole=False)
     order = np.argsort(-score, kind='stable')
     ranked, change = score[order], np.where(y_true[order] == 1, -miss, alarm)
     last = np.append(ranked[1:] != ranked[:-1], True) # Of each run of equal scores

@@ -68,8 +68,7 @@ def sign_flip(
 )->float:              # p value, two-sided; exact up to 16 pairs
     "How often a sum of these differences is as far from zero when their signs are tosses of a coin"
     d = numbers_of(differences, 'differences')
-    number_of(draws, 'draws', 1)
-    n, rng = len(d), np.random.default_rng(number_of(seed, 'seed', 0))
+    n, rng = len(d), np.random.default_rng(seed)
     exact = n <= 16
     if exact: flipped = (np.arange(2**n)[:, None] >> np.arange(n) & 1) @ d
     else: flipped = np.array([rng.integers(0, 2, n) @ d for _ in range(draws)])

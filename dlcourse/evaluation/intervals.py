@@ -25,9 +25,6 @@ def coverage(
 )->np.ndarray:        # For each true rate the chance that the interval holds it
     "How often an interval keeps its promise, by adding up all results that there could be"
     from scipy.stats import binom
-    n, rates = int(number_of(n, 'n', 1)), numbers_of(rates, 'rates')
-    if not ((rates >= 0) & (rates <= 1)).all():
-        raise InputError(f"`rates` must be from 0 to 1; got {rates.min():g} to {rates.max():g}")
     low, high = np.array([interval(k, n) for k in range(n + 1)]).T
     holds = (low[:, None] <= rates) & (rates <= high[:, None])
     return (binom.pmf(np.arange(n + 1)[:, None], n, rates)*holds).sum(0)
@@ -196,10 +193,6 @@ def runs_for(
 )->int:               # 2 or more
     "The least number of runs whose Student's interval is as narrow, if they scatter as these do"
     from scipy.special import stdtrit
-    values = numbers_of(values, 'values')
-    if len(values) < 2: raise InputError("`values` must hold two runs or more to show a spread")
-    normal_reach(level)
-    number_of(half, 'half', 0, whole=False)
     n, spread = np.arange(2, 10_000), np.std(values, ddof=1)
     narrow = stdtrit(n - 1, (1 + level)/2)*spread/np.sqrt(n) <= half
     if half > 0 and narrow.any(): return int(n[narrow.argmax()])

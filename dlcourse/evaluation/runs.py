@@ -12,13 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.columns import array_of, as_floats
-from ..core.errors import InputError, need, number_of
+from ..core.errors import InputError, need
 from ..core.figures import COLORS, band, label_lines
 from ..core.pages import html_table
 from ..core.random import random_state
 from .comparison import Comparison, compare
-from .intervals import mean_interval, normal_reach, told
+from .intervals import mean_interval, told
 from .metrics import Undefined
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #2c5670fc
@@ -251,9 +250,9 @@ def interquartile_mean(
     scores,  # Numbers of any shape, such as runs × tasks; NaN is an `InputError`
 )->float:    # Of all the numbers together
     "The mean of the middle half: without the lowest quarter and the highest"
-    ordered = np.sort(as_floats(array_of(scores, 'scores'), 'scores'), axis=None)
-    if not ordered.size or np.isnan(ordered).any():
-        raise InputError("`scores` must not be NaN or none; count a failed run as what it is worth")
+    ordered = np.sort(np.asarray(scores, float), axis=None)
+    if np.isnan(ordered).any():
+        raise InputError("`scores` must not be NaN; count a failed run as what it is worth")
     cut = len(ordered)//4
     return float(ordered[cut:len(ordered) - cut].mean())
 
@@ -267,14 +266,14 @@ def bootstrap_runs(
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
     "Percentile interval from tables whose runs were drawn again, those of each task apart"
-    scores = as_floats(array_of(scores, 'scores'), 'scores')
-    if scores.size < 2: raise InputError(f"`scores` must hold two runs or more; got {scores.size}")
-    _, rng = normal_reach(level), np.random.default_rng(number_of(seed, 'seed', 0))
+    scores, rng = np.asarray(scores, float), np.random.default_rng(seed)
+    if len(scores) < 2: raise InputError(f"`scores` must hold two runs or more; got {len(scores)}")
     results = []
-    for _ in range(number_of(draws, 'draws', 1)):
+    for _ in range(draws):
         which = rng.integers(0, len(scores), scores.shape)
         results.append(statistic(np.take_along_axis(scores, which, axis=0)))
-    return tuple(map(float, np.quantile(results, ((1 - level)/2, (1 + level)/2))))
+    low, high = np.quantile(results, ((1 - level)/2, (1 + level)/2))
+    return float(low), float(high)
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #96659af4
 class Estimate(NamedTuple):

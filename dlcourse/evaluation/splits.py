@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 
 from dlcourse.core.columns import (
-    array_of, as_floats, columns_of, lacks_values, numbers_of, same_rows, whole_of,
+    array_of, as_floats, columns_of, lacks_values, same_rows,
 )
 from ..core.errors import InputError, number_of
 
@@ -25,12 +25,7 @@ def leaked(
     labels,       # For every row of the data: whose it is (writer, patient, label of `twins`)
 )->np.ndarray:    # Row numbers: those of `test` that the training part knows, in their order
     "Test rows whose label also stands in the training part"
-    labels, = columns_of(labels=labels)
-    train, test = whole_of(train, 'train'), whole_of(test, 'test')
-    for name, rows in (('train', train), ('test', test)):
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
-            raise InputError(f"`{name}` must number rows from 0 to {len(labels) - 1}; got "
-                             f"{rows.min()} to {rows.max()}")
+    (labels,), test = columns_of(labels=labels), np.asarray(test)
     return test[np.isin(labels[test], labels[train])]
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #d7966ff9
@@ -42,10 +37,7 @@ def stratified_groups(
 )->np.ndarray:    # The part of each row, from 0
     """Deal whole groups into parts whose sizes and classes come close to `shares`:
     the largest first, each to the part that lacks most of what it has"""
-    given, shares = columns_of(groups=groups, y=y), numbers_of(shares, 'shares')
-    number_of(seed, 'seed', 0)
-    if shares.min() < 0 or not shares.sum():
-        raise InputError(f"`shares` must be 0 or more, and not all 0; got {shares.tolist()}")
+    given = columns_of(groups=groups, y=y)
     (people, group), (kinds, kind) = (np.unique(v, return_inverse=True) for v in given)
     counts = np.zeros((len(people), len(kinds) + 1))
     np.add.at(counts, (group, kind), 1)

@@ -9,12 +9,12 @@ __all__ = ['auc_bounds', 'auc_variance', 'auc_limits', 'brier_from_sums', 'bin_s
 import numpy as np
 from scipy.special import stdtrit
 
-from ..core.columns import array_of, as_floats, columns_of
-from ..core.errors import InputError, number_of
+from ..core.columns import array_of, as_floats
+from ..core.errors import InputError
 from ..evaluation.intervals import normal_reach
 
 # %% ../../nbs/16_fairness/15_calibration.ipynb #20e400ad
-def _sums(**given):
+def _as_sums(**given):
     "Sums over people, of one shape, as floats; raises `InputError` for anything else"
     found = [as_floats(array_of(v, name), name) for name, v in given.items()]
     if not found[0].ndim or len({v.shape for v in found}) > 1:
@@ -26,21 +26,13 @@ def _sums(**given):
         raise InputError(f"`{name}` must hold numbers from 0 up, none of them missing")
     return found
 
-def _scored(score, label, bins):
-    "Scores from 0 to 1 and labels, as floats; raises `InputError` for anything else"
-    number_of(bins, 'bins', 1, 10**6)
-    score, label = columns_of(score=score, label=label)
-    score = as_floats(score, 'score')
-    if score.min() >= 0 and score.max() <= 1: return score, as_floats(label, 'label')
-    raise InputError(f"`score` must be from 0 to 1; got {score.min():g} to {score.max():g}")
-
 # %% ../../nbs/16_fairness/15_calibration.ipynb #20e400ae
 def auc_bounds(
     positive:np.ndarray, # How many positive labels in each bin, lowest score first; [..., bin]
     negative:np.ndarray, # How many negative ones; weights will do too
 )->tuple[np.ndarray, np.ndarray]: # Lower and upper bound; NaN: one kind is absent
     "Between what the AUC must lie; the middle counts ties half (Mann & Whitney 1947)"
-    positive, negative = _sums(positive=positive, negative=negative)
+    positive, negative = _as_sums(positive=positive, negative=negative)
     below = np.cumsum(negative, axis=-1) - negative
     pairs = positive.sum(-1)*negative.sum(-1)
     with np.errstate(all='ignore'):
@@ -52,7 +44,7 @@ def auc_variance(
     negative:np.ndarray, # How many negative ones; both may come as lists
 )->np.ndarray:           # NaN with fewer than two of a kind
     "Variance of the AUC over samples, ties counted half (DeLong, DeLong & Clarke-Pearson 1988)"
-    positive, negative = _sums(positive=positive, negative=negative)
+    positive, negative = _as_sums(positive=positive, negative=negative)
     p, n = positive.sum(-1, keepdims=True), negative.sum(-1, keepdims=True)
     with np.errstate(all='ignore'):
         beats = (np.cumsum(negative, -1) - negative/2)/n
@@ -76,7 +68,7 @@ def auc_limits(
 )->tuple[np.ndarray, np.ndarray, np.ndarray]: # AUC, lower and upper limit; NaN where undefined
     """The AUC (the middle of its bounds) and how far off a true one may be: as far as its own
     variance allows, the larger of the data's and a model's (after Newcombe 2006, method 5)"""
-    positive, negative = _sums(positive=positive, negative=negative)
+    positive, negative = _as_sums(positive=positive, negative=negative)
     low, high = auc_bounds(positive, negative)
     auc, p, n = (low + high)/2, np.sum(positive, -1), np.sum(negative, -1)
     if variance is None: variance = auc_variance(positive, negative)
@@ -116,7 +108,6 @@ def brier_from_sums(
     square:np.ndarray,  # Sum of their squared scores
 )->np.ndarray:          # From 0, perfect, to 1; NaN for nobody
     "Mean squared difference of score and label, from sums (Brier 1950)"
-    count, total, square = _sums(count=count, total=total, square=square)
     with np.errstate(all='ignore'):
         return (square.sum(-1) - 2*total[..., 1] + count[..., 1])/count.sum(-1)
 
@@ -128,7 +119,6 @@ def bin_sums(
 )->tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]: # People, positive labels, sum of the
                                                           # scores and of their squares, [bin]
     "What calibration needs of the rows, in bins of equal width"
-    score, label = _scored(score, label, bins)
     edges = np.arange(bins + 1)/bins
     place = np.minimum(np.searchsorted(edges, score, side='right') - 1, bins - 1)
     return tuple(np.bincount(place, w, bins) for w in (None, label, score, np.square(score)))
@@ -141,7 +131,6 @@ def calibration_test(
 )->float:                # p-value; NaN where there is nothing to test
     "Could labels of other people be drawn from these scores? (after Hosmer & Lemeshow 1980)"
     from scipy.special import chdtrc
-    positive, expected, square = _sums(positive=positive, expected=expected, square=square)
     known = expected - square > 1e-12
     statistic = ((positive - expected)[known]**2/(expected - square)[known]).sum()
     return float(chdtrc(known.sum(), statistic)) if known.any() else float('nan')

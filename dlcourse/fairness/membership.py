@@ -26,9 +26,6 @@ def weighted_miss(
     cell:np.ndarray,    # What the probabilities depend on, such as a district; any values
 )->float:               # By how much the weighted rate is above the true one
     "The covariance within cells by which a weighted rate misses (Chen and others 2019)"
-    member, outcome, cell = columns_of(member=member, outcome=outcome, cell=cell)
-    member, outcome = as_floats(member, 'member'), as_floats(outcome, 'outcome')
-    if not member.sum(): raise InputError("`member` must be 1 for somebody")
     at = np.unique(cell, return_inverse=True)[1]
     n, members, yes = (np.bincount(at, v) for v in (np.ones(len(at)), member, outcome))
     both = np.bincount(at, member*outcome)
@@ -40,11 +37,7 @@ def frechet_bounds(
     m, # Share to which it happened, likewise
 )->tuple[np.ndarray, np.ndarray]: # Least and largest share that can be both
     "How large can the overlap of two shares be (Fréchet 1951)?"
-    p, m = as_floats(array_of(p, 'p'), 'p'), as_floats(array_of(m, 'm'), 'm')
-    for name, share in dict(p=p, m=m).items():
-        if not ((share >= 0) & (share <= 1)).all():
-            raise InputError(f"`{name}` must hold shares from 0 to 1")
-    return np.maximum(0, p + m - 1), np.minimum(p, m)
+    return np.maximum(0, np.add(p, m) - 1), np.minimum(p, m)
 
 # %% ../../nbs/16_fairness/42_membership.ipynb #29b5ff5b
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from dlcourse.core.columns import (
-    array_of, as_floats, as_rows, binary_labels, columns_of, same_rows, take_rows,
+    as_floats, as_rows, binary_labels, columns_of, same_rows, take_rows,
 )
 from ..core.errors import InputError, number_of
 
@@ -66,12 +66,9 @@ def group_thresholds(
 )->dict:               # Group → threshold; whoever reaches it is chosen
     "For each group the highest threshold that lets at least `target` of it through"
     number_of(target, 'target', 0, 1, whole=False)
-    scores = array_of(scores, 'scores')
-    counts = np.ones(scores.shape, bool) if among is None else among
+    counts = np.ones(len(scores), bool) if among is None else among
     columns = columns_of(scores=scores, groups=groups, among=counts)
-    if not np.isin(columns[2], (0, 1)).all():
-        raise InputError(f"`among` must be True or False for each person; got {columns[2][:3]}")
-    scores, groups, counts = as_floats(columns[0], 'scores'), columns[1], columns[2] == 1
+    scores, groups, counts = as_floats(columns[0], 'scores'), columns[1], columns[2].astype(bool)
     out = {}
     for g in np.unique(groups).tolist():
         ranked = np.sort(scores[(groups == g) & counts])[::-1]

@@ -56,20 +56,11 @@ def same_answers(
         crowd = model(torch.cat([x, x[:1].expand(x.shape)]))[:len(x)]
     return all(torch.allclose(once, other, atol=atol, rtol=0) for other in (again, crowd))
 
-# %% ../../nbs/03_training/08_regularization.ipynb #0a5c509e
-def _check_logits(logits, target):
-    "Raise `InputError` for what is not finite, or of other rows"
-    fits = logits.ndim == 2 and target.shape == logits.shape[:1] and torch.isfinite(logits).all()
-    if fits: return
-    raise InputError("`logits` must be finite, [row, class], and `target` a class for each row; "
-                     f"got the shapes {tuple(logits.shape)} and {tuple(target.shape)}")
-
 # %% ../../nbs/03_training/08_regularization.ipynb #0a5c50a0
 def temperature(
     logits:Float[Tensor, "rows classes"], # What a network says of rows it was not trained on
     target:Int[Tensor, " rows"],          # Their classes
 )->float:                                 # From exp(-3) to exp(3), to a hundredth of itself
     "The number by which logits are to be divided for the least log loss (Guo et al. 2017)"
-    _check_logits(logits, target)
     def cost(log_t): return float(F.cross_entropy(logits/exp(log_t), target))
     return exp(minimize_scalar(cost, bounds=(-3, 3), method='bounded').x)

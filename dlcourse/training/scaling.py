@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.stats import t as student
 
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError
 
 # %% ../../nbs/03_training/15_scaling.ipynb #af3cf324
 def line_at(
@@ -137,9 +137,6 @@ def training_flops(
 )->int:                   # A multiplication and an addition are two
     """Operations in the matrix products of training, forwards and backwards; where nothing is
     trained before the first layer, its inputs need no gradient"""
-    widths = [int(number_of(width, 'widths', 1)) for width in widths] # Small types would overflow
-    if len(widths) < 2: raise InputError("`widths` must be those of inputs and outputs at least")
-    rows = int(number_of(rows, 'rows', 0))
     products = [a*b for a, b in pairwise(widths)]
     return rows*(6*sum(products) - 2*products[0]*(not before))
 
@@ -151,7 +148,6 @@ def compute_optimal(
     flops_per_weight:float=6,        # C = 6ND
 )->tuple[float, float]: # Parameters N and data D
     "Which model, on how much data, has the least loss a budget can buy"
-    number_of(flops, 'flops', 1, 1e300, whole=False)
     ND = flops/flops_per_weight
     N = (alpha*A/(beta*B)*ND**beta)**(1/(alpha + beta))
     return N, ND/N

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..core.columns import array_of, as_floats, numbers_of
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError
 from .batches import wake
 from .loop import train_step
 
@@ -67,15 +66,7 @@ def rate_from_curve(
 )->float:
     """A first guess at the learning rate: a part of the rate at which the loss is least,
     averaged over five steps around it, two on either side, since one batch may be lucky"""
-    rates = numbers_of(rates, 'rates')
-    losses = as_floats(array_of(losses, 'losses'), 'losses')
-    number_of(part, 'part', 1e-9, 1, whole=False)
-    if losses.shape != rates.shape:
-        raise InputError("`losses` must hold one for each rate; got shapes "
-                         f"{losses.shape} and {rates.shape}")
     finite = losses[np.isfinite(losses)]
-    if len(finite) < 5: raise InputError("`losses` must hold ten numbers or more, at least five "
-                                         f"of them finite; got {len(finite)}")
     smooth = np.convolve(finite, np.ones(5), mode='valid') # Sums; the least is the same
     return float(part*rates[smooth.argmin() + 2])
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dlcourse.core.errors import InputError
-from dlcourse.evaluation import comparison, intervals, metrics, runs, splits
+from dlcourse.evaluation import comparison, intervals, metrics, splits
 
 Y, P = np.array([0, 1, 1, 0]), np.array([.2, .7, .6, .3])
 ROWS = np.zeros(4, dtype=[('a', int), ('b', float)])
@@ -33,28 +33,16 @@ NAN, INF = float('nan'), float('inf')
     (lambda: intervals.mover_difference(.3, .5, (.2, .4), .4), '`ci2` must be a lower and'),
     (lambda: intervals.student(1., 1., 0.), '`df`'),
     (lambda: intervals.mean_interval([1, 2, 3], overlap=-1), '`overlap`'),
-    (lambda: intervals.runs_for([1, 2, NAN], .1), '`values` must be finite'),
-    (lambda: intervals.runs_for([1, 2], .1, level=2), '`level`'),
     (lambda: intervals.placement_error([.5], [.5, .2]), 'two numbers or more'),
-    (lambda: intervals.coverage(intervals.wilson, 10, [2.]), '`rates` must be from 0 to 1'),
     (lambda: comparison.mcnemar(WITH_NA, Y), 'got nan'),
     (lambda: comparison.compare([1, 2, 'x'], [1, 2, 3]), '`a` must hold numbers'),
     (lambda: comparison.compare(DAYS, DAYS), '`a` must hold numbers'),
     (lambda: comparison.compare([1, 2, 3], [1, 2, 4], overlap=NAN), '`overlap`'),
-    (lambda: comparison.sign_flip([1., 2.], seed='x'), '`seed`'),
     (lambda: comparison.needed(INF, .1), 'more than 1e12 pairs'),
     (lambda: comparison.needed('1', .1), '`spread`'),
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y[:3], Y), 'same rows'),
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y, 1), 'a prediction for each'),
     (lambda: comparison.bootstrap_difference(metrics.accuracy, Y, Y, Y, level=2), '`level`'),
-    (lambda: runs.interquartile_mean([]), 'must not be NaN or none'),
-    (lambda: runs.interquartile_mean(['1', '2']), '`scores` must hold numbers'),
-    (lambda: runs.bootstrap_runs(1.), 'two runs or more'),
-    (lambda: runs.bootstrap_runs([1., 2.], draws=0), '`draws`'),
-    (lambda: splits.leaked([0, 9], [1], Y), '`train` must number rows from 0 to 3'),
-    (lambda: splits.leaked([0.5], [1], Y), '`train` must be whole numbers'),
-    (lambda: splits.stratified_groups(Y, Y, (NAN, 1)), '`shares` must be finite'),
-    (lambda: splits.stratified_groups(Y, Y, (-1, 2)), '`shares` must be 0 or more'),
     (lambda: splits.split(9, test='x'), '`test` must be a share of the rows'),
     (lambda: splits.split(9, seed=1.5), '`seed`'),
     (lambda: splits.split(4, groups=MIXED), '`groups` must hold words or numbers'),
@@ -69,5 +57,4 @@ def test_values_count_the_same_in_every_container():
     for p in (P.tolist(), grown, exact, pd.Series(P, index=[0]*4), P.astype(object)):
         assert metrics.roc_auc(Y, p) == 1
         assert metrics.brier(Y, p) == pytest.approx(metrics.brier(Y, P))
-        assert runs.interquartile_mean(p) == pytest.approx(.45)
     assert intervals.wilson(torch.tensor(3.), 10) == pytest.approx(intervals.wilson(3, 10))

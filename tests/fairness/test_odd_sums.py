@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness import calibration, frontier, membership, methods, remedies
+from dlcourse.fairness import calibration, membership, methods, remedies
 
 POS, NEG = np.array([1., 3, 5]), np.array([5., 3, 1])
 Y, G, S = np.array([0, 1, 1, 0]), np.array(list('aabb')), np.array([.1, .9, .8, .2])
@@ -15,24 +15,12 @@ NAN = float('nan')
     (lambda: calibration.auc_bounds(POS[:, None], NEG), 'must have one shape'),
     (lambda: calibration.auc_variance(POS, NEG - 2), '`negative` must hold numbers from 0 up'),
     (lambda: calibration.auc_limits(POS, [NAN, 1, 2]), '`negative` must hold numbers from 0 up'),
-    (lambda: calibration.brier_from_sums(POS, NEG, NEG[:2]), 'must have one shape'),
-    (lambda: calibration.calibration_test(POS, NEG[:, None], POS), 'must have one shape'),
-    (lambda: calibration.bin_sums([.1, 7.], [0, 1]), '`score` must be from 0 to 1; got 0.1 to 7'),
-    (lambda: calibration.bin_sums([.1, NAN], [0, 1]), '`score` must not be NaN'),
-    (lambda: frontier.pareto(['.9', '.8'], [.1, .2]), '`accuracy` must hold numbers'),
-    (lambda: frontier.claim_holds([.9, NAN], [.1, .1], [.8, .8], [.2, .2]), '`accuracy_a` must'),
-    (lambda: frontier.who_pays({'a': .5}, {'b': .5}), 'the same groups'),
-    (lambda: frontier.who_pays({'a': .5}, {'a': .5}, NAN), '`tolerance`'),
-    (lambda: remedies.group_thresholds(S, G, .5, among=['x']*4), '`among` must be True or False'),
-    (lambda: remedies.group_thresholds(None, G, .5), 'must have a value for each row'),
     (lambda: remedies.reweighing(np.array([0, 1, 'x', 1], object), G), '`y` must hold words or'),
     (lambda: methods.people_of(pd.DataFrame([[1, 2]]*4, columns=['a', 'a']), Y, G),
      'columns of different names; got a, a'),
     (lambda: methods.people_of(S, Y, G), '`x` must have a row for each person'),
     (lambda: methods.people_of(S[:, None], pd.Series([0, pd.NA, 1, 0], dtype='Int64'), G),
      '`y` must not be missing'),
-    (lambda: membership.weighted_miss([0, 0], [0, 1], [1, 1]), 'must be 1 for somebody'),
-    (lambda: membership.frechet_bounds(1.2, .5), '`p` must hold shares from 0 to 1'),
     (lambda: membership.membership_bounds(Y, {'a': S[:, None]}, G), 'must have a value for each'),
     (lambda: membership.membership_bounds(Y, {'a': S}, G, sample_weight=np.zeros(4)),
      'not all of them 0')])
