@@ -199,7 +199,8 @@ def test_masks_of_ones_and_zeros_are_masks_and_others_are_refused():
         np.testing.assert_array_equal(f(shadows, keep.astype(int))[0], f(shadows, keep)[0])
         with pytest.raises(InputError, match='`keep` must be'): f(shadows, ~keep.astype(int))
     for gamma in (0, -1., 'a'):
-        with pytest.raises(InputError, match='gamma'): rmia_scores(score, shadows, keep, gamma=gamma)
+        with pytest.raises(InputError, match='gamma'):
+            rmia_scores(score, shadows, keep, gamma=gamma)
 
 
 def test_shadows_and_a_deletion_read_ones_and_zeros_as_a_mask():
@@ -213,3 +214,11 @@ def test_shadows_and_a_deletion_read_ones_and_zeros_as_a_mask():
     y = (x[:, 0] > 0).astype(int)
     np.testing.assert_array_equal(newton_removal(np.zeros(2), x, y, gone.astype(int), 1.),
                                   newton_removal(np.zeros(2), x, y, gone, 1.))
+
+
+def test_a_model_that_knows_other_classes_is_refused():
+    class Other:
+        classes_ = [0, 1, 7]
+        def predict_proba(self, x): return np.ones((len(x), 3))/3
+    with pytest.raises(InputError, match='must know classes of `y` only'):
+        audit_training(lambda *_: Other(), np.zeros((40, 2)), np.arange(40) % 2)
