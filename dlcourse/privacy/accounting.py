@@ -250,7 +250,7 @@ def noise_for(
 )->float:              # The least σ that keeps it, to one part in 10,000
     "The noise multiplier for an ε; raises `InputError` for numbers that cannot be"
     epsilon, delta = positive_number(epsilon, 'epsilon'), checked_delta(delta)
-    event = PrivacyEvent(1., sample_rate, steps)
+    event = PrivacyEvent(1., sample_rate, number_of(steps, 'steps', 1, 10**10))
     if event.sample_rate*event.steps <= delta:
         raise InputError(f"`delta` must be below `sample_rate` times `steps`, got {delta:g}; with "
                          "that any noise keeps every ε; give a smaller δ")

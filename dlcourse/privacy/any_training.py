@@ -34,6 +34,9 @@ def chances_said(
                          f"`predict_proba`; got {type(model).__name__}")
     said = np.asarray(ask(rows), float)
     known = getattr(model, 'classes_', classes)
+    if not np.isin(known, classes).all():
+        raise InputError(f"a model of `train` must know classes of `y` only, {classes[:6].tolist()}"
+                         f"; its `classes_` are {list(known)[:6]}")
     if said.ndim == 1 and len(known) == 2: said = np.stack([1 - said, said], 1)
     if said.shape != (len(rows), len(known)) or not np.isfinite(said).all():
         raise InputError(f"a model of `train` must give finite chances of {len(known)} classes for "

@@ -145,13 +145,14 @@ def line_for(
 )->tuple[tuple|None, str|None]: # Threshold and numbers of the rows to check it on; or a reason
     "Where to draw the line, and on whom to measure it"
     least, n = non_members_needed(fpr), len(non_members)
+    if threshold is not None:
+        number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+        if not number or not math.isfinite(threshold):
+            raise InputError(f"`threshold` must be a finite number, got {threshold!r}")
     if n < least:
         return None, (f"no rate at a false positive rate of {percent(fpr, 2)}: "
                       + too_few(n, least, 'non-member', 'non-members'))
-    if threshold is not None:
-        number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-        if number and math.isfinite(threshold): return (float(threshold), np.arange(n)), None
-        raise InputError(f"`threshold` must be a finite number, got {threshold!r}")
+    if threshold is not None: return (float(threshold), np.arange(n)), None
     choose, check = halves(n, seed)
     return (threshold_at(non_members[choose], fpr), check), None
 
@@ -179,7 +180,7 @@ def permuted_null(
     "p-value: how often labels dealt out by lot look as much like leakage, overall or at the top"
     from scipy.stats import rankdata
     hit, other = numbers_of(members, 'members'), numbers_of(non_members, 'non_members')
-    number_of(draws, 'draws', 1, 10**6)
+    number_of(draws, 'draws', 1, 10**6), number_of(seed, 'seed', 0)
     number_of(top, 'top', 0, 1, whole=False)
     scores, m = np.concatenate([hit, other]), len(hit)
     n = len(scores)

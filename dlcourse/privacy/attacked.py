@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.columns import as_floats, numbers_of
+from ..core.columns import array_of, as_floats, numbers_of
 from ..core.errors import InputError
 from dlcourse.core.frames import (
     as_number, as_text, check_plain, check_unread, numeric_column, opened_table, to_polars,
@@ -123,7 +123,7 @@ def _opened(data, name, numeric, wanted, score, encoding, delimiter):
                      "members and on others")
 
 def _in_a_row(data, name):
-    found = np.asarray(data.detach().cpu() if hasattr(data, 'detach') else data)
+    found = array_of(data.detach().cpu() if hasattr(data, 'detach') else data, name)
     if found.ndim == 1 and not len(found):
         raise InputError(f"`{name}` must have a score or more, and has none; an attack is judged "
                          "on members and on others")
@@ -150,6 +150,7 @@ def _texts(table, column):
 def _from_outputs(table, columns, y_true, chances):
     outputs = np.stack([_numbers(table, c) for c in columns], 1)
     if chances and len(columns) == 1:
+        _check_chance(outputs, columns[0])
         columns, outputs = ['0', '1'], np.concatenate([1 - outputs, outputs], 1)
     if chances: _check_chances(outputs)
     places = {str(i): i for i in range(len(columns))} | {c: i for i, c in enumerate(columns)}
@@ -162,6 +163,12 @@ def _from_outputs(table, columns, y_true, chances):
 def _whole(text):
     number = as_number(text)
     return str(int(number)) if number is not None and number % 1 == 0 else None
+
+def _check_chance(outputs, column):
+    low, high = outputs.min(), outputs.max()
+    if low >= 0 and high <= 1: return
+    raise InputError(f"`{column}`, the chance of class 1, must lie between 0 and 1; got numbers "
+                     f"from {low:g} to {high:g}")
 
 def _check_chances(outputs):
     low, high, total = outputs.min(), outputs.max(), outputs.sum(1)

@@ -120,6 +120,8 @@ def explained(
     if broken('sensitivity') and by['sensitivity'].fault == 'clipping after the mean':
         leave(('sampling', 'public size'), "a release does not tell how many rows came")
     sum_, noise = by['sensitivity'], by['noise']
+    if noise.measured == 0 and sum_.measured and sum_.measured < .99*sum_.expected:
+        leave(('public size', 'sampling'), "noise that was not seen may stand in the releases")
     if broken('public size'):
         leave(('sampling',), "a release does not tell how many rows came")
         if not sum_.measured or not noise.measured or not broken('noise'): pass

@@ -125,11 +125,14 @@ def audit_membership(
     "Audit what an attack learns about who was in the training data; raises `InputError`"
     known = settings(level=level, min_count=min_count)
     level, tolerances = known.level, _tolerated(tolerances)
-    non_members_needed(fpr)
+    non_members_needed(fpr), number_of(seed, 'seed', 0)
+    if not isinstance(priors, Iterable):
+        raise InputError(f"`priors` must be a list of shares, such as [0.1]; got {priors!r}")
     priors = tuple(priors)
     for prior in priors: precision_at(0, 0, prior)
     found = read_attacked(members, non_members, score=score, group=group, **reading)
-    if threshold is not None and reading.get('higher') == 'non-member': threshold = -threshold
+    if isinstance(threshold, (int, float)) and reading.get('higher') == 'non-member':
+        threshold = -threshold
     line, reason = line_for(found.non_members, fpr, threshold, seed)
     def rates(level, who=None): return _rates_of(found, who, line, level, reason)
     overall, names = rates(level), _names(found, known.min_count)
@@ -151,6 +154,8 @@ def audit_membership(
 
 # %% ../../nbs/17_privacy/12_leakage.ipynb #d98f927d
 def _tolerated(tolerances):
+    if tolerances is not None and not isinstance(tolerances, Mapping):
+        raise InputError(f"`tolerances` must be a dict, such as {{'tpr': .05}}; got {tolerances!r}")
     out = dict(tolerances or {})
     for name, most in out.items():
         if name not in ('auc', 'tpr'):

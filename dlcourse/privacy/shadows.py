@@ -48,7 +48,8 @@ class Shadows:
     def accuracy(self)->tuple[float, float]: # On rows that a model saw, and on others
         "How often the models are right, all of them together"
         right = (self.logits.argmax(-1) == self.y).double()
-        return right[self.keep].mean().item(), right[~self.keep].mean().item()
+        seen = self.keep.bool() # Of 1 and 0, too
+        return right[seen].mean().item(), right[~seen].mean().item()
 
 def fit_shadows(
     make_model:Callable,          # () → a new classifier, from torch's random numbers

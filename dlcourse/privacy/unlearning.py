@@ -40,7 +40,8 @@ def newton_removal(
     penalty:float,   # λ, which stays what it is
 )->np.ndarray:       # [column]
     "Weights after one Newton step on the rows that stay"
-    x, y = x[~gone], y[~gone]
+    stay = ~np.asarray(gone, bool) # Of 1 and 0, too
+    x, y = x[stay], y[stay]
     p = 1/(1 + np.exp(-(x@w)))
     second = (x*(p*(1 - p))[:, None]).T@x + penalty*np.eye(len(w))
     return w - np.linalg.solve(second, x.T@(p - y) + penalty*w)

@@ -219,7 +219,7 @@ GOOD = {'score': [1., 2, 3], 'id': ['a', 'b', 'c']}
     (GOOD, dict(chances=['score']), 'y_true'),
     (GOOD, dict(chances='score'), 'list of columns'),
     (GOOD, dict(logits=['score'], y_true='id'), 'two columns'),
-    (GOOD, dict(chances=['score'], y_true='id'), 'add up to 1'),
+    (GOOD, dict(chances=['score'], y_true='id'), 'between 0 and 1'),
     (GOOD, dict(chances=['score'], logits=['score'], y_true='id'), 'both'),
     (GOOD, dict(priors=[0]), 'priors'),
     (GOOD, dict(tolerances={'f1': .5}), 'tolerances'),
@@ -252,3 +252,24 @@ def test_torch_is_not_imported():
     code = ("import sys; from dlcourse.privacy.leakage import audit_membership as a; "
             "a([1., 2], [0., 1]); assert 'torch' not in sys.modules")
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize('given,said', [
+    (dict(priors=.5), '`priors` must be a list'), (dict(priors=None), '`priors` must be a list'),
+    (dict(tolerances=[1]), '`tolerances` must be a dict'), (dict(tolerances='a'), 'a dict'),
+    (dict(seed=-1), '`seed`'), (dict(seed='a'), '`seed`'), (dict(seed=1.5), '`seed`'),
+    (dict(threshold='a'), '`threshold` must be'), (dict(threshold=np.nan), '`threshold` must be'),
+    (dict(threshold='a', higher='non-member'), '`threshold` must be')])
+def test_odd_options_are_named_also_where_rows_are_too_few(given, said):
+    with pytest.raises(InputError, match=said): audit_membership(*scores(50, 50), draws=9, **given)
+    if 'seed' in given:
+        with pytest.raises(InputError, match=said): permuted_null(*scores(9, 9), draws=9, **given)
+
+
+def test_masked_scores_are_refused_and_a_chance_is_named_as_it_came():
+    members, others = scores(50, 50)
+    with pytest.raises(InputError, match='`members` must have a value in each row'):
+        audit_membership(np.ma.masked_array(members, members > 1), others)
+    table = dict(p=[0., 1.5], y=[1, 1])
+    with pytest.raises(InputError, match='`p`, the chance of class 1, .* from 0 to 1.5'):
+        read_attacked(table, table, chances=['p'], y_true='y')

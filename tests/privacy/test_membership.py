@@ -181,3 +181,44 @@ def test_bad_input_is_said(change, said):
     good = dict(train=lambda x, y, s: lambda r: np.full((len(r), 2), .5), x=np.zeros((8, 1)),
                 y=[0, 1]*4)
     with pytest.raises(InputError, match=said): audit_training(**good | change)
+
+
+def test_masks_of_ones_and_zeros_are_masks_and_others_are_refused():
+    score, shadows, keep, member = world(400, 16)
+    others = keep.astype(int), keep.astype(np.uint8), keep.astype(float), torch.tensor(keep).int()
+    for f in (lira_scores, rmia_scores, calibrated_scores):
+        want = f(score, shadows, keep)
+        for mask in others: np.testing.assert_array_equal(f(score, shadows, mask), want)
+        assert roc_auc(member, want) > .75
+        for mask in (~keep.astype(int), keep + 2, keep.astype(str), keep[:, :9], keep*np.nan):
+            with pytest.raises(InputError, match='`keep` must be'): f(score, shadows, mask)
+        with pytest.raises(InputError, match='`score` must have'): f(score[:9], shadows, keep)
+        with pytest.raises(InputError, match='`score` must hold'): f(score*np.nan, shadows, keep)
+        with pytest.raises(InputError, match='`shadows`'): f(score, shadows*np.inf, keep)
+    for f in (side, log_mean_chance):
+        np.testing.assert_array_equal(f(shadows, keep.astype(int))[0], f(shadows, keep)[0])
+        with pytest.raises(InputError, match='`keep` must be'): f(shadows, ~keep.astype(int))
+    for gamma in (0, -1., 'a'):
+        with pytest.raises(InputError, match='gamma'):
+            rmia_scores(score, shadows, keep, gamma=gamma)
+
+
+def test_shadows_and_a_deletion_read_ones_and_zeros_as_a_mask():
+    from dlcourse.privacy.shadows import Shadows
+    from dlcourse.privacy.unlearning import newton_removal
+    keep, y = torch.tensor([[True, False, True], [False, True, False]]), torch.tensor([0, 1, 0])
+    logits = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0))
+    given = dict(logits=logits, y=y, targets=1)
+    assert Shadows(keep=keep.int(), **given).accuracy() == Shadows(keep=keep, **given).accuracy()
+    x, gone = np.random.default_rng(0).normal(size=(12, 2)), np.arange(12) % 5 == 1
+    y = (x[:, 0] > 0).astype(int)
+    np.testing.assert_array_equal(newton_removal(np.zeros(2), x, y, gone.astype(int), 1.),
+                                  newton_removal(np.zeros(2), x, y, gone, 1.))
+
+
+def test_a_model_that_knows_other_classes_is_refused():
+    class Other:
+        classes_ = [0, 1, 7]
+        def predict_proba(self, x): return np.ones((len(x), 3))/3
+    with pytest.raises(InputError, match='must know classes of `y` only'):
+        audit_training(lambda *_: Other(), np.zeros((40, 2)), np.arange(40) % 2)

@@ -190,6 +190,21 @@ def test_no_noise_is_named():
     assert 'no noise' in TrainingRecorder(train, make(), x, y, claim).check().faults
 
 
+def test_noise_that_torch_did_not_draw_is_not_taken_for_another_fault():
+    make, x, y = world()
+    claim = claimed()
+    def train(model, x, y, seed):
+        torch_randn, rng = torch.randn, np.random.default_rng(seed)
+        try:
+            torch.randn = lambda shape, generator=None: torch.tensor(
+                rng.standard_normal(shape), dtype=torch.float32)
+            planted_loop(claim)(model, x, y, seed)
+        finally: torch.randn = torch_randn
+    found = TrainingRecorder(train, make(), x, y, claim).check()
+    assert found.faults == ('no noise',) and 'public size' in found.untried
+    assert 'give `quiet`' in str([c.evidence for c in found.checks])
+
+
 def test_refusing_rows_that_are_not_finite_is_no_fault():
     make, x, y = world()
     inner = planted_loop(claimed(), 'NaN propagation')
