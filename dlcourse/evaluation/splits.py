@@ -26,11 +26,7 @@ def leaked(
 )->np.ndarray:    # Row numbers: those of `test` that the training part knows, in their order
     "Test rows whose label also stands in the training part"
     labels, = columns_of(labels=labels)
-    train, test = whole_of(train, 'train'), whole_of(test, 'test')
-    for name, rows in (('train', train), ('test', test)):
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
-            raise InputError(f"`{name}` must number rows from 0 to {len(labels) - 1}; got "
-                             f"{rows.min()} to {rows.max()}")
+    train, test = (whole_of(x, name, len(labels)) for x, name in ((train, 'train'), (test, 'test')))
     return test[np.isin(labels[test], labels[train])]
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #d7966ff9
