@@ -189,11 +189,17 @@ class Call:
 def copied(
     x, # A value
 ):     # Its copy
-    "A copy of a number, a text, an array or a tensor; raises `TypeError` for anything else"
+    "A copy of a number, a text, an array, a tensor or rows of numbers; raises `TypeError` else"
     if x is None or isinstance(x, (bool, int, float, complex, str, bytes, np.generic)): return x
+    if _is_row(x): return type(x)(map(copied, x))
     if type(x) is np.ndarray and x.dtype != object: return x.copy()
     if _is_dense(x): return x.detach().clone()
     raise TypeError(f"{type(x).__name__} is no plain data")
+
+def _is_row(x):
+    "Is this a list or tuple of plain numbers, or of such rows?"
+    if type(x) not in (list, tuple): return False
+    return all(isinstance(y, (int, float, complex, np.number)) or _is_row(y) for y in x)
 
 def _is_dense(x):
     torch = loaded_torch()
@@ -272,7 +278,7 @@ def dtypes_of(
 def _same_layout(x):
     "A copy that lies in memory as the original does"
     if type(x) is np.ndarray: return x.copy(order='K')
-    if not _is_dense(x): return x
+    if not _is_dense(x): return copied(x)
     return loaded_torch().empty_strided(x.shape, x.stride(), dtype=x.dtype).copy_(x.detach())
 
 def gradients_of(
@@ -282,7 +288,7 @@ def gradients_of(
     "The gradients of what a call gives, weighted with fixed random numbers"
     torch, asked = loaded_torch(), []
     def leaf(x, _):
-        if not (_is_dense(x) and x.is_floating_point()): return x
+        if not (_is_dense(x) and x.is_floating_point()): return copied(x)
         asked.append(x.detach().clone().requires_grad_())
         return asked[-1]
     call = call.mapped(leaf)

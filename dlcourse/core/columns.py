@@ -135,15 +135,19 @@ def grid_of(
 def whole_of(
     values,   # A list or an array
     name:str, # What the caller calls it, for the error
+    rows:int|None=None, # Are they numbers of rows, of so many?
 )->'numpy.ndarray': # noqa: F821
-    "Whole numbers in a row; raises `InputError` for fractions, words, or True and False"
+    "Whole numbers in a row; raises `InputError` for fractions, words, True, or rows not there"
     import numpy as np
     found = array_of(values, name)
     if not found.size: found = found.astype(int)
-    if found.ndim == 1 and found.dtype.kind in 'iu' and (found <= np.iinfo(np.int64).max).all():
-        return found
-    raise InputError(f"`{name}` must be whole numbers in a row; got {found.dtype} of shape "
-                     f"{found.shape}; `np.flatnonzero` makes numbers of True and False")
+    if found.ndim != 1 or found.dtype.kind not in 'iu' or (found > np.iinfo(np.int64).max).any():
+        raise InputError(f"`{name}` must be whole numbers in a row; got {found.dtype} of shape "
+                         f"{found.shape}; `np.flatnonzero` makes numbers of True and False")
+    if rows is not None and found.size and not 0 <= found.min() <= found.max() < rows:
+        raise InputError(f"`{name}` must number rows from 0 to {rows - 1}; got "
+                         f"{found.min()} to {found.max()}")
+    return found
 
 def column_of(
     values,        # A list, an array, a column of any engine

@@ -32,7 +32,7 @@ def settle(
     rounds:int=20,                          # At most; 0 changes nothing
 )->Float[Tensor, " neuron"]:                # Where it came to rest, or is after the last round
     "Roll downhill: each neuron in turn goes where the others pull it, until a round changes none"
-    state = state.clone() if state.is_floating_point() else state.float()
+    state = state.detach().clone() if state.is_floating_point() else state.float()
     for _ in range(rounds):
         before = state.clone()
         for i in order:

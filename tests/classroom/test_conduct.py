@@ -82,3 +82,17 @@ def test_gradients_are_those_of_every_floating_tensor():
     weights = torch.randn(2, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(got, weights*torch.tensor([2., 3.]))
     assert gradients_of(lambda x, i: x.detach(), call) is None
+
+
+def test_a_call_with_a_row_of_numbers_is_made_again_and_the_row_is_not_shared():
+    levels = [.25, (.5, [1])]
+    call = recorded((torch.ones(2), levels), {})
+    levels[1][1].append(3)
+    assert call.args[1] == [.25, (.5, [1])] and call.args[1] is not levels
+    def spoiled(x, levels):
+        levels[1][1].append(2)
+        return x*levels[0]
+    for observe in (value_of, gradients_of): observe(spoiled, call)
+    assert call.args[1] == [.25, (.5, [1])] and other_precision(call).args[1] == call.args[1]
+    assert recorded((torch.ones(2), [torch.ones(1)]), {}) is None
+    assert recorded((torch.ones(2), ['a', 1]), {}) is None
