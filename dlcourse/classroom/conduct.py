@@ -196,10 +196,8 @@ def copied(
     if _is_dense(x): return x.detach().clone()
     raise TypeError(f"{type(x).__name__} is no plain data")
 
-def _is_row(x):
-    "Is this a list or tuple of plain numbers, or of such rows?"
-    if type(x) not in (list, tuple): return False
-    return all(isinstance(y, (int, float, complex, np.number)) or _is_row(y) for y in x)
+def _is_row(x): # A list or tuple of plain numbers, or of such rows
+    return type(x) in (list, tuple) and all(_is_row(y) or isinstance(y, (int, float)) for y in x)
 
 def _is_dense(x):
     torch = loaded_torch()

@@ -135,19 +135,15 @@ def grid_of(
 def whole_of(
     values,   # A list or an array
     name:str, # What the caller calls it, for the error
-    rows:int|None=None, # Are they numbers of rows, of so many?
 )->'numpy.ndarray': # noqa: F821
-    "Whole numbers in a row; raises `InputError` for fractions, words, True, or rows not there"
+    "Whole numbers in a row; raises `InputError` for fractions, words, or True and False"
     import numpy as np
     found = array_of(values, name)
     if not found.size: found = found.astype(int)
-    if found.ndim != 1 or found.dtype.kind not in 'iu' or (found > np.iinfo(np.int64).max).any():
-        raise InputError(f"`{name}` must be whole numbers in a row; got {found.dtype} of shape "
-                         f"{found.shape}; `np.flatnonzero` makes numbers of True and False")
-    if rows is not None and found.size and not 0 <= found.min() <= found.max() < rows:
-        raise InputError(f"`{name}` must number rows from 0 to {rows - 1}; got "
-                         f"{found.min()} to {found.max()}")
-    return found
+    if found.ndim == 1 and found.dtype.kind in 'iu' and (found <= np.iinfo(np.int64).max).all():
+        return found
+    raise InputError(f"`{name}` must be whole numbers in a row; got {found.dtype} of shape "
+                     f"{found.shape}; `np.flatnonzero` makes numbers of True and False")
 
 def column_of(
     values,        # A list, an array, a column of any engine
@@ -219,7 +215,7 @@ def as_rows(
     import numpy as np
     if type(x).__module__.startswith('polars'): # Polars itself would ask for pyarrow
         return need('pandas', 'fairness').DataFrame(x.to_dict(as_series=False))
-    if hasattr(x, 'iloc'):
+    if hasattr(x, 'columns'):
         if len(set(x.columns)) == len(x.columns): return x
         raise InputError("`x` must have columns of different names; got "
                          f"{', '.join(map(str, x.columns[:6]))}")
