@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
 
 from .checks import Result
@@ -90,7 +91,7 @@ def history(
         try:
             with record(folder, book) as events: return list(events)
         except InputError as e:
-            if not isinstance(e.__context__, OSError): raise # A full disk can still be read
+            if getattr(e.__context__, 'errno', None) != ENOSPC: raise # A full disk can be read
     if not (place/book.file).is_file(): return []
     try: return events_in((place/book.file).read_bytes(), book)
     except OSError: return []
