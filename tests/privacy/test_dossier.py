@@ -157,7 +157,7 @@ def test_each_bound_is_told_with_its_own_error():
     low, high = beta.ppf(.05/3, k, n - k + 1), beta.ppf(.95, k + 1, n - k)
     assert (limit.low, limit.high) == (pytest.approx(low), pytest.approx(high))
     said = found.findings[0]
-    assert 'at least 0.095 (error 1.67 %, shared among 3) and at most 0.116 (error 5 %)' in said
+    assert 'at least 0.094 (error 1.67 %, shared among 3) and at most 0.116 (error 5 %)' in said
     assert '95 %' not in said
 
 
