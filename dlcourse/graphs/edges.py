@@ -20,26 +20,25 @@ from ..core.errors import InputError, number_of
 def checked_edges(
     edges,  # Whole numbers, [2, edge]: a tensor or lists; from the first row to the second
     n:int,  # How many nodes there are, from 0
-    name:str='edges', # As an error shall call them
 )->Int[Tensor, "2 edge"]: # The same as a tensor of int64
     "Edges, looked at; raises `InputError` for floats, another shape, or a node that is not there"
     n = number_of(n, 'n', 0)
     try: edges = torch.as_tensor(edges)
     except (TypeError, ValueError, RuntimeError) as e: # Words, None, rows of different lengths
-        raise InputError(f"`{name}` must be whole numbers in two rows of one length: {e}") from None
+        raise InputError(f"`edges` must be whole numbers in two rows of one length: {e}") from None
     if edges.numel() == 0 and edges.shape[:1] in ((0,), (2,)):
         return torch.empty(2, 0, dtype=torch.int64, device=edges.device)
     if edges.ndim != 2 or edges.shape[0] != 2:
-        raise InputError(f"`{name}` must have two rows, senders above receivers; "
+        raise InputError("`edges` must have two rows, senders above receivers; "
                          f"got the shape {tuple(edges.shape)}")
     if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
-        raise InputError(f"`{name}` must be whole numbers of nodes, got {edges.dtype}; "
+        raise InputError(f"`edges` must be whole numbers of nodes, got {edges.dtype}; "
                          "where they are whole, convert with .long()")
     edges = edges.long()
     bad = ((edges < 0) | (edges >= n)).any(0).nonzero()
     if len(bad):
         k = int(bad[0])
-        raise InputError(f"`{name}` must name nodes from 0 to {n - 1}, for `n` is {n}; edge {k} is "
+        raise InputError(f"`edges` must name nodes from 0 to {n - 1}, for `n` is {n}; edge {k} is "
                          f"{int(edges[0, k])} → {int(edges[1, k])}")
     return edges
 
