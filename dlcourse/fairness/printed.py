@@ -46,6 +46,7 @@ def undusted(
 )->str:       # The same without marks of a footnote, and without digits that only a computer adds
     "Where a float of 64 or 32 bits was printed whole, the digits of it that are sure"
     text = re.sub(r"[\s'’]", '', text).rstrip('*†‡§')
+    if re.fullmatch(r'[+-]?[0-9]*\.[0-9]+e-[0-9]{1,2}', text, re.I): text = f'{Decimal(text):f}'
     plain = re.fullmatch(r'([+-]?[\d,]*\.[0-9]*)(%?)', text)
     if not plain or not re.search('[0-9]', plain[1]): return text
     try: number = Decimal(plain[1].replace(',', ''))

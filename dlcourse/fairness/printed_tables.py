@@ -236,6 +236,11 @@ def _worked_out(row, selected):
     return count.denominator != 1 and low <= count/row.n <= high
 
 # %% ../../nbs/16_fairness/31_printed_tables.ipynb #7b02c9d1
+def _says_nothing(cells, columns):
+    "Is a row empty, or a footnote below a table?"
+    said = {c: v for c, v in cells.items() if v is not None}
+    return all(c in columns and v.startswith(('*', '†', '‡', '§')) for c, v in said.items())
+
 def _table(name, rows):
     "One table of its rows, with what is wrong with them"
     if len(rows) > MOST_ROWS: raise _too_long(MOST_ROWS)
@@ -280,7 +285,7 @@ def read_printed(
     counted = CONFUSION if confusion else ('selected',) if 'selected' in at else ()
     ends = {t.casefold() for t in totals}
     cells = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    cells = [(i, c) for i, c in enumerate(cells) if any(v is not None for v in c.values())]
+    cells = [(i, c) for i, c in enumerate(cells) if not _says_nothing(c, at['group'])]
     keys = [tuple(c[t] or f'no {t}' for t in at.get('table', ())) for _, c in cells]
     together = {}
     for name, (i, c) in zip(_named(keys), cells, strict=True):

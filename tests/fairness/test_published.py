@@ -487,3 +487,19 @@ def test_an_empty_column_does_not_ask_which_one_is_meant():
     assert audit_published(table).verdict == 'consistent'
     with pytest.raises(InputError, match='`group` could be `group` or `category`'):
         audit_published(table | dict(group=['x', 'y']))
+
+
+def test_floats_with_an_exponent_are_no_more_exact_than_others():
+    table = dict(group=['A', 'B'], n=[2768, 21126], selected=[1751, 2646],
+                 rate=['6.325867052023122e-1', '1.2524850894632206E-01'])
+    assert audit_published(table).verdict == 'consistent'
+    wrong = table | dict(rate=['6.425867052023122e-1', '1.2524850894632206E-01'])
+    assert audit_published(wrong).verdict == 'inconsistent'
+
+
+def test_a_footnote_is_no_group():
+    table = dict(group=['A', 'B', 'Total', '* under 2 %'], n=['400', '300', '720', ''],
+                 selected=['200', '60', '260', ''], rate=['0.50', '0.20', '', ''])
+    found = audit_published(table)
+    assert found.verdict == 'inconsistent' and 'the total says 720' in found.problems[0]
+    assert audit_published(table | dict(n=['400', '300', '700', ''])).verdict == 'consistent'
