@@ -5,7 +5,9 @@ what else it needs is told by `--needs`, and `make wheels` fetches it into `_out
 each at most 55 MB, to be carried there in turn: for another Python with `FOR=3.12`, and without
 what is there already with `THERE=FILE`, that machine's `pip freeze`. The most telling lessons come
 first. Every result is written to `benchmarks/gpu.json` as it comes, with the device's name; a later
-run goes on with what is left or has changed. `--cpu` tries the machinery itself at the smoke size.
+run goes on with what is left or has changed: first what no run has tried, then what ran out of
+time, where there is more of it. `--cpu` tries the machinery itself at the smoke size, and writes
+to `_out/gpu.json`.
 """
 import argparse
 import hashlib
@@ -170,7 +172,7 @@ def run_item(item:str, seconds:float, env:dict)->dict:
 def main(argv:list[str]|None=None)->int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--minutes', type=float, default=8, help="what the whole run may take")
-    parser.add_argument('--out', type=Path, default=ROOT/'benchmarks'/'gpu.json')
+    parser.add_argument('--out', type=Path, help="benchmarks/gpu.json; with `--cpu` in _out")
     parser.add_argument('--cpu', action='store_true', help="try the machinery without a GPU")
     parser.add_argument('--again', action='store_true', help="also what stands there already")
     parser.add_argument('--needs', action='store_true', help="say what is needed besides torch")
@@ -191,20 +193,27 @@ def main(argv:list[str]|None=None)->int:
 def run_all(items:list[str], args:argparse.Namespace, end:float)->int:
     "Run what is not done yet, as long as there is time, and write each result as it comes"
     here = device(args.cpu)
-    known = json.loads(args.out.read_text(encoding='utf-8')) if args.out.exists() else {}
+    out = args.out or ROOT/('_out' if args.cpu else 'benchmarks')/'gpu.json'
+    out.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(out.read_text(encoding='utf-8')) if out.exists() else {}
     results = known.get('items', {}) if known.get('device') == here['device'] else {}
     env = os.environ | dict(PYTHONPATH=os.pathsep.join([str(ROOT), str(SITE)]), MPLBACKEND='Agg',
                             DLCOURSE_SIZE='smoke' if args.cpu else 'gpu')
-    for item in items:
-        state = digest(item)
-        old = results.get(item, {})
-        if not args.again and old.get('digest') == state and old.get('status') == 'passed': continue
-        left = end - time.monotonic()
+    states = {item: digest(item) for item in items}
+    def before(item):
+        there = results.get(item, {})
+        return there if there.get('digest') == states[item] and not args.again else {}
+    for item in sorted(items, key=lambda item: before(item).get('status') == 'out of time'):
+        old, left = before(item), end - time.monotonic()
+        if old.get('status') == 'passed': continue
         if left < LEAST: print(f'{item}: no time left'); continue
-        results[item] = run_item(item, min(left - 5, MOST), env) | dict(digest=state)
-        part = args.out.with_suffix('.part')
+        seconds = min(left - 5, MOST)
+        if old.get('status') == 'out of time' and seconds <= old['seconds']:
+            print(f"{item}: {old['seconds']} s were too few, and no more are left"); continue
+        results[item] = run_item(item, seconds, env) | dict(digest=states[item])
+        part = out.with_suffix('.part')
         part.write_text(json.dumps(here | dict(items=results), indent=1) + '\n', encoding='utf-8')
-        os.replace(part, args.out)
+        os.replace(part, out)
         print(f"{results[item]['seconds']:6.1f} s  {item}: {results[item]['status']}", flush=True)
     return any(results.get(item, {}).get('status') != 'passed' for item in items)
 

@@ -30,7 +30,7 @@ def lesson_named(
 def check(book:Path):
     "Run all that belongs to one lesson; raises `Failed`"
     part, lesson = module_name(book, NBS).split('.')
-    run('nbdev-export')
+    run('nbdev-export', '--path', str(book))
     run('python', 'tools/lint.py', str(book))
     with ThreadPoolExecutor() as pool: # Two programs, one core each
         beside = [pool.submit(_page, book)]*(part != 'cli')

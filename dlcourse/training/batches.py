@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SLEEPING', 'COUNTING', 'in_shape_of', 'top1_accuracy', 'outputs_of', 'tensors_of', 'trained', 'scored', 'wake',
-           'backward_whole', 'counting', 'counted_rows', 'summed_loss', 'evaluate', 'Batches', 'moved',
+           'backward_whole', 'counting', 'counted_rows', 'summed_loss', 'evaluate', 'Batches', 'moved', 'row_counter',
            'refuse_left_out', 'backward_in_parts']
 
 # %% ../../nbs/03_training/01_batches.ipynb #f9cd5a50
@@ -247,6 +247,19 @@ def moved(
 )->Iterable:                # Whatever is not `Batches` comes as it is, to be moved batch by batch
     "Rows in memory, brought to a device"
     return batches.at(device, shuffle) if isinstance(batches, Batches) else batches
+
+def row_counter(
+    loss:Callable,    # Outputs, target → a mean
+    batches:Iterable, # Of an epoch
+)->Callable:          # A batch's target → as `counted_rows`
+    "How to count a batch: all rows in memory are looked at once, and not in every step"
+    if isinstance(batches, Batches):
+        target = batches.tensors[-1]
+        known = counting(loss, target)
+        if known is None: return len
+        plain = known[1].get('weight') is None
+        if plain and int(counted_rows(loss, target)) == target.numel(): return Tensor.numel
+    return partial(counted_rows, loss)
 
 # %% ../../nbs/03_training/01_batches.ipynb #d8afa820
 def refuse_left_out(

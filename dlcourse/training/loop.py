@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..core.bars import progress_bar
 from ..core.errors import InputError
 from ..foundations.schedules import clip_grad_norm_
-from .batches import Batches, backward_whole, counted_rows, tensors_of, wake
+from .batches import Batches, backward_whole, row_counter, tensors_of, wake
 from .callbacks import FitConfig, History
 from .distributed import finish_the_step
 from .running import Running
@@ -93,6 +93,7 @@ def train_epoch(self:Run,
     config, optimizer, schedule = self.config, self.optimizer, self.config.schedule
     how = {'clip': config.clip} | self.beyond
     here, left = isinstance(self.batches, Batches), None
+    count = row_counter(self.loss, self.batches)
     if config.max_steps: left = config.max_steps - self.step
     for batch in islice(self.rest_of_epoch(), left):
         if not here: batch = tensors_of(batch, self.device)
@@ -101,7 +102,7 @@ def train_epoch(self:Run,
             for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
                 group['lr'] = rate*factor
         self.pending.append(train_step(self.model, batch, self.asked, optimizer, **how))
-        self.rows.append(counted_rows(self.loss, batch[-1]))
+        self.rows.append(count(batch[-1]))
         self.step += 1
         self.seen += 1
         for f in self.on_step: f(self)

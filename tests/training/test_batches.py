@@ -5,7 +5,14 @@ from loop_runs import X, Y, batches, held_out, network, same, small
 from torch.nn import functional as F
 
 from dlcourse.core.errors import InputError
-from dlcourse.training.batches import Batches, backward_in_parts, evaluate, top1_accuracy
+from dlcourse.training.batches import (
+    Batches,
+    backward_in_parts,
+    counted_rows,
+    evaluate,
+    row_counter,
+    top1_accuracy,
+)
 
 
 def targets(data): return torch.cat([batch[-1] for batch in data])
@@ -119,3 +126,19 @@ def test_the_accuracy_of_nan_is_nan():
     outputs[0, 2] = torch.nan
     assert top1_accuracy(outputs, torch.tensor([2, 1, 2])).isnan()
     assert top1_accuracy(torch.eye(3).long(), torch.arange(3)) == 1
+
+
+W = torch.tensor([1., 2., 3.])
+
+
+@pytest.mark.parametrize('loss', [F.cross_entropy, torch.nn.CrossEntropyLoss(weight=W), F.mse_loss,
+                                  torch.nn.CrossEntropyLoss(ignore_index=1)])
+@pytest.mark.parametrize('left_out', [0, 3])
+def test_the_rows_of_an_epoch_are_counted_as_those_of_each_batch(loss, left_out):
+    y = torch.arange(20) % 3
+    y[:left_out] = -100
+    if loss is F.mse_loss: y = y.float()
+    rows = Batches(torch.randn(20, 2), y, batch_size=6)
+    for data in (rows, list(rows)):
+        count = row_counter(loss, data)
+        for batch in data: assert float(count(batch[-1])) == float(counted_rows(loss, batch[-1]))
