@@ -21,17 +21,19 @@ from .gpt import GPT
 # %% ../../nbs/07_transformers/12_fast_decoding.ipynb #093cc31c
 _MANY = 8 # Rows from which the other arrangement of a matrix is worth its call
 
-def _product(weight, bias):
-    "x → weight·x + bias; on a CPU many rows by oneDNN, with the matrix arranged for it beforehand"
+def _product(weight, bias, bend=None):
+    "x → weight·x + bias, bent; on a CPU many rows by oneDNN, with the matrix arranged beforehand"
     weight, bias = (t if t is None else t.detach().clone() for t in (weight, bias))
+    after = BENDS[bend] if bend else lambda x: x
+    def plain(x): return after(F.linear(x, weight, bias))
     cpu = weight.device.type == 'cpu' and weight.dtype == torch.float32
-    if not cpu or not torch.backends.mkldnn.is_available():
-        return lambda x: F.linear(x, weight, bias)
-    ops = torch.ops.mkldnn
-    arranged = ops._reorder_linear_weight(weight, 64)
+    if not cpu or not torch.backends.mkldnn.is_available(): return plain
+    arranged, ops = torch.ops.mkldnn._reorder_linear_weight(weight, 64), torch.ops.mkldnn
+    own = ('gelu', [], 'tanh') if bend == 'gelu_tanh' else ('none', [], '')
     def product(x):
-        if len(x) < _MANY: return F.linear(x, weight, bias)
-        return ops._linear_pointwise(x, arranged, bias, 'none', [], '')
+        if len(x) < _MANY: return plain(x)
+        y = ops._linear_pointwise(x, arranged, bias, *own)
+        return after(y) if own[0] == 'none' else y
     return product
 
 def _layer(block):
@@ -40,10 +42,11 @@ def _layer(block):
     parts = attention.to_q, attention.to_k, attention.to_v
     biases = None if parts[0].bias is None else torch.cat([part.bias for part in parts])
     return SimpleNamespace(
-        to_qkv=_product(torch.cat([part.weight for part in parts]), biases),
         norms=(block.norm_attention, block.norm_feed_forward),
-        **{name: _product(part.weight, part.bias) for name, part in dict(
-            to_out=attention.to_out, to_hidden=inner.to_hidden, to_narrow=inner.to_out).items()})
+        to_qkv=_product(torch.cat([part.weight for part in parts]), biases),
+        to_out=_product(attention.to_out.weight, attention.to_out.bias),
+        to_hidden=_product(inner.to_hidden.weight, inner.to_hidden.bias, block.config.activation),
+        to_narrow=_product(inner.to_out.weight, inner.to_out.bias))
 
 class FastGPT:
     "A GPT that writes faster than it learns"
@@ -57,7 +60,6 @@ class FastGPT:
         c = self.config
         self.layers = [_layer(block) for block in model.blocks.blocks]
         self.heads = [c.heads, c.kv_heads or c.heads, c.kv_heads or c.heads]
-        self.bend = BENDS[c.block.activation]
         at = torch.arange(c.context, device=model.embed.weight.device)
         angles = phases(at, c.dim//c.heads, c.block.rope_base or 1e4)
         self.cos, self.sin = angles.cos(), angles.sin()
@@ -75,7 +77,7 @@ class FastGPT:
         for layer, cache in zip(self.layers, caches, strict=True):
             q, k, v = self.asked(layer.to_qkv(layer.norms[0](x)).view(*shape[:2], -1), start)
             x = x + layer.to_out(self.look(q, *cache.extend(k, v), mask).reshape(x.shape))
-            x = x + layer.to_narrow(self.bend(layer.to_hidden(layer.norms[1](x))))
+            x = x + layer.to_narrow(layer.to_hidden(layer.norms[1](x)))
         x = x.view(shape)[:, -1:] if last else x.view(shape)
         table = self.embed if self.model.head is None else self.model.head
         return F.linear(self.model.blocks.norm(x), table.weight)
@@ -89,13 +91,14 @@ class FastGPT:
 
     def look(self, q, k, v, mask)->Float[Tensor, "batch n heads dim"]:
         "What attention gathers"
-        if q.shape[2] > 1:
-            seen = dict(is_causal=True) if mask is None else dict(
-                attn_mask=visible(q, k, mask, True))
-            shared = self.heads[0] != self.heads[1]
-            y = F.scaled_dot_product_attention(q, k, v, enable_gqa=shared, **seen)
+        one = q.shape[2] == 1
+        if not one or len(q) < _MANY:
+            if mask is not None and not one: mask = visible(q, k, mask, True)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask,
+                                               is_causal=mask is None and not one,
+                                               enable_gqa=self.heads[0] != self.heads[1])
             return y.transpose(1, 2)
-        # One token: heads that share keys are the rows of one product for each text
+        # Heads that share keys are the rows of one product for each text
         rows = q.reshape(k.shape[0]*k.shape[1], -1, q.shape[-1])*q.shape[-1]**-.5
         scores = (rows @ k.flatten(0, 1).mT).view(*q.shape[:3], -1)
         if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
