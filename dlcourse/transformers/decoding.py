@@ -235,6 +235,8 @@ def continue_texts(
 )->list[list[int]]:                 # What was written after each prompt, with its end
     "Continue many texts at once; raises `InputError` for a prompt that cannot be read"
     number_of(tokens, 'tokens', 0)
+    if stop is not None and not callable(stop):
+        raise InputError(f"`stop` must be a function, such as ends_with(b'\\n'); got {stop!r}")
     prompts = list(prompts)
     written, over = [[] for _ in prompts], [False]*len(prompts)
     for new in islice(written_by(model, prompts, **how), tokens):
