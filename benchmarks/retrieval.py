@@ -1,29 +1,62 @@
 """BM25 beside rank-bm25, and exact search beside cells and usearch's graph
 
-pip install rank-bm25 usearch; python benchmarks/retrieval.py [--quick]
+pip install -r benchmarks/retrieval.txt; python benchmarks/retrieval.py [--quick | --sentences]
 
 Parity first: the scores of BM25 are rank-bm25's to 1e-9 once both weigh words alike, and exact
 search gives what one product and a full sort give. Then CPU seconds on Python's manual (522
 passages, 50 questions), and on random vectors of 384 numbers, where the graph begins to pay. In
 each case the peer as it is meant to be used: rank-bm25 with its corpus tokenized beforehand,
 usearch on one thread in full precision (its default rounds to 16 bits) with its default graph.
-Building these is not timed."""
+Building these is not timed. `--sentences` compares sentence embeddings of all-MiniLM-L6-v2 with
+those of sentence-transformers instead: parity to 1e-5 on odd texts, then the first hundred passages
+on one thread. One difference is meant: where a text itself spells [SEP] or another special token,
+sentence-transformers takes it for that token, and we take it for text."""
 import math
+import os
 import sys
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np
 from harness import interleave
-from rank_bm25 import BM25Okapi
-from usearch.index import Index
 
+from dlcourse.core.settings import settings
+from dlcourse.transformers.encoder import embed_sentences
 from dlcourse.transformers.passages import all_words, manual, manual_questions, passages_of
 from dlcourse.transformers.retrieval import BM25
 from dlcourse.transformers.search import Cells, nearest_texts
 
 QUICK = '--quick' in sys.argv
+ODD = [
+    '', '   ', '\n\t', 'a', 'A man is eating food.', '你好，世界', '日本語のテキスト', '한국어',
+    '👍', '👩‍👩‍👧‍👦 family', 'e\u0301 versus é', 'ﬁ ligature', 'İstanbul', 'ß STRASSE', 'Ω µ',
+    'مرحبا بالعالم', 'שלום', 'हिन्दी', 'ไทย', 'word '*300, 'x'*200, 'supercalifragilistic'*15,
+    '你'*400, '👍'*300, '##ing ##s', "don't can't", '1,234.56 € £ ¥', 'a\0b', '\ufeffmark',
+    'zero\u200bwidth', 'soft\u00adhyphen', '\u202eabc', 'line\u2028end', 'tab\tand\nline',
+    'http://e.org/?q=1&b=2', 'a@b.c', 'C++ & C#', '—–-‐', '“double” ‘single’', '…', '½ ² ³', 'Ⅷ',
+    'ａｂｃ', '🇩🇪', '\ud7ff', 'a'*5000, 'The '*254, 'The '*255, 'Thê quick brôwn fôx',
+    'UPPER CASE', '中文 and English 日本']
+
+
+def sentences():
+    from sentence_transformers import SentenceTransformer, models
+    where = str(settings().data_home/'models'/'all-MiniLM-L6-v2')
+    theirs = SentenceTransformer(device='cpu', modules=[
+        models.Transformer(where, max_seq_length=256), models.Pooling(384, pooling_mode='mean'),
+        models.Normalize()])
+    apart = np.abs(embed_sentences(ODD) - theirs.encode(ODD)).max()
+    print(f'{len(ODD)} odd texts: at most {apart:.1e} apart')
+    texts = [p.text for p in passages_of(manual())][:100]
+    timing = interleave({'ours': lambda: embed_sentences(texts),
+                         'sentence-transformers': lambda: theirs.encode(texts)},
+                        same=lambda r: max(apart, np.abs(r['ours'] - r[
+                            'sentence-transformers']).max()), within=1e-5, rounds=3)
+    print(timing)
+    print(f"sentence-transformers / ours = {timing.paired('sentence-transformers', 'ours'):.2f}")
 
 
 def words():
+    from rank_bm25 import BM25Okapi
     texts = [p.text for p in passages_of(manual())]
     questions = [q.question for q in manual_questions()[0]]
     split = [all_words(t) for t in texts]
@@ -52,6 +85,7 @@ def directions(n, rng, centres):
 
 
 def vectors(n):
+    from usearch.index import Index
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(200, 384))
     x, q = directions(n, rng, centres), directions(50, rng, centres)
@@ -73,5 +107,8 @@ def vectors(n):
 
 
 if __name__ == '__main__':
+    if '--sentences' in sys.argv:
+        sentences()
+        raise SystemExit
     words()
     for n in (500, 5_000) if QUICK else (500, 5_000, 20_000): vectors(n)

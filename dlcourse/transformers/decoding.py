@@ -120,7 +120,7 @@ class TextReader:
         model:GPT,
         texts:Sequence[Sequence[int]], # Each of one token to the context, all in the vocabulary
     ):
-        self.model, self.context = model, model.config.context
+        self.model, self.context, self.caches = model, model.config.context, None
         self.device = model.embed.weight.device
         if model.embed.training and model.config.dropout:
             raise InputError("`model` must be in evaluation mode; call model.eval()")
@@ -141,7 +141,8 @@ class TextReader:
     def read(self)->Float[Tensor, "batch vocab"]:
         "Read what stands there, and say what comes next"
         ids, places, real = (t.to(self.device) for t in left_padded(self.texts))
-        self.caches = caches_for(self.model, len(ids))
+        self.caches = self.caches or caches_for(self.model, len(ids))
+        for cache in self.caches: cache.crop(0)
         self.real, self.padded, self.next_place = real, not real.all(), places[:, -1:] + 1
         return self.say(ids, places)
 
@@ -234,6 +235,8 @@ def continue_texts(
 )->list[list[int]]:                 # What was written after each prompt, with its end
     "Continue many texts at once; raises `InputError` for a prompt that cannot be read"
     number_of(tokens, 'tokens', 0)
+    if stop is not None and not callable(stop):
+        raise InputError(f"`stop` must be a function, such as ends_with(b'\\n'); got {stop!r}")
     prompts = list(prompts)
     written, over = [[] for _ in prompts], [False]*len(prompts)
     for new in islice(written_by(model, prompts, **how), tokens):

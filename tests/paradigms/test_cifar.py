@@ -72,6 +72,53 @@ def test_archives_that_are_none(folder, tmp_path):
         with pytest.raises(InputError, match='cannot be read as an archive'): read_cifar(bad)
 
 
+def binary(*labels):
+    "Rows as the authors publish them: a label, then red, green, blue; red is 10 times the label"
+    return b''.join(bytes([k]) + bytes([10*k])*1024 + bytes([1])*1024 + bytes(range(256))*4
+                    for k in labels)
+
+
+def test_the_binary_version_is_read_from_a_folder_and_from_an_archive(tmp_path):
+    top = tmp_path/'cifar-10-batches-bin'
+    top.mkdir()
+    for name, labels in (('data_batch_1', (3, 0)), ('data_batch_2', (0, 9)), ('test_batch', (9,))):
+        (top/f'{name}.bin').write_bytes(binary(*labels))
+    (top/'batches.meta.txt').write_text('airplane')
+    with tarfile.open(tmp_path/'cifar-10-binary.tar.gz', 'w:gz') as archive:
+        archive.add(top, top.name)
+    for path in (top, tmp_path, tmp_path/'cifar-10-binary.tar.gz'):
+        data = read_cifar(path)
+        assert data['train'][1].tolist() == [0, 0, 1, 2] and data['test'][1].tolist() == [2]
+        x = data['train'][0]
+        assert x.shape == (4, 32, 32, 3) and x[:, 7, 7, 0].tolist() == [0, 0, 30, 90]
+        assert (x[..., 1] == 1).all() and x[0, 0, :, 2].tolist() == [*range(32)]
+        assert len(read_cifar(path, 1)['train'][1]) == 3
+
+
+def test_a_binary_file_that_is_not_whole_and_a_pickle_are_refused(tmp_path):
+    (tmp_path/'test_batch.bin').write_bytes(binary(0))
+    for raw in (binary(0, 1)[:-1], b'', binary(1)[:100], binary(0) + b'\n' + binary(0)[1:]):
+        (tmp_path/'data_batch_1.bin').write_bytes(raw)
+        with pytest.raises(InputError, match='data_batch_1.bin.*rows of 3,073'):
+            read_cifar(tmp_path)
+    (tmp_path/'data_batch_1.bin').unlink()
+    with pytest.raises(InputError, match='data_batch_1.bin'): read_cifar(tmp_path)
+    (tmp_path/'data_batch_1').write_bytes(b'\x80\x04.')
+    with pytest.raises(InputError, match='is a pickle.*cifar-10-binary.tar.gz'):
+        read_cifar(tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['gz', 'xz', 'bz2'])
+def test_an_archive_with_a_wrong_byte_is_refused(folder, tmp_path, kind):
+    packed = tmp_path/f'packed.tar.{kind}'
+    with tarfile.open(packed, f'w:{kind}') as archive:
+        for part in ('train', 'test'): archive.add(folder/part, part)
+    raw = bytearray(packed.read_bytes())
+    for i in range(len(raw)//2, len(raw)//2 + 20): raw[i] ^= 0x55
+    packed.write_bytes(raw)
+    with pytest.raises(InputError): read_cifar(packed)
+
+
 def test_where_the_pictures_lie(folder, tmp_path):
     assert cifar_home(tmp_path/'nothing') is None
     folder.rename(tmp_path.parent/'cifar10_jpg')

@@ -280,6 +280,23 @@ def test_dropout_is_not_left_out_in_silence():
         continue_texts(made(dropout=.1).train(), [[1]], 3)
 
 
+@pytest.mark.parametrize('stop', [[], b'x', 5])
+def test_a_stop_that_is_no_function_is_refused(stop):
+    with pytest.raises(InputError, match='`stop` must be a function'):
+        continue_texts(made(), [[1]], 3, stop=stop)
+
+
+@pytest.mark.parametrize('own', CONFIGS)
+@torch.no_grad()
+def test_many_texts_of_unequal_length_go_another_way_to_the_same_logits(own):
+    model, draw = made(**own), torch.Generator().manual_seed(1)
+    texts = [torch.randint(0, 9, (n,), generator=draw).tolist() for n in (*range(1, 10), 16, 5)]
+    ours, theirs = TextReader(FastGPT(model), texts), TextReader(model, texts)
+    close(ours.read(), theirs.read())
+    for new in torch.randint(0, 9, (20, len(texts)), generator=draw): # Over the context
+        close(ours.step(new), theirs.step(new))
+
+
 def test_tokens_that_are_no_table_are_refused():
     model = made()
     for ids in (torch.tensor([1]), torch.tensor([[1.]])):
