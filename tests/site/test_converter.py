@@ -124,7 +124,7 @@ def test_words_lead_to_pages_that_there_are():
 def test_sources_are_not_searched(made):
     page = next(p for part in course.read_course() for p in part.lessons)
     convert = lesson_pages.Converter(page, {}, {})
-    said = convert.prose('One.\n\n*Sources.* Lee, *Backpropagation*.\n\nSources: two.\n\nIn sources')
+    said = convert.prose('One.\n\n*Sources.* Lee, *Pools*.\n\nSources: two.\n\nIn sources')
     assert said.count('{.no-search}\n') == 2 and '\n{.no-search}\n*Sources.* Lee' in said
 
 
