@@ -170,7 +170,7 @@ def api_index(parts, library)->str:
              'What a lesson builds is what you import. Each name has its signature, what its '
              'parameters mean, and the lesson that builds it. Names of classes in signatures are '
              'links; other projects can link here through `objects.inv`.', '',
-             raw('<p class="facts"><a href="../genindex.html">Index of names and words</a></p>'), '']
+             raw('<p class="facts"><a href="../genindex.html">Index of names</a></p>'), '']
     rows = ''.join(
         f'<li><a href="{p.name}/index.html"><strong>dlcourse.{p.name}</strong><span>'
         f'{html.escape(p.claim)}</span></a><em>{count(len(p.pages), "module")} · '

@@ -344,7 +344,9 @@ class Converter:
                 f'<p class="facts"><span class="above">{above}</span>{"".join(facts)}</p>')
         listed = self.listed()
         top = meta(claim) + [f'# {p.title}', '', *indexed(self.words), raw(head), '', listed, '']
-        self.made.text = '\n'.join(top) + body + '\n'
+        source = f'nbs/{p.path.parent.name}/{p.path.name}'
+        below = raw(f'<p class="small">This page is made from <code>{source}</code></p>')
+        self.made.text = '\n'.join(top) + f'{body}\n\n{below}\n'
         return self.made
 
     def listed(self)->str:

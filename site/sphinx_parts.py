@@ -63,7 +63,10 @@ def context(app, name, template, ctx, doctree):
     ctx['parents'] = [dict(link=pathto(doc), title=title)
                       for doc, title in app.course['parents'].get(name, [])]
     ctx['prev'] = ctx['next'] = None
-    ctx['metatags'] = re.sub(r'<meta name="viewport"[^>]*>', '', ctx['metatags']) # Said twice
+    ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
+    ctx['metatags'] = re.sub(r'<meta name="viewport"[^>]*>', '', ctx.get('metatags', '')) # Said twice
+    if name == '404' and ctx['address']: # It is shown at any address
+        ctx['metatags'] += f'<base href="{ctx["address"]}/">'
     if name.startswith('api/') and 'body' in ctx: # A long name breaks behind its points
         ctx['body'] = re.sub(r'<h1>.*?</h1>', dotted, ctx['body'], count=1, flags=re.S)
     ctx['nav'] = [dict(link=pathto(doc), title=title, current=here(app, name, doc, places))
@@ -72,7 +75,6 @@ def context(app, name, template, ctx, doctree):
     if place and place != ctx.get('title'): # Behind the title, in the window
         ctx['docstitle'] = f'{place} · {ctx["docstitle"]}'
     if name == 'index': ctx['docstitle'] = 'deep learning and audits, each taught by the other'
-    ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
     ctx['course_sidebar'] = lambda: sidebar(app, name, pathto)
 
 
