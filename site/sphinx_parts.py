@@ -64,7 +64,7 @@ def context(app, name, template, ctx, doctree):
                       for doc, title in app.course['parents'].get(name, [])]
     ctx['prev'] = ctx['next'] = None
     ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
-    ctx['metatags'] = re.sub(r'<meta name="viewport"[^>]*>', '', ctx.get('metatags', '')) # Said twice
+    ctx['metatags'] = re.sub(r'<meta name="viewport"[^>]*>', '', ctx.get('metatags', ''))
     if name == '404' and ctx['address']: # It is shown at any address
         ctx['metatags'] += f'<base href="{ctx["address"]}/">'
     if name.startswith('api/') and 'body' in ctx: # A long name breaks behind its points
