@@ -19,6 +19,7 @@ except ImportError: # In the tests' environment formulas stay as they are
     LatexToMathML = None
 
 RAW = '`'*7
+LONG = 32 # Lines of a cell that nobody has to write: more are folded
 WIDE = 440 # Pixels; what is wider cannot be read when it is shrunk to a phone
 SKIPPED = re.compile(
     r'(^```.*?^```|`[^`\n]+`|!?\[[^\]]*\]\([^)]*\)|^#+ [^\n]*$|<[^>\n]+>)', re.M | re.S)
@@ -283,7 +284,8 @@ class Converter:
         if 'exercise' in cell.directives:
             told = self.exercise(cell.about('exercise')[1])
             return '\n\n'.join(filter(None, [raw(anchors) if anchors else '', told, *shown]))
-        if cell.exported and 'exports' not in cell.directives and self.page.kind == 'lesson':
+        plumbing = 'exports' not in cell.directives or source.count('\n') >= LONG
+        if cell.exported and plumbing and self.page.kind == 'lesson':
             inner = re.findall(r'^(?:def|class) (_\w+)', source, re.M)
             listed = ', '.join(f'<code>{n}</code>' for n in (names or inner)[:6]) or 'a few lines'
             told = folded(f'In the library: {listed}', fenced(source))
