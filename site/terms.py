@@ -65,10 +65,10 @@ def terms_of(parts:list[Part])->list[Term]:
 def words_of(parts:list[Part], terms:list[Term])->dict[str, list[str]]: # Page → words
     "What leads to a page in the index and in the search: words of the table, and its own terms"
     pages = [p for part in parts for p in part.pages]
-    taken = {w.lower() for w in WORDS} | {p.title.lower() for p in pages}
+    taken = {w.lower().removesuffix('s') for w in (*WORDS, *(p.title for p in pages))}
     found = {p.id: [w for w, ids in WORDS.items() if p.id in ids] for p in pages}
     for term in terms:
-        if term.word.lower() not in taken: found[term.page.id].append(term.word)
+        if term.word.lower().removesuffix('s') not in taken: found[term.page.id].append(term.word)
     return found
 
 
