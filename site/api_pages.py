@@ -208,8 +208,11 @@ class Library:
         if rows := self.rows(t): lines += ['', parameters(rows)]
         if t.kind == 'data' and not t.doc:
             value = ast.unparse(t.node.value) if t.node.value is not None else ''
+            text = getattr(t.node.value, 'value', None)
             mark = '``' if '`' in value else '`'
-            if 0 < len(value) <= 120: lines += ['', f'{mark} {value} {mark}']
+            if isinstance(text, str) and len(text.split()) > 2: # A sentence of the program
+                lines += ['', raw(f'<p>“{html.escape(" ".join(text.split()))}”</p>')]
+            elif 0 < len(value) <= 120: lines += ['', f'{mark} {value} {mark}']
         if not depth and t.kind in ('function', 'class'):
             up = '../'*2
             e = next((e for e in page.lesson.exercises if e.parameter == t.name), None)

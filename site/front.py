@@ -80,6 +80,11 @@ def places_of(parts:list[Part])->dict[str, str]: # Document → such as `Fairnes
     return found | {part.doc: f'{part.title} · overview' for part in parts}
 
 
+def claims_of_pages(parts:list[Part])->dict[str, str]: # Document → its claim, as plain text
+    "What a result of the search says below its title"
+    return {p.doc: re.sub(r'[`*$\\\\]', '', tidy(p.claim)) for part in parts for p in part.pages}
+
+
 def for_machines(parts:list[Part], structure:dict, where:dict)->dict[str, str]: # File → text
     "llms.txt, a list of all pages with their claims; and a sitemap, once the site has an address"
     home = where.get('documentation', '')
@@ -165,7 +170,7 @@ def api_index(parts, library)->str:
              'What a lesson builds is what you import. Each name has its signature, what its '
              'parameters mean, and the lesson that builds it. Names of classes in signatures are '
              'links; other projects can link here through `objects.inv`.', '',
-             raw('<p class="facts"><a href="../genindex.html">Index of all names</a></p>'), '']
+             raw('<p class="facts"><a href="../genindex.html">Index of names</a></p>'), '']
     rows = ''.join(
         f'<li><a href="{p.name}/index.html"><strong>dlcourse.{p.name}</strong><span>'
         f'{html.escape(p.claim)}</span></a><em>{count(len(p.pages), "module")} · '
@@ -225,7 +230,8 @@ def glossary_page(terms:list[Term], parts)->str:
 
     lines = [*meta('The words of the course, each where it is first used'), '# Glossary', '',
              raw(f'<p class="claim">{len(terms)} words, each with the sentence that introduces it '
-                 'and the lesson it comes from.</p>')]
+                 'and the lesson it comes from. <a href="genindex.html">The index</a> has more, '
+                 'also words that lead to a lesson without standing in it.</p>')]
     letters = sorted({t.word[0].upper() for t in terms})
     jump = ' '.join(f'<a href="#letter-{x.lower()}">{x}</a>' for x in letters)
     lines += [raw(f'<nav class="letters" aria-label="Letters">{jump}</nav>'), '']

@@ -19,11 +19,13 @@ except ImportError: # In the tests' environment formulas stay as they are
     LatexToMathML = None
 
 RAW = '`'*7
+LONG = 32 # Lines of a cell that nobody has to write: more are folded
 WIDE = 440 # Pixels; what is wider cannot be read when it is shrunk to a phone
 SKIPPED = re.compile(
     r'(^```.*?^```|`[^`\n]+`|!?\[[^\]]*\]\([^)]*\)|^#+ [^\n]*$|<[^>\n]+>)', re.M | re.S)
 LINK = re.compile(r'(?<!!)\[([^\]]*)\]\(([^)\s]+)\)')
 BLOCK = re.compile(r'(^```.*?^```|`[^`\n]+`)', re.M | re.S)
+SOURCES = re.compile(r'^(?=[*_]{0,2}Sources\b)', re.M) # Titles of others are not searched
 ANSI = re.compile(r'\x1b\[[0-9;]*[A-Za-z]')
 IMPORTS = (ast.Import, ast.ImportFrom)
 SETUP = re.compile(r'\w+(, \w+)* = (\w+\.)?(open_)?page\(.*\)|\w+ = \w+\.device'
@@ -105,8 +107,8 @@ def png_size(data:bytes)->tuple[int, int]: return struct.unpack('>II', data[16:2
 class Converter:
     "Makes the page of one notebook"
 
-    def __init__(self, page:Page, known:dict, terms:dict, home:str=''):
-        self.page, self.known, self.home = page, known, home
+    def __init__(self, page:Page, known:dict, terms:dict, words:tuple=()):
+        self.page, self.known, self.words = page, known, words
         self.terms = dict(terms)        # Term → id, until it was met
         self.made = Made('')
         self.up = '../'
@@ -137,7 +139,7 @@ class Converter:
         for i, part in enumerate(parts):
             if i % 2 == 0: parts[i] = together(self.with_terms(part))
             elif re.fullmatch(r'`[^`\n]+`', part): parts[i] = self.named(part)
-        return ''.join(parts)
+        return SOURCES.sub('{.no-search}\n', ''.join(parts))
 
     def named(self, code:str)->str:
         full = self.names.get(code[1:-1].removesuffix('()'))
@@ -282,7 +284,8 @@ class Converter:
         if 'exercise' in cell.directives:
             told = self.exercise(cell.about('exercise')[1])
             return '\n\n'.join(filter(None, [raw(anchors) if anchors else '', told, *shown]))
-        if cell.exported and 'exports' not in cell.directives and self.page.kind == 'lesson':
+        plumbing = 'exports' not in cell.directives or source.count('\n') >= LONG
+        if cell.exported and plumbing and self.page.kind == 'lesson':
             inner = re.findall(r'^(?:def|class) (_\w+)', source, re.M)
             listed = ', '.join(f'<code>{n}</code>' for n in (names or inner)[:6]) or 'a few lines'
             told = folded(f'In the library: {listed}', fenced(source))
@@ -338,12 +341,14 @@ class Converter:
             path = p.path.relative_to(ROOT).as_posix()
             facts.append(f'<a href="{repository}/blob/HEAD/{path}">Source</a>')
         above = f'Part {number} · {part_title}' if number else part_title
-        if p.kind == 'room': above += ' · engine room'
+        if p.kind == 'room': above += ' · engine room: plumbing, which nobody has to read'
         head = (f'<p class="claim">{marked(upper(claim))}</p>'
                 f'<p class="facts"><span class="above">{above}</span>{"".join(facts)}</p>')
         listed = self.listed()
-        top = meta(claim) + [f'# {p.title}', '', raw(head), '', listed, '']
-        self.made.text = '\n'.join(top) + body + '\n'
+        top = meta(claim) + [f'# {p.title}', '', *indexed(self.words), raw(head), '', listed, '']
+        source = f'nbs/{p.path.parent.name}/{p.path.name}'
+        below = raw(f'<p class="small">This page is made from <code>{source}</code></p>')
+        self.made.text = '\n'.join(top) + f'{body}\n\n{below}\n'
         return self.made
 
     def listed(self)->str:
@@ -357,6 +362,14 @@ class Converter:
 def meta(claim:str)->list[str]:
     said = re.sub(r'[`*$"\\]', '', claim)
     return ['---', 'orphan: true', 'myst:', '  html_meta:', f'    description: "{said}"', '---', '']
+
+
+def indexed(words)->list[str]:
+    "An entry of the index for each word; they lead the search as well"
+    said = ', '.join(f'! {w}' for w in words)
+    # Its own anchor would be that of the raw HTML behind it, which has none
+    here = raw('<span class="anchor" id="index-0"></span>')
+    return ['```{index} ' + said, '```', '', here, ''] if said else []
 
 
 def upper(text:str)->str: return text[:1].upper() + text[1:]

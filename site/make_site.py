@@ -20,7 +20,7 @@ from api_pages import Library  # noqa: E402
 from command_pages import command_pages  # noqa: E402
 from course import NBS, Page, Part, addresses, read_course  # noqa: E402
 from lesson_pages import Converter  # noqa: E402
-from terms import terms_of  # noqa: E402
+from terms import terms_of, words_of  # noqa: E402
 
 from dlcourse import __version__  # noqa: E402
 from dlcourse.classroom.editions import learner_edition, point_links  # noqa: E402
@@ -44,6 +44,7 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
     "Write Markdown for Sphinx into `src`, and files that are copied as they are into `extra`"
     parts = read_course(nbs)
     library, terms = Library(parts), terms_of(parts)
+    words = words_of(parts, terms)
     pages = [p for part in parts for p in part.pages]
     places = {p.id: f'{p.doc}.ipynb' for p in pages if p.lesson.exercises}
     src, extra, shown = work/'src', work/'extra', {}
@@ -52,7 +53,8 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
         write(src/'api'/f'{part.name}'/'index.md', front.api_part_page(part, library))
         for page in part.pages:
             mine = {t.word: t.id for t in terms if t.page is page}
-            made = Converter(page, library.known, mine).page_text(part.number, part.title)
+            made = Converter(page, library.known, mine, words[page.id]).page_text(
+                part.number, part.title)
             write(src/f'{page.doc}.md', made.text)
             for name, data in made.figures.items(): write(extra/name, data)
             shown[page.doc] = gallery.best(made)
@@ -72,8 +74,9 @@ def convert(work:Path, nbs:Path=NBS)->list[Part]:
     for name, text in front.for_machines(parts, structure, addresses()).items():
         write(extra/name, text)
     scorer = (HERE/'static'/'scorer.js').read_text('utf-8')
-    said = json.dumps(structure['places'], ensure_ascii=False, sort_keys=True)
-    write(src/'scorer.js', re.sub(r'/\*.*?\*/ \{\}', lambda _: said, scorer))
+    told = dict(places=structure['places'], claims=front.claims_of_pages(parts))
+    write(src/'scorer.js', re.sub(r'/\*.*?\*/ \{\}', lambda _: json.dumps(
+        told, ensure_ascii=False, sort_keys=True), scorer))
     write(src/'course.json', json.dumps(structure, indent=1, ensure_ascii=False))
     return parts
 

@@ -63,14 +63,22 @@ def context(app, name, template, ctx, doctree):
     ctx['parents'] = [dict(link=pathto(doc), title=title)
                       for doc, title in app.course['parents'].get(name, [])]
     ctx['prev'] = ctx['next'] = None
+    ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
+    ctx['metatags'] = re.sub(r'<meta name="viewport"[^>]*>', '', ctx.get('metatags', ''))
+    if name == '404' and ctx['address']: # It is shown at any address
+        ctx['metatags'] += f'<base href="{ctx["address"]}/">'
+    if name.startswith('api/') and 'body' in ctx: # A long name breaks behind its points
+        ctx['body'] = re.sub(r'<h1>.*?</h1>', dotted, ctx['body'], count=1, flags=re.S)
     ctx['nav'] = [dict(link=pathto(doc), title=title, current=here(app, name, doc, places))
                   for doc, title, places in app.course['nav']]
     place = app.course['places'].get(name, '').partition(' · ')[0]
     if place and place != ctx.get('title'): # Behind the title, in the window
         ctx['docstitle'] = f'{place} · {ctx["docstitle"]}'
     if name == 'index': ctx['docstitle'] = 'deep learning and audits, each taught by the other'
-    ctx['address'], ctx['repository'] = app.course['address'], app.course['repository']
     ctx['course_sidebar'] = lambda: sidebar(app, name, pathto)
+
+
+def dotted(match): return re.sub(r'(?<=[a-z])\.(?=[a-z_]+[.<])', '.<wbr/>', match[0])
 
 
 def here(app, name, doc, places):
@@ -91,8 +99,8 @@ def sidebar(app, name, pathto):
         if part['rooms'] and inside:
             rooms = ''.join(link(p, name, pathto) for p in part['rooms'])
             open_ = ' open' if any(p['doc'] == name for p in part['rooms']) else ''
-            items += (f'<li><details class="rooms"{open_}><summary>Engine rooms '
-                      f'({len(part["rooms"])})</summary><ul>{rooms}</ul></details></li>')
+            items += (f'<li><details class="rooms"{open_}><summary>Engine rooms: '
+                      f'plumbing ({len(part["rooms"])})</summary><ul>{rooms}</ul></details></li>')
         head = link(dict(doc=part['doc'], title='Overview'), name, pathto)
         lines.append(f'<li><details{" open" if inside else ""}><summary>{number}'
                      f'{html.escape(part["title"])}</summary><ul>{head}{items}</ul></details></li>')

@@ -14,6 +14,7 @@ PARAGRAPH = re.compile(r'\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)')
 FORMULA = re.compile(r'(?<=[:,])\s*\$\$(.+?)\$\$', re.S)
 PLACE = re.compile(r'⟦(\d+)⟧')
 SENTENCE = re.compile(r'(?<=[.!?])(?<! al\.)\s+(?=[A-Z*`“"(])|(?<=[.!?]”)\s+(?=[A-Z])')
+WORDS = tomllib.loads((ROOT/'site'/'words.toml').read_text('utf-8'))['words']
 TABLE = tomllib.loads((ROOT/'site'/'parts.toml').read_text('utf-8'))
 NO_TERMS, ELSEWHERE = set(TABLE['no_terms']), set(TABLE['elsewhere'])
 GOES_ON = set(TABLE['goes_on']) # The sentence behind it says what the thing is
@@ -59,6 +60,16 @@ def terms_of(parts:list[Part])->list[Term]:
                     ids.add(id)
                     found[key] = Term(word, id, sentence, page)
     return sorted(found.values(), key=lambda t: (t.word.lower(), t.word))
+
+
+def words_of(parts:list[Part], terms:list[Term])->dict[str, list[str]]: # Page → words
+    "What leads to a page in the index and in the search: words of the table, and its own terms"
+    pages = [p for part in parts for p in part.pages]
+    taken = {w.lower().removesuffix('s') for w in (*WORDS, *(p.title for p in pages))}
+    found = {p.id: [w for w, ids in WORDS.items() if p.id in ids] for p in pages}
+    for term in terms:
+        if term.word.lower().removesuffix('s') not in taken: found[term.page.id].append(term.word)
+    return found
 
 
 def bold_in(paragraph:str, page:str=''):

@@ -56,13 +56,13 @@ def demo(**options):
     print('An invented bank: its officers decided about 12,000 applicants. A model learns from '
           'half of their decisions. It is audited on the people it has not seen, and attacked: can '
           'those it has seen be told from the others?\n')
-    found, (report, *others, members, non_members, table) = first_audit(**options)
+    found, (report, *others, policy, members, non_members, table) = first_audit(**options)
     show(found)
     here = Path(sys.argv[0]).name == 'dlcourse' and not shutil.which('dlcourse')
     program = sys.argv[0] if here else 'dlcourse'
     print('\nThe same audits of tables, to try with some of your own:\n'
           f'  {program} audit fairness {table} --prediction approved --label repaid '
-          '--sensitive sex --sensitive race --favorable 1\n'
+          f'--sensitive sex --sensitive race --favorable 1 --policy {policy}\n'
           f'  {program} audit privacy --members {members} --non-members {non_members} '
           '--chance chance --label officer --key applicant --group sex --group race\n'
           f'\nAlso written: {", ".join(p.name for p in others)}\nThe report: {report}')

@@ -13,8 +13,8 @@ from dlcourse.privacy.dossier import audit_privacy
 def test_what_it_leaves_behind_can_be_audited_again(tmp_path):
     found, saved = first_audit(tmp_path/'out')
     assert [p.name for p in saved] == [
-        'report.html', 'report.json', 'junit.xml', 'privacy.html', 'privacy.json', 'members.csv',
-        'non_members.csv', 'decisions.csv']
+        'report.html', 'report.json', 'junit.xml', 'privacy.html', 'privacy.json', 'policy.toml',
+        'members.csv', 'non_members.csv', 'decisions.csv']
     assert all(p.stat().st_size for p in saved)
     schema = project_path('assets', 'report.schema.json').read_text(encoding='utf-8')
     jsonschema.validate(json.loads(saved[1].read_text()), json.loads(schema))
@@ -24,7 +24,7 @@ def test_what_it_leaves_behind_can_be_audited_again(tmp_path):
     schema = project_path('assets', 'audit.schema.json').read_text(encoding='utf-8')
     leaks = json.loads(saved[4].read_text())
     jsonschema.validate(leaks, json.loads(schema))
-    same = audit_privacy(*saved[5:7], chances=['chance'], y_true='officer', key='applicant',
+    same = audit_privacy(*saved[6:8], chances=['chance'], y_true='officer', key='applicant',
                          group=['sex', 'race'])
     assert [asdict(r) for r in same.rates] == leaks['rates']
     assert any('ε = 1, 3, 8' in text for text in leaks['not_measured'])
@@ -32,3 +32,6 @@ def test_what_it_leaves_behind_can_be_audited_again(tmp_path):
         'privacy', 'membership-sex', 'membership-race', 'accuracy-and-leakage'}
     black, white = (found.rate('race', g, 'true_positive_rate') for g in ('Black', 'White'))
     assert black.high < white.low, "the model carries the officers' discrimination by the district"
+    verdicts = {d.verdict for d in found.disparities if d.tolerance is not None}
+    assert verdicts == {'pass', 'fail', 'insufficient evidence'}, "a report that shows all three"
+    assert found.source == 'decisions.csv' and found.verdict == 'fail'

@@ -108,6 +108,26 @@ def test_terms_are_found_with_their_sentences():
     assert not list(terms.bold_in('**Make it better**: find one more of these things, quickly.'))
 
 
+def test_words_lead_to_pages_that_there_are():
+    parts = course.read_course()
+    pages = {p.id: p for part in parts for p in part.pages}
+    for word, ids in terms.WORDS.items():
+        assert 1 <= len(ids) <= 2 and set(ids) <= pages.keys(), word
+        assert not set(word) & set(',;:!'), f"{word}: signs that Sphinx's index gives a meaning"
+    words = terms.words_of(parts, terms.terms_of(parts))
+    assert 'overfitting' in words['training.regularization']
+    assert 'Overfitting' not in words['training.regularization'], "once, though it is a term too"
+    assert lesson_pages.indexed([]) == []
+    assert lesson_pages.indexed(['a', 'b c'])[0] == '```{index} ! a, ! b c'
+
+
+def test_sources_are_not_searched(made):
+    page = next(p for part in course.read_course() for p in part.lessons)
+    convert = lesson_pages.Converter(page, {}, {})
+    said = convert.prose('One.\n\n*Sources.* Lee, *Pools*.\n\nSources: two.\n\nIn sources')
+    assert said.count('{.no-search}\n') == 2 and '\n{.no-search}\n*Sources.* Lee' in said
+
+
 def test_signatures_are_read_from_the_source():
     source = '''__all__ = ['Box', 'pack']
 class Box:

@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import quote
 
 import pytest
 from classroom.browsing import LACKS, browser
@@ -125,6 +126,38 @@ def test_search_works_from_the_folder(driver):
     def found(d): return [a.text for a in d.find_elements('css selector', '#search-results li a')]
     words = WebDriverWait(driver, 60).until(lambda d: found(d) or None)
     assert any('ttention' in word for word in words)
+
+
+ASKED = { # What somebody types → a page that must be first or second
+    'Local Law 144': 'fairness/local_law', 'bias audit': 'fairness/local_law',
+    'disparate impact': 'fairness/impact', 'adverse impact': 'fairness/impact',
+    'four fifths': 'fairness/four_fifths', 'four-fifths rule': 'fairness/four_fifths',
+    'GDPR': 'privacy/unlearning', 'equal pay': 'fairness/pay',
+    'demographic parity': 'fairness/groups', 'equalized odds': 'fairness/groups',
+    'backpropagation': 'foundations/autograd', 'overfitting': 'training/regularization',
+    'gradient descent': 'foundations/optimizers', 'learning rate': 'foundations/optimizers',
+    'softmax': 'foundations/losses', 'CNN': 'vision/convolution', 'RNN': 'sequences/recurrent',
+    'LSTM': 'sequences/recurrent', 'VAE': 'generative/autoencoders',
+    'GAN': 'generative/adversarial', 'PPO': 'reinforcement/policies',
+    'RLHF': 'reinforcement/preferences', 'word2vec': 'graphs/networks',
+    'attention': 'transformers/attention', 'convolution': 'vision/convolution',
+    'confidence interval': 'evaluation/intervals', 'cross-validation': 'evaluation/splits',
+    'object detection': 'vision/detection', 'differential privacy': 'privacy/mechanisms',
+    'membership inference': 'privacy/membership', 'transfer learning': 'paradigms/transfer',
+    'federated learning': 'federated/averaging', 'RAG': 'transformers/assistant',
+    'large language model': 'transformers/gpt', 'confusion matrix': 'evaluation/metrics',
+    'impostor': 'vision/verification', 'calibration': 'fairness/calibration'}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group('site')
+@pytest.mark.parametrize('asked', ASKED)
+def test_search_finds_what_was_asked_for(driver, asked):
+    from selenium.webdriver.support.ui import WebDriverWait
+    opened(driver, 'search.html', query=f'?q={quote(asked)}')
+    found = 'return [...document.querySelectorAll("#search-results li a")].map(a => a.pathname)'
+    first = WebDriverWait(driver, 60).until(lambda d: d.execute_script(found)[:2])
+    assert any(path.endswith(f'/{ASKED[asked]}.html') for path in first), first
 
 
 @pytest.mark.slow
