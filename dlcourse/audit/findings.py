@@ -132,7 +132,7 @@ class Section:
 
 def section_table(
     caption:str,              # What it shows
-    columns:dict[str, str],   # Heading → 'text', 'count', 'percent', 'number' or 'p'
+    columns:dict[str, str],   # Heading → 'text', 'count', 'percent', 'points', 'number' or 'p'
     rows:Iterable[Iterable],  # A value per column, `None` where there is none
 )->dict:                      # JSON values
     "A table of a section"

@@ -92,16 +92,22 @@ def _compared(found, findings):
                 findings=(*said, *findings), level=found.level, rates=tuple(rates),
                 disparities=tuple(found.disparities), result=found.to_dict())
 
+def _left_out(dropped, rows):
+    "A warning where rows were left out"
+    said = f"{dropped:,} of {rows:,} rows were left out: something is missing in them."
+    return (said,)*(dropped > 0)
+
 @audit_parts.register
 def _score(found:ScoreAudit):
     return _compared(found, found.findings) | dict(
-        sections=(score_section(found),), not_measured=NO_CAUSES)
+        sections=(score_section(found),), not_measured=NO_CAUSES,
+        warnings=_left_out(found.dropped, found.overall.n + found.dropped) + found.warnings)
 
 @audit_parts.register
 def _outcome(found:OutcomeAudit):
-    left = f"{found.dropped:,} of {found.rows:,} rows were left out: something is missing in them."
     return _compared(found, found.findings) | dict(
-        warnings=(left,)*(found.dropped > 0), not_measured=(*found.not_measured, *NO_CAUSES))
+        warnings=_left_out(found.dropped, found.rows) + found.warnings,
+        not_measured=(*found.not_measured, *NO_CAUSES))
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #9a91de08
 POINT_COLUMNS = {
@@ -174,7 +180,6 @@ def _pay_tables(found):
 
 @audit_parts.register
 def _pay(found:PayAudit):
-    left = f"{found.dropped:,} of {found.rows:,} rows were left out: something is missing in them."
     figures = found.found
     head = f"{figures.women:,} women and {figures.men:,} men, of {found.rows:,} rows."
     note = ("A gap is what men get less what women get, as a share of what men get; its limits "
@@ -184,7 +189,7 @@ def _pay(found:PayAudit):
                       tables=tuple(_pay_tables(figures)), result=found.to_dict())
     return dict(title='Pay of women and men', kind='pay', source=found.source, level=found.level,
                 verdict='not judged', findings=tuple(found.findings), sections=(section,),
-                warnings=(left,)*(found.dropped > 0), result=found.to_dict(),
+                warnings=_left_out(found.dropped, found.rows), result=found.to_dict(),
                 profiles=('eu-pay-transparency',), not_measured=(
                     "Whether work was sorted into categories neutrally, and whether a gap is "
                     "justified: no table of wages says so.", NO_CAUSES[0]))

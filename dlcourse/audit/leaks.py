@@ -63,9 +63,10 @@ def membership_section(
               section_table(f'How well scores rank{by}', RANK_COLUMNS, map(_rank_row, found.rows))
               ][:2*rates]
     worth = [(p['prior'], p['value'], p['low'], p['high']) for p in found.precision]
-    if worth and everyone: # One accusation is worth the same in each section
+    seen = found.overall.tpr is not None
+    if worth and everyone and seen: # One accusation is worth the same in each section
         tables.append(section_table('What an accusation is worth', PRIOR_COLUMNS, worth))
-    said = (*leak_findings(found, everyone), *[BY_GROUP]*bool(found.groups))
+    said = (*leak_findings(found, everyone), *[BY_GROUP]*bool(found.groups and seen))
     return Section(name=f'membership-{found.group}' if found.group else 'membership',
                    title=f'Who was in the training data{by}',
                    notes=(_leak_note(found),)*everyone, findings=said, tables=tuple(tables),

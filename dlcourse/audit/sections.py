@@ -63,8 +63,8 @@ def score_section(
 
 # %% ../../nbs/21_audit/02_sections.ipynb #ce1d555b
 SUBGROUP_COLUMNS = {
-    'Group': 'text', 'People': 'count', 'Rate': 'percent', 'Rest': 'percent', 'Gap': 'percent',
-    'from': 'percent', 'to': 'percent', 'q': 'p'}
+    'Group': 'text', 'People': 'count', 'Rate': 'percent', 'Rest': 'percent',
+    'Gap in points': 'points', 'from': 'points', 'to': 'points', 'q': 'p'}
 
 def subgroup_section(
     found:Subgroups, # What `discover` found

@@ -11,7 +11,7 @@ from textwrap import fill
 
 from .findings import MOST_LINES, VERDICTS, deciding
 from dlcourse.core.pages import (
-    DASH, escape, html_list, html_table, number, p_value, percent, printable,
+    DASH, bare_points, escape, html_list, html_table, number, p_value, percent, printable,
 )
 from ..fairness.groups import METRICS
 from ..fairness.wording import gap_sentence, metric_name
@@ -61,7 +61,9 @@ def _cell(r):
     if r is None: return '–', ''
     if r.status != 'ok': return r.status, ''
     def shown(x): return f'{100*x:.1f}' if r.metric in METRICS else number(x)
-    return shown(r.value), f'{shown(r.low)}–{shown(r.high)}' if r.low is not None else ''
+    if r.low is None: return shown(r.value), ''
+    to = ' to ' if r.low < 0 else '–'
+    return shown(r.value), f'{shown(r.low)}{to}{shown(r.high)}'
 
 def _tables(audit):
     "Attribute → group → metric → rate, and the metrics that are shown"
@@ -89,17 +91,29 @@ def _fitting(cells, groups, width):
         else: break
     return shown
 
-def _short(metric): return SHORT.get(metric, metric.replace('_', ' '))
+def _inside(metric):
+    "What a metric is called within a line"
+    name = metric_name(metric)
+    return name if name.isupper() else name.lower()
+
+def _short(metric): return SHORT.get(metric) or _inside(metric)
+
+def _undefined(metrics, groups):
+    "Which metric is undefined, and why, each once"
+    rates = (row.get(m) for m in metrics for row in groups.values())
+    return dict.fromkeys(f'; {_short(r.metric)} undefined: {r.reason}' for r in rates
+                         if r and r.status == 'undefined' and r.reason)
 
 def _table(attribute, groups, metrics, *, level, width):
     "The rates by one attribute as a table of a terminal"
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
+    metrics = [m for m in metrics if any(m in row for row in groups.values())]
     cells = {m: [_cell(row.get(m)) for row in groups.values()] for m in metrics}
     shown = _fitting(cells, groups, width)
-    left = ', '.join(metric_name(m).lower() for m in metrics[len(shown):])
-    note = _in_per_cent(shown, level)
+    left = ', '.join(map(_inside, metrics[len(shown):]))
+    note = _in_per_cent(shown, level) + ''.join(_undefined(shown, groups))
     if left: note += f'; no room here for {left}: in the report (--html) or in a wider terminal'
     table = Table(title=Text(f'By {printable(attribute)}', style='bold'), title_justify='left',
                   caption=Text(note, style='dim'), caption_justify='left', box=SIMPLE_HEAD,
@@ -116,7 +130,7 @@ def _table(attribute, groups, metrics, *, level, width):
 LONGEST_LIST = 20 # Rows of a section's table, or sentences of a section, in a terminal
 LONGEST_CELL = 12 # Characters of a text between the numbers of such a table
 
-CELL_TEXT = dict(count=number, number=number, percent=percent, p=p_value)
+CELL_TEXT = dict(count=number, number=number, percent=percent, points=bare_points, p=p_value)
 
 def _shown_cell(x, kind):
     "A cell of a section's table"

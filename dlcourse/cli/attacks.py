@@ -9,7 +9,7 @@ __all__ = ['IN_PYTHON', 'OUTPUTS_OF', 'privacy', 'demo']
 import sys
 from pathlib import Path
 
-from .audit import ENDS, FORMS, audit_app, finish_audit, output_files
+from .audit import ENDS, FORMS, audit_app, check_title, finish_audit, output_files
 from .commands import command
 
 # %% ../../nbs/cli/attacks.ipynb #8b7575c4
@@ -38,6 +38,7 @@ def privacy(
     """
     from dlcourse.audit.writers import as_audit, save_audit # noqa: F401 (its options)
     from dlcourse.privacy.dossier import audit_privacy
+    check_title(title)
     files, form = output_files(options, (members, non_members, policy, declared))
     asked = {k: v for k, v in options.items() if k not in FORMS}
     found = audit_privacy(members, non_members, score=score, y_true=label, policy=policy,

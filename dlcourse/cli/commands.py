@@ -20,6 +20,7 @@ import typer
 
 import dlcourse
 from .exits import stopping
+from ..core.errors import InputError
 
 # %% ../../nbs/cli/commands.ipynb #54799801
 @dataclass(frozen=True)
@@ -129,9 +130,14 @@ def command(
         derived = {name: _as_option(p, name in arguments) for name, p in derived.items()}
         parameters = _merged({p.name: p for p in own}, derived)
         mine = {p.name for p in own}
+        flags = {said: f"--{k.replace('_', '-')}" for k, p in parameters.items() if p.keyword
+                 for said in (k, names.get(k, k))}
         def run(**values):
             theirs = {k if k in mine else names.get(k, k): v for k, v in values.items()}
-            with stopping(): return f(**theirs)
+            try:
+                with stopping(): return f(**theirs)
+            except InputError as e:
+                raise InputError(_in_options(str(e), flags, values.values())) from None
         options = [_for_typer(name, p, complete.get(name)) for name, p in parameters.items()]
         run.__signature__ = inspect.Signature(options)
         run.__annotations__ = {p.name: p.annotation for p in options}
@@ -140,6 +146,14 @@ def command(
         group.command(name)(run)
         return f
     return register
+
+def _in_options(text, flags, values):
+    "A sentence with the options in place of the function's parameters"
+    given = {str(v) for many in values for v in (many if isinstance(many, list) else [many])}
+    for name in sorted(flags.keys() - given): # A column may be called like an option
+        text = re.sub(rf'(?<!did you mean )`{name}`(?! of )', f'`{flags[name]}`', text)
+        if '_' in name: text = re.sub(rf'(?<![`\w-]){name}\b(?!`)', f'`{flags[name]}`', text)
+    return text
 
 def _own(f):
     "What a function that is there says about itself; in a notebook it has no file"

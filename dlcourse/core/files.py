@@ -141,8 +141,9 @@ def apart(
 
 def _identity(path):
     "What a file is known by, whatever it is called"
+    path = os.path.realpath(path) # Also where it leads through a folder that is still to be made
     try: there = os.stat(path)
-    except OSError: return os.path.realpath(path)
+    except OSError: return path
     return there.st_dev, there.st_ino
 
 # %% ../../nbs/00_core/06_files.ipynb #a81dc900

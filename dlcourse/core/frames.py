@@ -81,8 +81,16 @@ def _picked(data, wanted):
     pandas = hasattr(data, 'iloc')
     names = [str(c) for c in (data.columns if pandas else data.schema.names)]
     places = [column_place(column, names, 'this table') for column in wanted]
-    if pandas: return data.iloc[:, places].set_axis(wanted, axis=1)
+    if pandas: return _from_pandas(data.iloc[:, places].set_axis(wanted, axis=1))
     return data.select(places).rename_columns(wanted)
+
+def _from_pandas(data):
+    "A pandas frame without half precision, which pandas cannot group by, and without bytes"
+    half = {c: 'float32' for c, kind in data.dtypes.items() if kind == 'float16'}
+    for c, kind in data.dtypes.items():
+        there = next((v for v in data[c] if v is not None), None) if kind == 'object' else None
+        if isinstance(there, bytes): raise not_plain(c)
+    return data.astype(half) if half else data
 
 def _names(columns):
     "The columns asked for, each once; `None` where all are"

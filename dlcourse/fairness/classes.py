@@ -18,7 +18,9 @@ from ..core.frames import is_missing
 from ..core.pages import at_least
 from .bounds import measure_gaps
 from .counts import CELLS, UNLABELLED, Clusters, Counts, cluster_cells, sum_rows
-from .gaps import correlations, file_name, rows_and_policy, widened
+from dlcourse.fairness.gaps import (
+    correlations, file_name, loss_notes, rows_and_policy, widened,
+)
 from .groups import METRICS, disparities, group_name, rates
 from .judged import CLASS_RATES, check_judged
 from dlcourse.fairness.outcomes import (
@@ -26,7 +28,7 @@ from dlcourse.fairness.outcomes import (
     clusters_of, of_class, weighted_cells,
 )
 from .policy import Policy, judge
-from .rows import refuse, rows_of
+from .rows import opened, refuse, rows_of
 
 # %% ../../nbs/16_fairness/37_classes.ipynb #3399952c
 def one_vs_rest(
@@ -187,10 +189,12 @@ def count_classes(
     check_missing({roles[r]: n[e].sum() for r, e in empty.items()}, n.sum(), n[keep].sum(),
                   rows.missing)
     labels = words.get('y_true', [None]*len(n))
-    names = zip(*(words[r] for r in groups), strict=True)
-    cells = zip(names, labels, words['y_pred'], strict=True)
-    sums = {k: found.get(k, n.astype(float))[keep]
-            for k in ('weight', 'weight_sq')} | dict(n=n[keep])
+    given, true = (set(words.get(r, ())) - {None} for r in ('y_pred', 'y_true'))
+    if given and true and not given & true:
+        raise InputError(f"`{rows.y_pred}` and `{rows.y_true}` have no class in common, such as "
+                         f"{min(given)} and {min(true)}; write both alike")
+    cells = zip(zip(*map(words.get, groups), strict=True), labels, words['y_pred'], strict=True)
+    sums = {k: found.get(k, 1.*n)[keep] for k in ('weight', 'weight_sq')} | dict(n=n[keep])
     return from_cells(rows.sensitive_features, [c for c, k in zip(cells, keep, strict=True) if k],
                       sums, clusters_of(rows, found, keep, sums['weight']), rows=int(n.sum()),
                       dropped=int(n[~keep].sum()))
@@ -241,11 +245,9 @@ def _class_findings(gaps, table, asked, rows, together):
 
 def _judged(gaps, table, policy, classes, rows, together):
     "The gaps with their verdicts; what is said of an attribute holds for each of its classes"
-    def every(a): return [a, *(of_class(a, c) for c in classes)]
-    names = {a: every(a) for a in rows.sensitive_features}
-    there = [n for own in names.values() for n in own]
+    names = {a: [a, *(of_class(a, c) for c in classes)] for a in rows.sensitive_features}
     metrics = ('accuracy_score', *CLASS_RATES) if rows.y_true else CLASS_RATES[:1]
-    check_judged(policy, 'classes', metrics, there)
+    check_judged(policy, 'classes', metrics, [n for own in names.values() for n in own])
     if not policy.judges: return gaps
     return judge(gaps, table, widened(policy, names), level=rows.level, min_count=rows.min_count,
                  correlation=together)
@@ -272,7 +274,10 @@ def audit_classes(
         data, policy, y_pred=y_pred, y_true=y_true, sensitive_features=sensitive_features,
         sample_weight=sample_weight, cluster=cluster, missing=missing, null=null, level=level,
         min_count=min_count, encoding=encoding, delimiter=delimiter)
-    counts, table, asked, behind, values = count_classes(rows), [], {}, {}, []
+    with opened(rows) as rows:
+        counts = count_classes(rows)
+        notes = loss_notes(rows, counts.dropped, [rows.y_pred], [rows.y_true])
+    table, asked, behind, values = [], {}, {}, []
     metrics = CLASS_RATES if rows.y_true else CLASS_RATES[:1]
     for attribute in counts.attributes:
         found, own = _rated(counts.by(attribute), counts.classes, metrics, rows)
@@ -286,7 +291,7 @@ def audit_classes(
     gaps = measure_gaps(gaps, table, level=rows.level, correlation=together)
     return ClassAudit(
         values=tuple(values), table=tuple(table), level=rows.level, rows=counts.rows,
-        dropped=counts.dropped, source=file_name(rows),
+        dropped=counts.dropped, source=file_name(rows), warnings=notes,
         findings=tuple(_class_findings(gaps, table, asked, rows, together)),
         disparities=tuple(_judged(gaps, table, policy, counts.classes, rows, together)))
 

@@ -146,7 +146,7 @@ def _roles(rows):
     for a, b in combinations([r for r in roles if r != 'score'], 2):
         if roles[a] != roles[b]: continue
         first, second = (r.rstrip('0123456789') for r in (a, b))
-        raise InputError(f"`{roles[a]}` is given twice, as {first} and {second}; "
+        raise InputError(f"`{roles[a]}` is given twice, as `{first}` and `{second}`; "
                          "each needs a column of its own")
     if 'cluster' in roles and len(attributes) > depth:
         many = len(attributes)

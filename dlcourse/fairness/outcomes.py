@@ -70,6 +70,7 @@ class OutcomeAudit:
     table:tuple[Rate, ...] = ()   # The figures with what each rests on, where that is known
     source:str|None = None        # Name of the file, where there is one
     not_measured:tuple[str, ...] = () # What could have been, and what that takes
+    warnings:tuple[str, ...] = () # What a reader should know of who was left out
 
     @property
     def frame(self):
@@ -95,7 +96,8 @@ class OutcomeAudit:
         "JSON values"
         return dict(values=[asdict(v) for v in self.values], findings=list(self.findings),
                     disparities=[asdict(d) for d in self.disparities],
-                    level=self.level, rows=self.rows, dropped=self.dropped)
+                    level=self.level, rows=self.rows, dropped=self.dropped,
+                    warnings=list(self.warnings))
 
     def _repr_html_(self): return self.frame._repr_html_()
 

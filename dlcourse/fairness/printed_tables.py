@@ -61,8 +61,8 @@ def _columns(columns, asked):
         named = [n for n in names if _plain(n) in aliases]
         fitting = fitting or [n for n in named if any(columns[n])] or named # Not empty
         if len(fitting) > 1 and not (role == 'table' or role == 'group' and wanted):
-            could = ' or '.join(f'`{n}`' for n in fitting)
-            raise InputError(f"`{role}` could be {could}; say which: {role}=…")
+            could = ' or '.join(f"'{n}'" for n in fitting)
+            raise InputError(f"`{role}` could be the column {could}; say which with `{role}`")
         if role == 'group' and not fitting: fitting = [n for n in names if _is_of_persons(n)]
         if fitting: found[role] = tuple(dict.fromkeys(fitting))
     return found
@@ -76,16 +76,16 @@ def _check_columns(at, names):
         roles = ' and '.join(role for role, columns in at.items() if twice[0] in columns)
         raise InputError(f"`{twice[0]}` cannot be {roles} at once; name a column for each")
     if 'group' not in at:
-        raise InputError(f"no column says which group a row is of; name it: group=… {there}")
+        raise InputError(f"no column says which group a row is of; name it with `group`; {there}")
     if 0 < len(lacking) < 4:
         names = ', '.join(lacking)
         raise InputError(f"a confusion table has tp, fp, fn and tn; {names} is missing")
     if not lacking: return
     if 'n' not in at:
-        raise InputError(f"no column says how many people a row is of; name it: n=… {there}")
+        raise InputError(f"no column says how many people a row is of; name it with `n`; {there}")
     if not {'selected', 'rate'} & set(at):
         raise InputError("there is neither a count nor a rate of those selected; "
-                         "name it: selected=… or rate=…")
+                         "name it with `selected` or `rate`")
 
 # %% ../../nbs/16_fairness/31_printed_tables.ipynb #80c9d556
 NOTHING = ('–', '-', '—', '', '*', 'n/a', 'na', 'n.a.', 'nan', 'null', 'none', '<na>', 'nat',
@@ -247,8 +247,8 @@ def _table(name, rows):
     faults = [r.fault for r in rows if r.fault]
     twice = [g for g, k in Counter(r.group for r in rows if r.group).items() if k > 1]
     if twice:
-        faults.append(f"'{twice[0]}' stands twice in {name}; a group has one row, and "
-                      "several tables need a column that names them: table=…")
+        faults.append(f"'{twice[0]}' stands twice in {name}; a group has one row, and several "
+                      "tables need a column that names them; say which with `table` (--table)")
     if any(r.worked_out for r in rows): # Then no count of this table was counted
         rows = [replace(r, worked_out=True, counts=dict.fromkeys(r.counts)) for r in rows]
     return PrintedTable(name=name, rows=tuple(rows), faults=tuple(faults))

@@ -109,7 +109,7 @@ def check_table(
             said = ' and '.join(ones[:3])
             return _not_judged(name, f"the ratio is 1 of {said}, whose rates differ, so several "
                                "comparisons stand in it below each other; give it a column that "
-                               "names them: table=… (--table)")
+                               "names them; say which with `table` (--table)")
         ratios, base, wrong = checked_ratios(name, rated, level)
         figures += ratios
         problems += [(f"{name}: " if p.startswith('the ratios') else start) + p for p in wrong]

@@ -18,7 +18,8 @@ from ..core.pages import at_least, too_few
 from ..core.frames import as_text, is_missing
 from ..evaluation.intervals import normal_reach
 from dlcourse.fairness.gaps import (
-    Measured, file_name, judge_figures, largest_gap, ordered_pairs, rows_and_policy,
+    Measured, file_name, judge_figures, largest_gap, loss_notes, ordered_pairs,
+    rows_and_policy,
 )
 from .groups import group_name
 from dlcourse.fairness.outcomes import (
@@ -261,6 +262,7 @@ def audit_ranking(
     error = (1 - rows.level)/len(rows.sensitive_features)
     with opened(rows, keep=len(rows.sensitive_features) > 1) as rows:
         lists = {a: _lists(rows, roles | dict(group=a), k) for a in rows.sensitive_features}
+        notes = loss_notes(rows, max(f.dropped for f in lists.values()), roles.values())
     for attribute, found in lists.items():
         values += _list_values(found, attribute, metrics, rows, seed)
         new = [_ratio(found, attribute, m, rows.min_count, k) for m in ratios]
@@ -269,7 +271,7 @@ def audit_ranking(
     gaps = judge_figures(measured, policy, level=rows.level, min_count=rows.min_count)
     return RankingAudit(values=tuple(values), findings=tuple(findings), level=rows.level,
                         rows=found.rows, dropped=found.dropped, disparities=tuple(gaps),
-                        source=file_name(rows))
+                        source=file_name(rows), warnings=notes)
 
 def _asked(rows, query, relevance, k):
     "Role → column, and what is computed; raises `InputError` for what cannot be"

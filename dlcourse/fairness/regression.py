@@ -19,7 +19,7 @@ from ..core.frames import as_text, check_weights, is_missing, to_lists
 from ..evaluation.intervals import normal_reach, wilson
 from .counts import student_size
 from dlcourse.fairness.gaps import (
-    Measured, file_name, judge_figures, largest_gap, mover_bounds, rows_and_policy,
+    Measured, file_name, judge_figures, largest_gap, loss_notes, mover_bounds, rows_and_policy,
 )
 from .groups import group_name
 from .judged import JUDGED, check_judged
@@ -263,6 +263,8 @@ def audit_regression(
     values, findings, measured, error = [], [], [], (1 - rows.level)/len(rows.sensitive_features)
     with opened(rows, keep=len(rows.sensitive_features) > 1) as rows:
         every = [_sums(rows, columns, a, quantiles) for a in rows.sensitive_features]
+        dropped = every[-1].rows - int(every[-1].total('n').sum())
+        notes = loss_notes(rows, dropped, (rows.y_pred, rows.y_true))
     for found in every:
         values += _values(found, rows)
         measured += [_measured(found, m, rows.min_count) for m in judged or ('mean_prediction',)]
@@ -270,8 +272,7 @@ def audit_regression(
     gaps = judge_figures(measured, policy, level=rows.level, min_count=rows.min_count)
     return RegressionAudit(
         values=tuple(values), findings=tuple(findings), level=rows.level, rows=found.rows,
-        dropped=found.rows - int(found.total('n').sum()), disparities=tuple(gaps),
-        source=file_name(rows),
+        dropped=dropped, disparities=tuple(gaps), source=file_name(rows), warnings=notes,
         not_measured=(f"Quantiles, and shares above the median: {NO_WEIGHTS}.",)*found.weighted)
 
 def _columns(rows):

@@ -212,7 +212,9 @@ def stand_in_audit(
         table[a] = columns[a][known].astype(str)
         try: seen = proxies(table, a, features, level=rows.level, min_count=max(rows.min_count, 50))
         except InputError as e: left.append((a, str(e)))
-        else: found += [(a, p) for p in seen]
+        else:
+            two = len(set(table[a])) == 2 # Who is told from whom is one number
+            found += [(a, p) for p in seen if not two or p.group == min(table[a])]
     return StandInAudit(features=features, found=tuple(found), left_out=tuple(left),
                         level=rows.level)
 

@@ -29,9 +29,8 @@ from .score_limits import ScoreGroup, auc_worth, bias_worth, curve_test
 # %% ../../nbs/16_fairness/18_scores.ipynb #5edfc87f
 def _means(group):
     "Mean score and share of positive labels"
-    w = group.weight
-    return dict(mean_score=float(group.total.sum()/w.sum()),
-                base_rate=float(w[:, 1].sum()/w.sum()))
+    total, (no, yes) = group.total.sum(), group.weight.sum(0)
+    return dict(mean_score=float(total/(no + yes)), base_rate=float(yes/(no + yes)))
 
 def _meaning(group, worth, level):
     "How far off the scores are as chances, and whether they come true"
@@ -126,13 +125,12 @@ def _measured(attribute, rows, groups, worths):
     "AUC and calibration bias of the groups of an attribute, to be compared"
     for which, metric in enumerate(('roc_auc_score', 'calibration_bias')):
         own = [w[which] for w in worths]
-        values, reasons = [], []
-        for row, group, worth in zip(rows, groups, own, strict=True):
+        values, reasons = np.full(len(rows), np.nan), []
+        for i, (row, group, worth) in enumerate(zip(rows, groups, own, strict=True)):
             value = row.bias if which else row.auc
             sure = worth is not None and value is not None and group.few is None
-            values.append(value if sure else np.nan)
+            if sure: values[i] = value
             reasons.append(None if sure else group.few or row.reason)
-        values = np.array(values, float)
         limits = _limits(groups, own, not which, np.isfinite(values))
         yield Measured(attribute=attribute, metric=metric, groups=tuple(r.group for r in rows),
                        n=np.array([r.n for r in rows]), values=values, reasons=tuple(reasons),
@@ -193,6 +191,8 @@ class ScoreAudit:
     disparities:tuple[Disparity, ...] = () # Largest gaps of AUC and calibration bias
     findings:tuple[str, ...] = () # What is more than chance, corrected, in sentences
     source:str|None = None   # Name of the file, where there is one
+    dropped:int = 0          # Rows left out
+    warnings:tuple[str, ...] = ()
     kind = 'scores'
 
     @property
@@ -211,7 +211,8 @@ class ScoreAudit:
         return dict(score=self.score, level=self.level, exact=self.exact,
                     overall=asdict(self.overall), rows=[asdict(r) for r in self.rows],
                     curve=list(self.curve), disparities=[asdict(d) for d in self.disparities],
-                    findings=list(self.findings))
+                    findings=list(self.findings), dropped=self.dropped,
+                    warnings=list(self.warnings))
 
     def _repr_html_(self): return self.frame._repr_html_()
 
@@ -221,15 +222,13 @@ class ScoreAudit:
         "Calibration curves of the groups of an attribute"
         import matplotlib.pyplot as plt
         attribute = attribute or self.rows[0].attribute
-        own = [c for c in self.curve if c['attribute'] == attribute]
         fig, ax = plt.subplots(figsize=(5.5, 4.5))
-        for group in dict.fromkeys(c['group'] for c in own):
-            points = [c for c in own if c['group'] == group]
+        for group in dict.fromkeys(c['group'] for c in self.curve if c['attribute'] == attribute):
+            points = [c for c in self.curve if (c['attribute'], c['group']) == (attribute, group)]
             columns = ('mean_score', 'rate', 'low', 'high')
             x, y, low, high = (np.array([c[k] for c in points]) for k in columns)
             ax.errorbar(x, y, yerr=(y - low, high - y), label=group, capsize=2)
-        ends = ax.get_xlim()
-        if -.1 <= ends[0] and ends[1] <= 1.1: ax.axline((0, 0), slope=1, color='black', lw=.8)
+        if self.overall.bias is not None: ax.axline((0, 0), slope=1, color='black', lw=.8)
         ax.set(xlabel='mean score in the bin', ylabel='share of positive labels', ylim=(0, 1))
         ax.legend(frameon=False)
         return fig
@@ -293,8 +292,9 @@ def judged_scores(
         measured += _measured(attribute, new, groups, [f[1:] for f in found])
     known = [(r, w) for r, w in known if r.clusters is None or r.clusters >= FEW_CLUSTERS]
     error = (1 - asked.level)/(3 if known else 1)  # Ranking, mean and curve share it
-    findings = [*_gap_findings(measured, rows, error), *_meaning_findings(known, error)]
+    findings = *_gap_findings(measured, rows, error), *_meaning_findings(known, error)
     gaps = judge_figures(measured, policy, level=asked.level, min_count=asked.min_count, more=more)
     return ScoreAudit(score=asked.score, rows=tuple(rows), overall=new[0], curve=tuple(curve),
-                      exact=all(c.exact for c in cubes), level=asked.level,
-                      disparities=tuple(gaps), findings=tuple(findings), source=file_name(asked))
+                      exact=all(c.exact for c in cubes), level=asked.level, findings=findings,
+                      disparities=tuple(gaps), source=file_name(asked), dropped=cubes[0].missing,
+                      warnings=cubes[0].notes)

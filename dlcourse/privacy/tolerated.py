@@ -171,7 +171,8 @@ SHOWN_FIGURES = dict(tpr='attack_tpr', fpr='attack_fpr', auc='attack_auc')
 
 def _as_rate(metric, name, r, attribute, level):
     "A figure of an attack as a rate of its group"
-    people, counted = (r.checked, r.alarms) if metric == 'fpr' else (r.members, r.caught)
+    people, counted = {'fpr': (r.checked, r.alarms), 'tpr': (r.members, r.caught),
+                       'auc': (r.members + r.non_members, None)}[metric]
     who = dict(attribute=attribute, group=r.group or EVERYONE_ASKED, metric=name, level=level,
                n=r.members if people is None else people)
     value = getattr(r, metric)

@@ -92,3 +92,44 @@ def test_bounds_of_clusters_say_how_they_were_made():
     for cluster, how in ((None, 'melded'), ('person', "cluster-robust sizes, with the groups'")):
         [judged] = [d for d in audit(t, cluster=cluster, **ask).disparities if d.tolerance]
         assert how in judged.method and ('melded' in judged.method) == (cluster is None)
+
+
+LOSING = dict(
+    scores=lambda t, **how: audit_scores(t, score='p', y_true='y', **how),
+    classes=lambda t, **how: audit_classes(t, y_pred='c', y_true='y', **how),
+    regression=lambda t, **how: audit_regression(t, y_pred='p', y_true='y', **how),
+    ranking=lambda t, **how: audit_ranking(t, score='p', query='q', **how))
+
+
+@pytest.mark.parametrize('missing', ['drop', 'unknown'])
+@pytest.mark.parametrize('kind', LOSING)
+def test_whose_rows_were_left_out_is_said(kind, missing):
+    n = np.arange(1_000)
+    lost = (n % 2 == 1) & (n % 5 == 1)
+    table = dict(g=np.where(n % 2, 'b', 'a').tolist(), y=(n//2 % 2).tolist(), q=(n % 50).tolist(),
+                 p=[None if out else k % 97/97 for k, out in zip(n.tolist(), lost, strict=True)],
+                 c=[None if out else k//3 % 2 for k, out in zip(n.tolist(), lost, strict=True)])
+    found = as_audit(LOSING[kind](table, sensitive_features='g', missing=missing))
+    said = ' '.join(found.warnings)
+    assert said.startswith('100 of 1,000 rows were left out') and 'is missing in 100 rows' in said
+    assert '20.0 % of `g` = b were dropped and 0.0 % of a' in said
+    whole = {k: [v for v, out in zip(column, lost, strict=True) if not out]
+             for k, column in table.items()}
+    assert not as_audit(LOSING[kind](whole, sensitive_features='g')).warnings
+
+
+@pytest.mark.parametrize('audit_of, twice', [
+    (audit_scores, dict(score='y', y_true='y')), (audit_classes, dict(y_pred='y', y_true='y')),
+    (audit_regression, dict(y_pred='y', y_true='y')),
+    (audit_regression, dict(y_pred='p', y_true='y', sample_weight='y'))])
+def test_an_answer_is_no_prediction_of_itself(audit_of, twice):
+    with pytest.raises(InputError, match='`y` is given twice, as'):
+        audit_of(T, **twice, **BY)
+
+
+def test_classes_that_no_prediction_shares_are_refused():
+    words = dict(sex=['a', 'b']*50, y=['cat', 'dog']*50, p=['Cat', 'Dog']*50)
+    with pytest.raises(InputError, match='no class in common, such as Cat and cat'):
+        audit_classes(words, y_pred='p', y_true='y', **BY)
+    with pytest.raises(InputError, match='no class in common'):
+        audit_classes(words | dict(p=[0, 1]*50), y_pred='p', y_true='y', **BY)

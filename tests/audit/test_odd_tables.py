@@ -216,3 +216,15 @@ def test_strata_are_refused_by_a_search_for_subgroups():
     rows = Rows(data=dict(y=Y, g=G, h=G), y_pred='y', subgroups='g', strata='h')
     with pytest.raises(InputError, match='a search for subgroups cannot honour `strata`'):
         discover(rows)
+
+
+def test_half_precision_is_counted_and_a_column_has_a_name():
+    t = pd.DataFrame(dict(g=G, y=Y))
+    for role in ({}, dict(y_pred=None, score='y', threshold=.5), dict(sample_weight='w')):
+        half = t.assign(y=t.y.astype('float16'), w=np.float16(2))
+        assert count(half, **role) == count(t.assign(w=2), **role)
+    for wrong in (dict(sensitive_features=['']), dict(cluster=''), dict(y_pred='')):
+        with pytest.raises(InputError, match="'' names no column"):
+            count(t.set_axis(['', 'y'], axis=1), **wrong)
+    with pytest.raises(InputError, match='`g` holds lists, records or bytes'):
+        count(t.assign(g=[b'f', b'm']*100))

@@ -75,8 +75,8 @@ def test_a_text_is_printed_in_the_place_of_a_file(loans, tmp_path, monkeypatch, 
         assert (code, err) == (0, '') and out.startswith(start) and 'Verdict:' not in out[:200]
         if form == 'json': assert json.loads(out)['schema'] == 'dlcourse/fairness-report/3'
     for words, says in {('--html', '-', '--csv', '-'): "- prints one form, got it for html and csv",
-                        ('--parquet', '-'): "`parquet` is no text; name a file",
-                        ('--json', '-', '--plot', '-'): "`plot` is no text"}.items():
+                        ('--parquet', '-'): "`--parquet` is no text; name a file",
+                        ('--json', '-', '--plot', '-'): "`--plot` is no text"}.items():
         code, out, err = typed(*words)
         assert (code, out) == (2, '') and says in err
     assert [p.name for p in tmp_path.iterdir()] == ['loans.csv']
@@ -112,14 +112,14 @@ def test_exit_codes(loans, tmp_path):
      "`sex` holds words: 'Female' (100 rows), 'Male' (100 rows)"),
     (('--sensitive', 'sex'), "there are no decisions to audit"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--missing', 'skip'),
-     "`missing` must be error, unknown or drop; got 'skip'"),
+     "`--missing` must be error, unknown or drop; got 'skip'"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--favorable', 'yes'),
-     "`favorable` must be a value of the prediction"),
+     "`--favorable` must be a value of the prediction"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--policy', 'none.toml'),
      "`none.toml` cannot be read"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--html', '/proc/r.html'), "/proc"),
     (('--score', 'approved', '--sensitive', 'sex', '--threshold', 'nan'),
-     "`threshold` must be a finite number, such as 0.5; got nan"),
+     "`--threshold` must be a finite number, such as 0.5; got nan"),
     (('--prediction', 'approved'), "Missing option '--sensitive'"),
     (('--prediction', 'approved', '--sensitive', 'sex', '--min-count', 'ten'), "--min-count")])
 def test_errors_are_one_sentence_and_exit_2(loans, tmp_path, words, says):
@@ -213,7 +213,7 @@ def test_profiles(loans, tmp_path):
                               'sex', '--profile', 'four-fifths')
     assert code == 2 and 'the four-fifths rule is about the favourable outcome' in err
     code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--profile', 'hammurabi')
-    assert code == 2 and "`profile` must be one of" in err
+    assert code == 2 and "`--profile` must be one of" in err
     code, out, err = dlcourse('audit', 'fairness', loans, *ASK, '--profile', 'nyc-ll144')
     assert code == 2 and 'dlcourse audit inputs' in err
 
@@ -317,9 +317,9 @@ def test_plan():
     code, out, err = dlcourse(*ratio)
     assert code == 2 and 'give it: --tolerance 0.8' in err
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1', '--kind', 'rate')
-    assert code == 2 and "`kind` must be difference or ratio, got 'rate'" in err
+    assert code == 2 and "`--kind` must be difference or ratio, got 'rate'" in err
     code, out, err = dlcourse('audit', 'plan', '0.3', '0.1', '--tolerance', '0.1')
-    assert code == 2 and "`gap` must differ from `tolerance`" in err
+    assert code == 2 and "`gap` must differ from `--tolerance`" in err
 
 
 def test_a_policy_is_printed_to_be_filled_in(loans, tmp_path):
@@ -375,7 +375,7 @@ def test_what_is_no_decision(kind, tmp_path, monkeypatch, capsys):
     code, out, err = typed(*ask, '--html', 'people.csv')
     assert code == 2 and 'its own name' in err
     code, out, err = typed('policy', '--kind', 'lists')
-    assert code == 2 and "`kind` must be one of fairness, scores" in err
+    assert code == 2 and "`--kind` must be one of fairness, scores" in err
 
 
 def test_no_form_goes_over_another_or_where_it_cannot(loans, tmp_path):

@@ -1,5 +1,6 @@
 "Commands: options, types, defaults and help come from the function that is called"
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,24 @@ def test_pages_name_options_that_there_are(page):
         name = max((n for n in OPTIONS if line.startswith(f'dlcourse {n}')), key=len, default='')
         known = OPTIONS[name] if name else ' '.join(OPTIONS.values())
         assert set(re.findall(r'--[a-z][a-z-]+', line)) <= {*known.split(), '--help'}, line
+
+
+@pytest.mark.parametrize('words, said', [
+    ('audit plan 0.3 0.1 --share 0.5 --share 0.6', '`--share` must be two or more'),
+    ('audit plan 0.3 0.1 --tolerance nan', '`--tolerance` must be a number'),
+    ('audit fairness p.csv --prediction y --sensitive g --delimiter abc', '`--delimiter` must be'),
+    ('audit fairness p.csv --prediction y --sensitive g --independent-weights',
+     '`--independent-weights` says something of `--weight`'),
+    ('audit fairness p.csv --prediction y --label y --sensitive g',
+     '`y` is given twice, as `--label` and `--prediction`'),
+    ('audit fairness p.csv --prediction y --sensitive threshold --threshold 0.5',
+     '`threshold` is not a column'),
+    ('audit fairness p.csv --prediction y --sensitive missing', '`missing` is missing in 1 of 2'),
+    ('audit fairness p.csv --prediction y --sensitive lable', 'did you mean `label`?'),
+    ('audit published p.csv', 'name it with `--group`'),
+    ('audit privacy --members p.csv --non-members p.csv --score y --title " "', '`--title` must')])
+def test_what_is_refused_is_called_as_on_the_command_line(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    Path('p.csv').write_text('y,g,label,missing\n1,a,x,u\n0,b,z,\n')
+    code, _, err = dlcourse(*shlex.split(words))
+    assert code == 2 and said in err, err

@@ -173,3 +173,28 @@ from dlcourse.cli.app import main; main()'''
              '1', '--profile', 'four-fifths', '--html', loans.with_name('x.html')]
     done = subprocess.run([sys.executable, '-c', code, *words], capture_output=True, text=True)
     assert done.returncode in (0, 1, 3) and not done.stderr
+
+
+@pytest.mark.parametrize('handler, code', [('default_int_handler', 2), ('SIG_IGN', 0)])
+def test_an_interrupt_while_python_still_reads_the_program(handler, code):
+    told = f'''import signal, sys
+from dlcourse.cli.exits import program
+signal.signal(signal.SIGINT, signal.{handler})
+class Finder:
+    def find_spec(self, name, *_):
+        if name == 'typer' and sys.meta_path[0] is self:
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ['dlcourse', '--version']
+program()'''
+    done = subprocess.run([sys.executable, '-c', told], capture_output=True, text=True)
+    assert done.returncode == code
+    assert done.stderr == ('dlcourse: interrupted\n' if code else '')
+
+
+def test_the_program_starts_where_little_is_read():
+    read = '''import sys, dlcourse.cli.exits
+print([m for m in ('typer', 'numpy') if m in sys.modules])'''
+    done = subprocess.run([sys.executable, '-c', read], capture_output=True, text=True)
+    assert done.stdout == '[]\n'

@@ -274,8 +274,8 @@ def test_bad_tables():
           "few.*`max_groups` .now 100.", t | dict(id=np.arange(400)), sensitive_features=['id'])
     wrong("`score` holds probabilities", y_pred='score')
     wrong("`y` must hold two classes", t | dict(y=t['y'] + 5*(np.arange(400) == 7)))
-    wrong("`sex` is given twice, as sensitive_features and y_true", y_true='sex')
-    wrong("`sex` is given twice, as sensitive_features and sensitive_features",
+    wrong("`sex` is given twice, as `sensitive_features` and `y_true`", y_true='sex')
+    wrong("`sex` is given twice, as `sensitive_features` and `sensitive_features`",
           sensitive_features=['sex', 'sex'])
     wrong("`sensitive_features` must name at least one column", sensitive_features=[])
     wrong("`name` must hold numbers; it holds string", t | dict(name=t['race']),

@@ -2,6 +2,7 @@
 import json
 
 import numpy as np
+import polars as pl
 import pytest
 from engines import everywhere, in_files
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -174,3 +175,50 @@ def test_gaps_are_judged_by_a_policy():
         Policy(ratio=dict(calibration_bias=.8))
     with pytest.raises(InputError, match="`y` never is '2'"):
         asked(s, y, g, positive=['2'])
+
+
+@pytest.mark.parametrize('kind', ['tail', 'outlier', 'clumps', 'plain'])
+@pytest.mark.parametrize('engine', ['polars', 'pandas', 'csv'])
+def test_a_rank_needs_no_width(tmp_path, kind, engine):
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 6_000)
+    z = rng.normal(size=6_000) + 1.5*y
+    far = np.where(np.arange(6_000) == 7, 1e6, 1e-5*(1 + 1/(1 + np.exp(-z))))
+    clumps = np.where(z > 1, 1e6, 0) + 1/(1 + np.exp(-z))
+    score = dict(tail=np.exp(30*z), outlier=far, clumps=clumps, plain=z)[kind]
+    table = pl.DataFrame(dict(score=score, y=y, g=np.where(rng.random(6_000) < .5, 'a', 'b')))
+    table.write_csv(tmp_path/'t.csv')
+    data = dict(polars=table, pandas=table.to_pandas(), csv=tmp_path/'t.csv')[engine]
+    found = audit_scores(data, score='score', y_true='y', sensitive_features=['g'])
+    for row, own in ((found.overall, table), *((r, table.filter(pl.col('g') == r.group))
+                                               for r in found.rows)):
+        assert abs(row.auc - roc_auc_score(own['y'], own['score'])) < .002
+    assert not found.exact and not found.warnings
+
+
+def test_few_bins_of_a_small_group_are_said():
+    rng = np.random.default_rng(2)
+    y, small = rng.integers(0, 2, 20_000), np.arange(20_000) < 400
+    score = np.where(small, .5 + 1e-9*(rng.normal(size=20_000) + y), rng.normal(size=20_000) + y)
+    table = dict(score=score, y=y, g=np.where(small, 'few', 'many'))
+    found = audit_scores(table, score='score', y_true='y', sensitive_features=['g'])
+    said, = found.warnings
+    assert 'g = few' in said and 'a table of their own' in said
+    alone = audit_scores({k: v[small] for k, v in table.items()} | dict(g=(y % 2)[small]),
+                         score='score', y_true='y', sensitive_features=['g'])
+    assert alone.exact and not alone.warnings
+
+
+@pytest.mark.parametrize('missing', [None, 'drop', 'unknown'])
+def test_text_among_scores_is_no_missing_score(tmp_path, missing):
+    odd = {7: '"12,5"', 8: 'n.a.'}
+    lines = [f"{odd.get(i, i/100)},{i % 2},{'ab'[i//2 % 2]}" for i in range(100)]
+    (tmp_path/'t.csv').write_text('\n'.join(['s,y,g', *lines]))
+    asked = dict(score='s', y_true='y', sensitive_features=['g'], missing=missing, min_count=1)
+    with pytest.raises(InputError, match="`s` holds text that is no number: '12,5'"):
+        audit_scores(tmp_path/'t.csv', **asked)
+    with pytest.raises(InputError, match="`s` holds text that is no number: '12,5'"):
+        audit_scores(tmp_path/'t.csv', **asked, null=['n.a.'])
+    if missing:
+        found = audit_scores(tmp_path/'t.csv', **asked, null=['n.a.', '12,5'])
+        assert found.dropped == 2 and found.overall.n == 98
