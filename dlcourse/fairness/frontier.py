@@ -91,8 +91,8 @@ def _payer(label, before, after, people, level):
     low, high = newcombe_difference(was*n, n, now*n, n, shared)
     fall = (f"of the {n:,.0f} people of group {group} whose label is 1, the share that gets a yes "
             f"falls {_change(was, now, '%')}")
-    if low > 0: return [f"Who pays for {label}: {fall} (by {100*low:.1f} to {100*high:.1f} points)."]
-    return [f"Who pays for {label} is not known: {fall}, which chance alone could do."]
+    if low <= 0: return [f"Who pays for {label} is not known: {fall}, which chance alone could do."]
+    return [f"Who pays for {label}: {fall} (by {100*low:.1f} to {100*high:.1f} points)."]
 
 def _cautions(f, strongest):
     "What some of the remedies ask for, and what a bound bounds"
