@@ -13,6 +13,7 @@ import os
 import re
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 
 import dlcourse
@@ -49,8 +50,7 @@ def _left_out(report):
 
 def _shortened(table):
     "A table of a section, as long as a page can bear"
-    rows = table['rows']
-    if len(rows) <= LONGEST_TABLE: return table
+    if len(rows := table['rows']) <= LONGEST_TABLE: return table
     note = f"the first {LONGEST_TABLE} of {len(rows):,} rows; the JSON has them all"
     return table | dict(caption=f"{table['caption']}: {note}", rows=rows[:LONGEST_TABLE])
 
@@ -66,15 +66,19 @@ def _clean(value):
 # Shares of people: shown in per cent
 OF_PEOPLE = (*METRICS, 'attack_tpr', 'attack_fpr')
 
+@cache
+def _template(): # To read it takes as long as to fill it in
+    from jinja2 import Environment, StrictUndefined
+    env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                      undefined=StrictUndefined)
+    whole = partial(number, whole=True)
+    env.filters |= dict(percent=percent, number=whole, decimal=number, p=p_value)
+    return env.from_string(project_path('assets', 'report.html.j2').read_text(encoding='utf-8'))
+
 def web_page(
     report:dict, # A report as JSON values
 )->str:          # One file that needs no other
     "A report as a web page"
-    from jinja2 import Environment, StrictUndefined
-    env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                      undefined=StrictUndefined)
-    env.filters |= dict(percent=percent, number=lambda x: number(x, whole=True), decimal=number,
-                        p=p_value)
     out = _left_out(report)
     parts = ('population', 'rates', 'disparities', 'withheld')
     shown = report | {part: [x for x in report[part] if x['attribute'] not in out]
@@ -82,9 +86,7 @@ def web_page(
     shown['left_out'] = out
     shown['sections'] = [s | dict(tables=[_shortened(t) for t in s['tables']])
                          for s in report['sections']]
-    template = project_path('assets', 'report.html.j2').read_text(encoding='utf-8')
-    page = env.from_string(template).render(r=_clean(shown), of_people=OF_PEOPLE,
-                                            called=metric_name)
+    page = _template().render(r=_clean(shown), of_people=OF_PEOPLE, called=metric_name)
     return harmless(page.strip()) + '\n'
 
 # %% ../../nbs/21_audit/12_writers.ipynb #b0e74ca0

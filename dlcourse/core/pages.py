@@ -133,7 +133,8 @@ def printable(
     text:str, # Anything from outside
 )->str:       # The same, with a mark for what cannot be printed
     "Text that is safe in a terminal and legal in XML"
-    return ''.join(c if c.isprintable() else '\N{REPLACEMENT CHARACTER}' for c in str(text))
+    return ''.join('\N{REPLACEMENT CHARACTER}' if _OBEYED.match(c) or not c.isprintable() else c
+                   for c in str(text))
 
 _OBEYED = re.compile( # Controls, marks that turn or hide what follows, and halves of characters
     r'[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f'
@@ -216,7 +217,7 @@ _PLAIN = (
     "caption{font-weight:600;text-align:left;padding:.3rem 0}"
     "td,th{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:right}"
     "@media(max-width:30rem){body{margin:1rem auto}ul{padding-left:1.2rem}h1{font-size:1.5rem}"
-    "td,th{padding:.3rem .15rem;font-size:.8rem}}"
+    "td,th{padding:.3rem .12rem;font-size:.72rem}}"
     "@media print{body{margin:0;max-width:none;font-size:10pt}tr,dt,li{break-inside:avoid}"
     ".wide{overflow:visible}table{width:100%}}"
 )

@@ -24,7 +24,9 @@ from dlcourse.core.pages import (
     percent,
     plain_page,
 )
-from .local_law import Category, compared_categories, law_remarks
+from dlcourse.fairness.local_law import (
+    Category, compared_categories, law_remarks, year_later,
+)
 from .profiles import DISCLAIMER, Profile
 
 # %% ../../nbs/16_fairness/28_law_summary.ipynb #20f24c6e
@@ -160,7 +162,7 @@ class LocalLaw144:
 
     def to_csv(self)->str:
         "The tables as CSV: what the law asks for, and the ratio as the other reading has it"
-        return _csv(self.rows)
+        return _csv(self)
 
     def to_html(self,
         extras:bool=False, # Add the columns that are not part of the law, marked as such?
@@ -194,15 +196,14 @@ class LocalLaw144:
 # %% ../../nbs/16_fairness/28_law_summary.ipynb #b38300fa
 LAW_COLUMNS = ('category', 'n', 'selected', 'rate', 'impact_ratio', 'other_reading')
 
-def _csv(rows):
-    "Rows as CSV, of which a spreadsheet runs nothing"
-    cells = ([r.group, r.table, *(getattr(r, c) for c in LAW_COLUMNS),
-              'yes' if r.excluded else '', r.reason] for r in rows)
-    return csv_text(['group', 'table', *LAW_COLUMNS, 'excluded', 'reason'], cells)
-
-def _year_later(day):
-    try: return day.replace(year=day.year + 1)
-    except ValueError: return date(day.year + 1, 3, 1)
+def _csv(found):
+    "Rows as CSV, of which a spreadsheet runs nothing; of people of unknown category the number"
+    cells = []
+    for (group, name), rows in found.tables.items():
+        cells += ([group, name, *(getattr(r, c) for c in LAW_COLUMNS),
+                   'yes' if r.excluded else '', r.reason] for r in rows)
+        cells.append([group, name, 'Unknown', found.unknown[name], *[None]*len(LAW_COLUMNS)])
+    return csv_text(['placed_in', 'table', *LAW_COLUMNS, 'excluded', 'reason'], cells)
 
 # %% ../../nbs/16_fairness/28_law_summary.ipynb #ebf34dc6
 def _terms(found):
@@ -210,7 +211,7 @@ def _terms(found):
     said, share = found.statement, f"{100*found.profile.values['small_share']:g} %"
     terms = {
         'Date of the audit': said.audit_date,
-        'The tool may not be used on its strength after': _year_later(said.audit_date),
+        'The tool may not be used on its strength after': year_later(said.audit_date),
         'Distribution date of the tool': said.distribution_date,
         'Source and explanation of the data': said.data_source, 'Test data': said.test_data,
         'How sex and race are known': said.collected, 'Auditor': said.auditor,
@@ -219,7 +220,7 @@ def _terms(found):
     left = {}
     for r in found.rows:
         if not r.excluded: continue
-        who = f'{r.category} ({r.n:,} people, {percent(r.rate)})'
+        who = f'{r.who} ({r.n:,} people, {percent(r.rate)})'
         left.setdefault(r.reason, {})[who] = None
     if left:
         of = 'everybody assessed' if found.small_base == 'all' else 'those of known category'
@@ -247,14 +248,14 @@ NO_WORDS = ('none', 'no', 'n/a', 'na', '-', '–', 'tbd', 'to be done', '...', '
 
 def _doubts(said, day):
     "What is to be asked of a statement, as sentences"
-    if said.distribution_date > _year_later(said.audit_date):
+    if said.distribution_date > year_later(said.audit_date):
         yield (f"Ask: the audit of {said.audit_date} is more than a year older than the use of the "
                f"tool, which began on {said.distribution_date} (6 RCNY 5-301 a).")
     elif said.distribution_date < said.audit_date:
         yield (f"Ask: the tool came into use on {said.distribution_date}, before the audit of "
                f"{said.audit_date}; which earlier audit was it used on (20-871 a)?")
     if day and day < said.audit_date: yield f"Ask: it is dated {said.audit_date}, today is {day}."
-    if day and day > _year_later(said.audit_date):
+    if day and day > year_later(said.audit_date):
         yield (f"Expired: on {day}, more than a year has passed since the audit of "
                f"{said.audit_date}; the tool may not be used on its strength (6 RCNY 5-301 a).")
     yield from (f"Ask: the auditor is {text}, and so not independent (6 RCNY 5-300)."
@@ -296,5 +297,6 @@ def _html(found, extras):
         of = f', group {group}' if group is not None else ''
         caption = f'By {name}{of}; {found.unknown[name]:,} in an unknown category'
         table = html_table(columns, [_row(r, extras) for r in rows], caption)
-        out.append(f'<div class="wide">{table}</div>')
+        out.append(f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
+                   f'{table}</div>')
     return ''.join(out)

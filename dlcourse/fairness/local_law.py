@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['impact_ratios', 'small_categories', 'scoring_rates', 'Category', 'Reading', 'or_none', 'law_table',
-           'compared_categories', 'law_remarks']
+           'compared_categories', 'year_later', 'law_remarks']
 
 # %% ../../nbs/16_fairness/27_local_law.ipynb #d30b782f
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class Category:
     not_law_high:float|None     # His upper limit
     not_law_ratio_low:float|None# Lower limit of the ratio, corrected for the choice of the best
     not_law_ratio_high:float|None # Its upper limit
+
+    @property
+    def who(self)->str:
+        "The category, and where the tool puts people into groups, which of them"
+        return self.category if self.group is None else f"{self.category}, group '{self.group}'"
 
 # %% ../../nbs/16_fairness/27_local_law.ipynb #b2ac45fc
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +167,21 @@ def _unsure(found):
     "Categories that are under 2 % of everyone, and not of those whose category is known"
     share = found.profile.values['small_share']
     rows = [r for r in found.rows if r.n and r.share_known is not None]
-    return [r.category for r in rows if (r.share_all < share) != (r.share_known < share)]
+    unsure = (r.category for r in rows if (r.share_all < share) != (r.share_known < share))
+    return dict.fromkeys(unsure) # Once, however many groups there are
 
 # %% ../../nbs/16_fairness/27_local_law.ipynb #a71f0e03
+def year_later(
+    day:date, # Of an audit
+)->date:      # Until when a tool may be used on its strength
+    "The same day of the next year; of 29 February the day after"
+    try: return day.replace(year=day.year + 1)
+    except ValueError: return date(day.year + 1, 3, 1)
+
 def _other_reading(found):
     "What the ratios are if the question of who may be the best is answered the other way"
     other = 'may not be' if found.excluded_may_lead else 'may still be'
-    moved = [f'{r.category} {number(r.other_reading, 2)}' for r in found.rows
+    moved = [f'{r.who} {number(r.other_reading, 2)}' for r in found.rows
              if None not in (r.other_reading, r.impact_ratio)
              and number(r.other_reading, 2) != number(r.impact_ratio, 2)]
     read = f"Read the other way, that a category which is left out {other} the best, "
@@ -187,7 +201,7 @@ def law_remarks(
         whose = ("of those whose category is known" if found.unknown_in_median
                  else "of everyone assessed")
         yield f"Read the other way, as the median {whose}, it is {found.other_median:g}."
-    left = ', '.join(f'{r.category} ({r.n:,}, {percent(r.rate)})' for r in found.rows if r.excluded)
+    left = ', '.join(f'{r.who} ({r.n:,}, {percent(r.rate)})' for r in found.rows if r.excluded)
     if left: yield f"Left out of the impact ratios, as the auditor justifies: {left}."
     if left: yield _other_reading(found)
     unsure = ', '.join(_unsure(found))

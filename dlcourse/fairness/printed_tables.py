@@ -25,7 +25,7 @@ from .printed import rounding_interval, undusted
 ALIASES = { # What a column is → what it may be called
     'group': ('group', 'category', 'groups', 'categories'),
     'table': ('table', 'attribute', 'audit id', 'selection or scoring rate',
-              'protected char group'),
+              'protected char group', 'placed in'),
     'n': ('n', 'count', 'applicants', 'of applicants', 'number of applicants', 'assessed', 'people',
           'number', 'number of applications'),
     'selected': ('selected', 'of selected', 'number selected', 'k', 'successes', 'above the median',
@@ -51,14 +51,15 @@ def _is_of_persons(name): # Or of several at once, as `Sex/Race` is
 def _plain(name): return re.sub(r'[^a-z]+', ' ', str(name).lower()).strip()
 
 # %% ../../nbs/16_fairness/31_printed_tables.ipynb #6a9a2e07
-def _columns(names, asked):
+def _columns(columns, asked):
     "Role → columns: those asked for, or those that have such a name; more than one for some"
-    found = {}
+    found, names = {}, list(columns)
     for role, aliases in ALIASES.items():
         wanted = asked.get(role) or ()
         wanted = [wanted] if isinstance(wanted, str) else list(wanted)
         fitting = [names[column_place(w, names, 'this table')] for w in wanted]
-        fitting = fitting or [n for n in names if _plain(n) in aliases]
+        named = [n for n in names if _plain(n) in aliases]
+        fitting = fitting or [n for n in named if any(columns[n])] or named # Not empty
         if len(fitting) > 1 and not (role == 'table' or role == 'group' and wanted):
             could = ' or '.join(f'`{n}`' for n in fitting)
             raise InputError(f"`{role}` could be {could}; say which: {role}=…")
@@ -270,7 +271,7 @@ def read_printed(
 )->Publication:                  # Its tables
     "Read published tables; raises `InputError` where there is none that can be read"
     columns = _texts(data, encoding)
-    at = _columns(list(columns), asked)
+    at = _columns(columns, asked)
     _check_columns(at, list(columns))
     confusion, free = 'tp' in at, [c for c in columns if c not in sum(at.values(), ())]
     named = {PRINTED.get(_plain(c).replace(' ', '_')): c for c in free} if confusion else {}

@@ -226,7 +226,8 @@ def _html(found):
         heads = dict.fromkeys(('Table', 'Verdict', 'Divided by the rate of'), 'text')
         table = html_table(heads, verdicts, 'Every table') + table
     verdict = f'<p><b>{found.verdict.capitalize()}</b> <small>{escape(DISCLAIMER)}</small></p>'
-    return f'{verdict}{html_list(found.findings)}<div class="wide">{table}</div>'
+    return (f'{verdict}{html_list(found.findings)}<div class="wide" tabindex="0" role="region" '
+            f'aria-label="Figures, recomputed">{table}</div>')
 
 # %% ../../nbs/16_fairness/33_published.ipynb #b5df94da
 def _sizes(found):

@@ -1,5 +1,6 @@
 "An audit of a published table: what follows from the counts, what does not, and what cannot be"
 import json
+import re
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypo
 from hypothesis import strategies as st
 
+from dlcourse.audit.writers import as_audit
 from dlcourse.core.errors import InputError
 from dlcourse.evaluation.intervals import wilson
 from dlcourse.fairness.printed import (
@@ -468,3 +470,20 @@ def test_groups_of_several_attributes_in_one_column(name):
 def test_a_ratio_of_ones_own_rate_is_one():
     said = ' '.join(audited([('a', 100, '.50', '1.02'), ('b', 100, '.40', '.82')]).problems)
     assert 'rates of a and a' not in said and 'rates of b and b' not in said
+
+
+def test_a_limit_of_a_ratio_past_one_stays_in_the_chart(tmp_path):
+    table = dict(group=['A', 'B', 'C'], n=[400, 300, 9], selected=[200, 60, 4],
+                 rate=['0.50', '0.20', '0.44'])
+    found = as_audit(audit_published(table | dict(ratio=['1.00', '0.40', '0.89'])))
+    page = found.save(html=tmp_path/'r.html')[0].read_text()
+    ends = [float(x) for x in re.findall(r'x2="([\d.]+)%" y1="[\d.]+" y2="[\d.]+"/>', page)]
+    assert ends and max(ends) <= 100 and max(r.high or 0 for r in found.rates) > 1
+
+
+def test_an_empty_column_does_not_ask_which_one_is_meant():
+    table = dict(group=[None]*2, category=['A', 'B'], n=[400, 300], selected=[200, 60],
+                 rate=['0.50', '0.20'], **{'impact ratio': ['1.00', '0.40']})
+    assert audit_published(table).verdict == 'consistent'
+    with pytest.raises(InputError, match='`group` could be `group` or `category`'):
+        audit_published(table | dict(group=['x', 'y']))
