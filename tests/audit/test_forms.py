@@ -117,6 +117,6 @@ def test_a_page_has_no_columns_that_hold_nothing(audited):
                  for r in found.rates)
     page = replace(found, rates=bare, overall=()).to_html()
     assert 'Out of' not in page
-    marks = re.findall(r'<tspan x="(0|100)%"[^>]*>([-\d.]+) %</tspan>', page)
-    ends = {float(text) for _, text in marks}
+    marks = re.findall(r'<tspan x="(0|100)%"[^>]*>([-\d.,]+) %</tspan>', page)
+    ends = [float(text.replace(',', '')) for _, text in marks]
     assert max(ends) > 100*max(r.value for r in bare if r.value) # Each on a scale of its own
