@@ -27,7 +27,7 @@ from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.settings import settings_file
-from ..core.pages import harmless, number, p_value, percent, printable
+from ..core.pages import axis_ends, harmless, number, p_value, percent, printable
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
 
@@ -63,8 +63,7 @@ def _clean(value):
     if isinstance(value, dict): return {_clean(k): _clean(v) for k, v in value.items()}
     return [_clean(v) for v in value] if isinstance(value, (list, tuple)) else value
 
-# Shares of people: shown in per cent
-OF_PEOPLE = (*METRICS, 'attack_tpr', 'attack_fpr')
+OF_PEOPLE = (*METRICS, 'attack_tpr', 'attack_fpr') # Shares of people: shown in per cent
 
 @cache
 def _template(): # To read it takes as long as to fill it in
@@ -86,7 +85,8 @@ def web_page(
     shown['left_out'] = out
     shown['sections'] = [s | dict(tables=[_shortened(t) for t in s['tables']])
                          for s in report['sections']]
-    page = _template().render(r=_clean(shown), of_people=OF_PEOPLE, called=metric_name)
+    page = _template().render(r=_clean(shown), of_people=OF_PEOPLE, called=metric_name,
+                              axis_ends=axis_ends)
     return harmless(page.strip()) + '\n'
 
 # %% ../../nbs/21_audit/12_writers.ipynb #b0e74ca0
@@ -113,10 +113,11 @@ def rates_plot(
         if r.low is not None: ax.plot([r.low, r.high], [i, i], color='C0', ls='-')
         ax.plot(r.value, i, 'o', color='C0')
     whole = [r.value for r in getattr(audit, 'overall', ()) if r.metric == metric]
-    if whole and whole[0] is not None: ax.axvline(whole[0], color='black', lw=.8, ls='-')
+    drawn = [v for v in whole[:1] if v is not None]
+    for value in drawn: ax.axvline(value, color='black', lw=.8, ls='-')
     level = f'{100*shown[0].level:g} % interval' if shown[0].level else 'interval'
     ax.set(yticks=range(len(shown)), yticklabels=[printable(r.group) for r in shown],
-           xlabel=f'{name}, with {level}; line: everyone')
+           xlabel=f'{name}, with {level}' + '; line: everyone'*bool(drawn))
     fig.suptitle(_title(shown, metric), x=.01, ha='left', fontsize=10, fontweight='bold')
     return fig
 
@@ -126,12 +127,11 @@ PLOT_FILES = ('.png', '.svg')
 def usual_plot(
     audit, # Any audit with rates
 )->tuple[str, str]: # Metric and attribute
-    "What a figure shows where nobody said: the judged or first metric, the widest first attribute"
+    "What a figure shows where nobody said: what was judged, else compared, else the first rate"
     known = {(r.metric, r.attribute) for r in audit.rates if r.status == 'ok' and r.attribute}
-    judged = [(d.metric, d.attribute) for d in audit.disparities if d.tolerance is not None]
-    others = [(r.metric, r.attribute) for r in audit.rates if r.metric != 'count']
-    found = next((pair for pair in (*judged, *others) if pair in known), None)
-    if found: return found
+    gaps = sorted(audit.disparities, key=lambda d: d.tolerance is None)
+    for x in (*gaps, *audit.rates):
+        if x.metric != 'count' and (x.metric, x.attribute) in known: return x.metric, x.attribute
     raise InputError("there is nothing to plot: no rate of this audit has a value")
 
 def figure_file(

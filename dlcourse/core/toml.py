@@ -6,6 +6,7 @@
 __all__ = ['LARGEST_TOML', 'read_toml', 'fits', 'type_name', 'build']
 
 # %% ../../nbs/00_core/07_toml.ipynb #15050cff
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -31,7 +32,10 @@ def read_toml(
     try: return tomllib.loads(data.decode('utf-8-sig').replace('\r\n', '\n'))
     except UnicodeDecodeError: fault = "is not encoded as UTF-8, as TOML must be; save it as UTF-8"
     except RecursionError: fault = "is not TOML: it is nested too deeply"
-    except ValueError as e: fault = f"is not TOML: {e}"
+    except ValueError as e:
+        fault = f"is not TOML: {e}"
+        bare = re.search(rb'=\s*[+-]?(\.\d+|\d+\.)\s*(?:#.*)?$', data, re.M)
+        if bare: fault += f"; write {float(bare[1])}, with a digit on each side of the point"
     raise InputError(f"`{path}` {fault}")
 
 # %% ../../nbs/00_core/07_toml.ipynb #75d0a17c

@@ -133,7 +133,7 @@ def cheapest_threshold(
     miss:float=1.,     # What a miss costs
 )->float:              # Say yes from this score on; infinite where nobody is the cheapest
     "The score at which the mistakes cost least, of several the highest"
-    order = np.argsort(-score, kind='stable')
+    order = np.argsort(score, kind='stable')[::-1]
     ranked, change = score[order], np.where(y_true[order] == 1, -miss, alarm)
     last = np.append(ranked[1:] != ranked[:-1], True) # Of each run of equal scores
     cost = np.append(0., np.cumsum(change)[last])

@@ -8,12 +8,15 @@ __all__ = ['MARKS', 'USUAL_METHODS', 'pareto', 'claim_holds', 'who_pays', 'trade
 # %% ../../nbs/16_fairness/25_frontier.ipynb #11df6b88
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 
 import numpy as np
 
 from ..core.columns import columns_of
 from ..core.errors import InputError, need
 from ..core.pages import html_list, html_table
+from ..core.settings import settings
+from ..evaluation.intervals import newcombe_difference
 from .methods import METHODS, Mitigated
 from .trials import Point, try_remedies
 
@@ -69,7 +72,8 @@ def _trade(f, plain, p):
     "What a remedy brought and what it cost"
     own, other = ('selection', 'odds') if f.target == 'selection' else ('odds', 'selection')
     was, now = plain[f'{other}_gap'], p[f'{other}_gap']
-    times = f", {now/was:.1f} times as large" if now > 1.2*was > 0 else ''
+    sure = min(plain[f'{other}_low'], p[f'{other}_low']) > 0 # Both gaps are more than chance
+    times = f", {now/was:.1f} times as large" if sure and now > 1.2*was else ''
     said = f"{METHODS[p['method']].label.capitalize()} ({p['setting']})"
     return (f"{said}: the largest pairwise gap of {_GAPS[own]} goes "
             f"{_change(plain[f'{own}_gap'], p[f'{own}_gap'])} "
@@ -78,12 +82,17 @@ def _trade(f, plain, p):
             f"accuracy {_change(plain['accuracy'], p['accuracy'], '%')}.")
 
 # %% ../../nbs/16_fairness/25_frontier.ipynb #1affaae1
-def _payer(label, before, after):
+def _payer(label, before, after, people, level):
     "Who pays, where somebody does: the group whose true positive rate falls most"
-    group = who_pays(before, after)
+    group = who_pays({g: before[g] for g in people}, after)
     if group is None: return []
-    return [f"Who pays for {label}: of the people of group {group} whose label is 1, the share "
-            f"that gets a yes falls {_change(before[group], after[group], '%')}."]
+    n, was, now = people[group], before[group], after[group]
+    shared = 1 - (1 - level)/len(people) # The group was picked for its fall
+    low, high = newcombe_difference(was*n, n, now*n, n, shared)
+    fall = (f"of the {n:,.0f} people of group {group} whose label is 1, the share that gets a yes "
+            f"falls {_change(was, now, '%')}")
+    if low <= 0: return [f"Who pays for {label} is not known: {fall}, which chance alone could do."]
+    return [f"Who pays for {label}: {fall} (by {100*low:.1f} to {100*high:.1f} points)."]
 
 def _cautions(f, strongest):
     "What some of the remedies ask for, and what a bound bounds"
@@ -115,10 +124,16 @@ def trades(
            f"{100*plain['selection_gap']:.1f} "
            f"points, that of equalized odds {100*plain['odds_gap']:.1f}, accuracy "
            f"{100*plain['accuracy']:.1f} %."]
+    least = settings().min_count # People whose label is 1, in one split
+    people = {r.group: r.effective for r in f.runs[0].rates
+              if r.metric == 'true_positive_rate' and r.effective >= least}
     for name, p in strongest.items():
         out.append(_trade(f, plain, p))
         out += _payer(METHODS[name].label, mean['none', plain['strength']],
-                      mean[name, p['strength']])
+                      mean[name, p['strength']], people, f.level)
+    few = ', '.join(g for g in mean['none', plain['strength']] if g not in people)
+    if few: out.append(f"Who pays was not asked of groups with fewer than {least} people whose "
+                       f"label is 1 in a split: {few}.")
     return out + list(_cautions(f, strongest))
 
 # %% ../../nbs/16_fairness/25_frontier.ipynb #a781b5fc
@@ -277,7 +292,7 @@ def mitigate(
     level:float=.95,          # Confidence level of all limits
 )->Frontier:                  # Accuracy and largest pairwise gaps, on rows no model was fitted to
     "Try remedies for unequal rates on several splits, and measure what each costs and brings"
-    seeds = range(seeds) if isinstance(seeds, int) else list(seeds)
+    seeds = range(seeds) if isinstance(seeds, Integral) else list(seeds)
     found = try_remedies(x, y, sensitive_features, estimator=estimator, methods=methods, test=test,
                          constraint=constraint, strengths=strengths, seeds=seeds, level=level)
     return Frontier(constraint=constraint, level=level, runs=found.runs, models=found.models,

@@ -88,6 +88,9 @@ def check_policy_numbers(
         raise InputError("`min_share` of the policy must be a share from 0 to below 1, such as "
                          f"0.02; got {share!r}")
 
+# Shown, and without a gap that could be judged
+_NEVER_JUDGED = ('mean_prediction', 'mean_outcome', 'rmse', 'r2', 'share_above_median')
+
 def check_tolerance(
     metric:str,       # A name from `METRICS` or `FIGURES`
     tolerance:float,  # What is tolerated
@@ -95,7 +98,7 @@ def check_tolerance(
 )->None:
     "Raise `InputError` where a metric cannot be judged, or not by this number"
     there = ', '.join((*METRICS, *FIGURES))
-    if metric == 'mean_prediction':
+    if metric in _NEVER_JUDGED:
         raise InputError(f"`{metric}` cannot be judged by a policy yet; there are: {there}")
     if metric not in METRICS and metric not in FIGURES:
         raise InputError(f"`{metric}` in [{kind}] of the policy is no metric; there are: {there}")

@@ -292,6 +292,9 @@ def remedy(
     def quiet(*args):
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', module='fairlearn')
-            return np.asarray(decide(*args)).astype(int)
+            decided = np.asarray(decide(*args))
+        if np.isin(decided, (0, 1)).all(): return decided.astype(int)
+        raise InputError("`estimator` must be a classifier that decides 0 or 1; "
+                         f"{type(estimator).__name__} said {decided[~np.isin(decided, (0, 1))][0]}")
     return Mitigated(method=method, strength=strength, setting=setting, fits=fits,
                      groups=tuple(np.unique(t.groups).tolist()), decide=quiet)

@@ -168,8 +168,8 @@ def _check_plan(shares, rate, lower, gap, tolerance, design_effect):
     if not 0 <= lower <= rate <= 1:
         raise InputError("`rate` must lie between 0 and 1, and the smallest group's below it; "
                          f"got {rate:g} and {lower:g}")
-    if not np.isfinite(tolerance):
-        raise InputError(f"`tolerance` must be a number, such as 0.05; got {tolerance:g}")
+    if not 0 <= tolerance < np.inf:
+        raise InputError(f"`tolerance` must be 0 or more, such as 0.05; got {tolerance:g}")
     if gap == tolerance:
         raise InputError("`gap` must differ from `tolerance`; no number of rows decides a gap of "
                          f"exactly what is tolerated, {tolerance:g}")

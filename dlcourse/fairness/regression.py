@@ -254,7 +254,7 @@ def audit_regression(
         sample_weight=sample_weight, cluster=cluster, missing=missing, null=null, level=level,
         min_count=min_count, encoding=encoding, delimiter=delimiter)
     refuse(rows, 'an audit of predicted numbers', NOT_HERE)
-    columns, quantiles = _columns(rows), tuple(quantiles)
+    columns, quantiles = _columns(rows), tuple(np.atleast_1d(quantiles).tolist())
     rows = replace(rows, figures=(*rows.figures, *columns.values()))
     bad = [q for q in quantiles if not 0 <= q <= 1]
     if bad: raise InputError(f"`quantiles` must lie between 0 and 1; got {bad[0]}")

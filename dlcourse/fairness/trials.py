@@ -149,6 +149,8 @@ def try_remedies(
         raise InputError(f"`test` must be a share of the rows between 0 and 1; got {test!r}")
     seeds = list(seeds)
     if not seeds: raise InputError("`seeds` must hold a seed for each split, one or more; got none")
+    twice = [s for s in seeds if seeds.count(s) > 1]
+    if twice: raise InputError(f"`seeds` must differ, for each is a split; {twice[0]} comes twice")
     plan = [(m, s) for m in methods for s in _strengths(strengths, m)]
     if any(METHODS[m].weighted for m in methods): weight_name(estimator)
     kinds = _kinds(y, groups, test)

@@ -48,6 +48,13 @@ def test_another_encoding_says_so(tmp_path):
     assert refused(path) == f"`{path}` is not encoded as UTF-8, as TOML must be; save it as UTF-8"
 
 
+def test_a_number_that_begins_or_ends_with_its_point_says_how_to_write_it(tmp_path):
+    for text, better in (('x = .1\n', '0.1'), ('y = 1\nx = 3. # Three\n', '3.0')):
+        (tmp_path/'p.toml').write_text(text)
+        with pytest.raises(InputError, match=f'write {better}, with a digit on each side'):
+            read_toml(tmp_path/'p.toml')
+
+
 def test_what_is_no_toml_says_where(tmp_path):
     path = written(tmp_path, 'a = 1\nb = \n')
     assert refused(path) == f"`{path}` is not TOML: Invalid value (at line 2, column 5)"

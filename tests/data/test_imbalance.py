@@ -83,6 +83,11 @@ def test_the_cheapest_line_is_the_one_that_counting_finds(seed):
     costs = [mean_cost(y, score >= line, 1., miss) for line in lines]
     assert cheapest_threshold(y, score, 1., miss) == lines[int(np.argmin(np.round(costs, 12)))]
 
+def test_scores_without_a_sign_have_an_order_too():
+    y = np.array([0, 0, 1])
+    assert cheapest_threshold(y, np.array([0, 0, 200], np.uint8)) == 200
+    assert cheapest_threshold(y, np.array([False, False, True])) == 1
+
 def test_the_interval_of_average_precision_by_hand():
     y, score = np.array([1, 0]*50), np.tile([1., 1.], 50) # Knows nothing: 0.5 of 50 positives
     low, high = average_precision_interval(y, score)

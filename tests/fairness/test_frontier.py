@@ -9,7 +9,7 @@ from fairlearn.metrics import demographic_parity_difference, equalized_odds_diff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -112,6 +112,22 @@ def test_result_object(frontier):
     assert set(frontier.groups['group']) == {'a', 'b'}
 
 
+def test_nobody_is_said_to_pay_by_chance_or_by_a_handful():
+    rng = np.random.default_rng(0)
+    group = rng.choice(['a', 'b', 'few'], 900, p=[.5, .45, .05])
+    x = rng.normal(size=(900, 3))
+    x[:, 0] += group == 'a'
+    y = (x[:, 0] + rng.normal(size=900) > .5).astype(int)
+    how = dict(estimator=LogisticRegression(), methods=['threshold_optimizer'], strengths=1)
+    said = ' '.join(mitigate(x, y, group, seeds=np.int64(2), **how).findings)
+    assert 'not asked of groups with fewer than 30 people whose label is 1 in a split: few.' in said
+    assert 'people of group few' not in said and 'of the 84 people of group a' in said
+    coin = rng.choice(['p', 'q'], 900) # A fall here is chance
+    said = ' '.join(mitigate(x, y, coin, seeds=3, **how).findings)
+    assert 'is not known' in said and 'which chance alone could do' in said
+    assert 'times as large' not in said
+
+
 def test_findings_in_a_single_split_and_hostile_names():
     x, y, group = world(600)
     f = mitigate(x, y, np.where(group == 'a', '<script>', group), estimator=LogisticRegression(),
@@ -196,6 +212,8 @@ def test_adversarial_is_repeatable_and_leaves_the_state_of_torch_alone():
     (dict(strengths=(2,)), "`strengths` must be numbers from 0 to 1"),
     (dict(y=np.arange(600)), "`y` must be one column of 0 and 1; got 0, 1, 2, 3"),
     (dict(y=np.ones(7, int)), 'the same rows; got 600 in `x`, 7 in `y`'),
+    (dict(estimator=LinearRegression()), "decides 0 or 1; LinearRegression said"),
+    (dict(seeds=[1, 2, 1]), "`seeds` must differ, for each is a split; 1 comes twice"),
     (dict(sensitive_features=['a']*600), "must have two groups or more; got a"),
     (dict(sensitive_features=['a']*597 + ['b']*3), "too few: b, label"),
     (dict(estimator=KNeighborsClassifier()), "`estimator` must take `sample_weight` in `fit`, as "

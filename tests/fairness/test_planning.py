@@ -58,8 +58,9 @@ def test_planning_refuses_what_cannot_be():
         with pytest.raises(InputError, match=says): sample_size(*args)
     with pytest.raises(InputError, match="`design_effect` must be 1 or more"):
         sample_size(.5, .1, design_effect=.5)
-    with pytest.raises(InputError, match="`tolerance` must be a number"):
-        sample_size(.5, .1, float('nan'))
+    for odd in (float('nan'), -.1, float('inf')):
+        with pytest.raises(InputError, match="`tolerance` must be 0 or more"):
+            sample_size(.5, .1, odd)
     for odd in (dict(power=1), dict(power=0), dict(level=1), dict(power=float('nan'))):
         for plan in (lambda **o: sample_size(.3, .1, **o),
                      lambda **o: detectable_gap([100, 100], .5, **o),
