@@ -8,7 +8,8 @@ network, 12 CPU seconds a round, were not run to the end.
 `--held` measures on 5,000 training rows that nobody trains on, to choose a rate.
 
 Run: python benchmarks/mcmahan.py [--way iid|shards] [--epochs 1] [--batch-size 10] [--target 0.97]
-     [--fraction 0.1] [--lr 0.1] [--rounds 400] [--seeds 10] [--network] [--held]
+     [--fraction 0.1] [--lr 0.1] [--rounds 400] [--seeds 10] [--first 0]
+     [--network] [--held]
 """
 import argparse
 import time
@@ -61,7 +62,8 @@ def main():
                         help='of the 100 clients in a round; 0: one client')
     parser.add_argument('--lr', type=float, default=.1)
     parser.add_argument('--rounds', type=int, default=400)
-    parser.add_argument('--seeds', type=int, default=10)
+    parser.add_argument('--seeds', type=int, default=10, help='how many')
+    parser.add_argument('--first', type=int, default=0, help='the least of them')
     parser.add_argument('--network', action='store_true', help='the convolutional one')
     parser.add_argument('--held', action='store_true', help='measure on held-out training rows')
     o = parser.parse_args()
@@ -70,7 +72,7 @@ def main():
     x, y = torch.cat([train.x, valid.x]), torch.cat([train.y, valid.y])
     if o.held: x, y, test = x[:-5000], y[:-5000], (x[-5000:], y[-5000:])
     needed, start = [], time.process_time()
-    for seed in range(o.seeds):
+    for seed in range(o.first, o.first + o.seeds):
         deal = {'iid': lambda s=seed: iid_parts(len(x), 100, s),
                 'shards': lambda s=seed: shard_parts(y.numpy(), 100, seed=s)}[o.way]
         kind, net = (OneAfterTheOther, network()) if o.network else (

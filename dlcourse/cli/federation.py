@@ -28,16 +28,20 @@ def certificates_of(
     host:list[str]=(),  # Name or address of the server; repeat it. This machine alone, or as before
     days:int=90,        # The server's certificate is good for
     renew:bool=False,   # Renew the server's certificate and leave the rest
+    add:bool=False,     # Keys for sites that join later; leave the rest
 ):
     "An authority, the server's certificate and a pair of keys for each site; nothing is replaced"
-    from dlcourse.federated.certificates import make_certificates, renew_server
-    if renew and site:
-        raise InputError("`site` cannot be added to a renewal, which is of the server alone")
+    from dlcourse.federated.certificates import add_sites, make_certificates, renew_server
+    if renew and (site or add):
+        raise InputError("`renew` is of the server alone; add a site by another call, with --add")
+    if add and host: raise InputError("`host` is the server's: renew it, with --renew")
     if renew: made = renew_server(folder, list(host), days)
+    elif add: made = add_sites(folder, list(site))
     else: made = make_certificates(folder, list(site), list(host) or HERE, days)
     for path in made: print(path)
     if not renew:
         print("Give each site authority.crt and its own two keys; all other .key files stay here.")
+    if add: print("Start the server anew (dlcourse federated superlink), so that it knows them.")
 
 @command(federated_app, 'superlink')
 def superlink(

@@ -238,7 +238,7 @@ class ClientsAtOnce:
 
 # %% ../../nbs/18_federated/03_clients.ipynb #4e5004b2
 def only_finite(
-    state:dict[str, Tensor],   # The models that were sent out: name → runs × …
+    state:dict[str, Tensor],   # Sent out: name → runs × …, or runs × clients × … where they differ
     answers:dict[str, Tensor], # What came back: name → runs × clients × …
     weights:Float[Tensor, "runs clients"], # What each client counts
 )->tuple[dict[str, Tensor], Tensor]: # The same; where none of a run is finite, all old models count
@@ -246,8 +246,9 @@ def only_finite(
     finite = torch.stack([t.isfinite().reshape(*weights.shape, -1).all(2)
                           for t in answers.values()]).all(0)
     if bool(finite.all()): return answers, weights
-    kept = {name: torch.where(finite.reshape(*finite.shape, *[1]*(t.ndim - 2)), t,
-                              state[name][:, None]) for name, t in answers.items()}
+    old = {name: t if t.ndim == answers[name].ndim else t[:, None] for name, t in state.items()}
+    kept = {name: torch.where(finite.reshape(*finite.shape, *[1]*(t.ndim - 2)), t, old[name])
+            for name, t in answers.items()}
     return kept, torch.where(finite.any(1, keepdim=True), weights*finite, weights)
 
 def check_average(

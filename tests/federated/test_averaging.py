@@ -29,6 +29,7 @@ from dlcourse.federated.averaging import (
 )
 from dlcourse.federated.clients import ClientsAtOnce
 from dlcourse.federated.flower import run_in_process
+from dlcourse.federated.heterogeneity import federate_controlled
 from dlcourse.federated.partitions import holdings
 from dlcourse.federated.strategies import chosen_clients, make_strategy, run_settings
 from dlcourse.training.zoo import mlp
@@ -45,8 +46,11 @@ def in_one_stack(config, clients):
     x, y, tx, ty, parts = digit_parts(config['partition'], clients, .5, config['seed'])
     crew = ClientsAtOnce(mlp(64, 64, 10), (x, y), [parts], seeds=[config['seed']],
                          epochs=config['local-epochs'], batch_size=config['batch-size'] or None)
-    return federate(crew, first_weights([config['seed']], 64, 64, 10), (tx, ty), mu=config['mu'],
-                    rounds=config['num-rounds'], lr=config['lr'], fraction=config['fraction-train'])
+    usual = dict(rounds=config['num-rounds'], fraction=config['fraction-train'])
+    start = first_weights([config['seed']], 64, 64, 10)
+    if config['strategy'] == 'scaffold':
+        return federate_controlled(crew, start, (tx, ty), lr=torch.tensor([config['lr']]), **usual)
+    return federate(crew, start, (tx, ty), mu=config['mu'], lr=config['lr'], **usual)
 
 
 def gap(run, course):
@@ -106,7 +110,7 @@ def test_drawn_clients_follow_from_seed_and_round():
 
 @flower
 @pytest.mark.parametrize('options', [{}, {'batch-size': 0}, {'strategy': 'fedprox', 'mu': .5},
-                                     {'fraction-train': 1.}])
+                                     {'fraction-train': 1.}, {'strategy': 'scaffold'}])
 def test_the_app_in_this_process_is_the_stack_of_clients(options):
     run = run_in_process(server_app, client_app, 10, CONFIG | options)
     course = in_one_stack(CONFIG | options, 10)

@@ -8,6 +8,7 @@ pytest.importorskip('cryptography')
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.certificates import (
+    add_sites,
     certificate_fault,
     handshake_fault,
     make_certificates,
@@ -49,10 +50,42 @@ def test_nothing_is_written_over(folder):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['run'], ['../x'], [''], ['a b'], [3]])
+@pytest.mark.parametrize('sites', [
+    [], ['a', 'a'], ['a', 'A'], ['run'], ['../x'], [''], ['a b'], [3]])
 def test_names_of_sites(tmp_path, sites):
     with pytest.raises(InputError, match='`sites`'): make_certificates(tmp_path/'f', sites)
     assert not (tmp_path/'f').exists()
+
+
+def test_a_site_that_joins_later(tmp_path):
+    made = tmp_path/'x'
+    make_certificates(made, ['north'])
+    before = {p.name: p.read_bytes() for p in made.iterdir()}
+    assert [p.name for p in add_sites(made, ['west', 'east'])] == [
+        'west.key', 'west.pub', 'east.key', 'east.pub']
+    after = {p.name: p.read_bytes() for p in made.iterdir()}
+    assert before.items() <= after.items() and len({*after.values()}) == len(after)
+    assert (made/'west.key').stat().st_mode & 0o777 == 0o600
+    for sites, words in ((['west'], 'holds west.key'), (['North'], 'holds north'), ([], '`sites`'),
+                         (['run'], '`sites`'), (['new', 'west'], 'holds west.key')):
+        with pytest.raises(InputError, match=words): add_sites(made, sites)
+    assert {p.name for p in made.iterdir()} == set(after)
+    with pytest.raises(InputError, match='authority.crt'): add_sites(tmp_path/'none', ['a'])
+
+
+@pytest.mark.parametrize('start', ['x', 5, datetime(9990, 1, 1, tzinfo=UTC), datetime(1, 1, 1)])
+def test_odd_moments(tmp_path, folder, start):
+    with pytest.raises(InputError, match='`start`'):
+        make_certificates(tmp_path/'f', ['a'], start=start)
+    with pytest.raises(InputError, match='`start`'): renew_server(folder, start=start)
+    assert not (tmp_path/'f').exists()
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path/'f').write_text('')
+    for place in (tmp_path/'f', tmp_path/'f'/'g'):
+        with pytest.raises(InputError, match='`folder` cannot be made'):
+            make_certificates(place, ['a'])
 
 
 @pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], ['a.org:8000'], ['a..b'], [5]])

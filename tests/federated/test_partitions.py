@@ -116,3 +116,9 @@ HALF = [0, 1]*5
     (lambda: holdings([[-1]], [0, 1]), '`parts`'), (lambda: holdings([[5]], [0, 1]), '`parts`')])
 def test_what_names_no_row_is_refused(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+def test_nobody_holds_nothing():
+    with pytest.raises(InputError, match='`parts`'): holdings([], [1])
+    for least in ('x', -1, 1.5):
+        with pytest.raises(InputError, match='`min_size`'): parts_by(['a'], min_size=least)
