@@ -366,3 +366,10 @@ def test_flower_finds_both_apps_by_name():
     from flwr.supercore import object_ref
     for name in ('server_app', 'client_app'):
         assert object_ref.validate(f'dlcourse.federated.apps:{name}') == (True, None)
+
+
+@pytest.mark.parametrize('given, name', [
+    ((0, 1., 0, 0), '`clients`'), ((-1, 1., 0, 0), '`clients`'), ((3, 1., -1, 0), '`seed`'),
+    ((3, 1., 0, -1), '`number`')])
+def test_nobody_is_drawn_of_nobody(given, name):
+    with pytest.raises(InputError, match=name): chosen_clients(*given)
