@@ -25,19 +25,24 @@ def certificates_of(
     folder:Path,        # Made where it is not there
     *,
     site:list[str]=(),  # Name of a site; repeat it for several
-    host:list[str]=(),  # Name or address of the server; repeat it. This machine alone, or as before
+    host:list[str]=(),  # Name or address of the server; repeat it. This machine's own are added
     days:int=90,        # The server's certificate is good for
     renew:bool=False,   # Renew the server's certificate and leave the rest
+    add:bool=False,     # Keys for sites that join later; leave the rest
 ):
     "An authority, the server's certificate and a pair of keys for each site; nothing is replaced"
-    from dlcourse.federated.certificates import make_certificates, renew_server
-    if renew and site:
-        raise InputError("`site` cannot be added to a renewal, which is of the server alone")
+    from dlcourse.federated.certificates import add_sites, make_certificates, renew_server
+    if renew and (site or add):
+        raise InputError("`renew` is of the server alone; add a site by another call, with --add")
+    if add and host: raise InputError("`host` is the server's: renew it, with --renew")
+    if host: host = dict.fromkeys([*host, *HERE]) # Whoever runs the server calls it by these
     if renew: made = renew_server(folder, list(host), days)
+    elif add: made = add_sites(folder, list(site))
     else: made = make_certificates(folder, list(site), list(host) or HERE, days)
     for path in made: print(path)
     if not renew:
         print("Give each site authority.crt and its own two keys; all other .key files stay here.")
+    if add: print("Start the server anew (dlcourse federated superlink), so that it knows them.")
 
 @command(federated_app, 'superlink')
 def superlink(
@@ -90,8 +95,12 @@ def run_here(
     "Train at the sites that are there; the result is written on this machine"
     from dlcourse.federated.site_runs import run_at_sites, settings_of
     signal(SIGTERM, default_int_handler)
-    said = {'num-rounds': rounds, 'seed': seed, **settings_of(setting)}
+    more, said = settings_of(setting), {'num-rounds': rounds, 'seed': seed}
+    if twice := more.keys() & {*said, 'round-timeout', 'out'}:
+        raise InputError(f"`setting`: {sorted(twice)[0]} has an option of its own")
+    said |= more
     model, history = run_at_sites(folder, out, superlink, app=app, run_config=said,
                                   round_timeout=round_timeout, tell=print)
+    for reason in history.pop('reasons', ()): print(f'Left out: {reason}')
     size = sum(a.size for a in model.values())
     print(f'Written: {out} ({size:,} numbers; history: {", ".join(history)})')

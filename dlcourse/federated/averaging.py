@@ -207,16 +207,34 @@ def make_client(
         content = app.RecordDict({**records, 'client': app.ConfigRecord({'partition-id': who})})
         return app.Message(content, reply_to=message)
 
+    def learnt(message, context):
+        "SCAFFOLD's guesses of a gradient, where the server sent its own: for all, for this one"
+        if 'controls' not in message.content: return None, None
+        guess = message.content['controls'].to_torch_state_dict()
+        if 'controls' not in context.state: return guess, {n: 0*c for n, c in guess.items()}
+        return guess, context.state['controls'].to_torch_state_dict()
+
     @client.train()
     def train(message, context):
         config, number, who, net, x, y = begun(message, context)
+        guess, own = learnt(message, context)
+        shift = guess and {n: c - own[n] for n, c in guess.items()}
         loss = train_client(
             net, x, y, lr=config['lr'], epochs=config['local-epochs'], client=who, number=number,
-            batch_size=config['batch-size'] or None, seed=config['seed'], mu=config['mu'])
-        state = net.state_dict()
+            batch_size=config['batch-size'] or None, seed=config['seed'], mu=config['mu'],
+            shift=shift)
+        state, more = net.state_dict(), {}
+        if guess:
+            way = config['lr']*config['local-epochs']*-(-len(x)//(config['batch-size'] or len(x)))
+            start = message.content['arrays'].to_torch_state_dict()
+            change = {n: (w - state[n])/way - guess[n] for n, w in start.items()}
+            more['change'] = app.ArrayRecord(change)
+            if all(c.isfinite().all() for c in change.values()):
+                kept = {n: own[n] + c for n, c in change.items()}
+                context.state['controls'] = app.ArrayRecord(kept)
         if alter is not None: state = alter(who, number, state)
         metrics = app.MetricRecord({'num-examples': len(x), 'loss': loss})
-        return answer(message, who, arrays=app.ArrayRecord(state), metrics=metrics)
+        return answer(message, who, arrays=app.ArrayRecord(state), metrics=metrics, **more)
 
     @client.evaluate()
     def evaluate(message, context):
@@ -231,9 +249,10 @@ def make_client(
 
 # %% ../../nbs/18_federated/04_averaging.ipynb #039f45d6
 def make_server(
-    strategy_of:Callable=make_strategy, # Configuration → strategy
+    strategy_of:Callable=make_strategy, # Configuration → strategy; what it lets in is its affair
 ):                                      # A `flwr.serverapp.ServerApp`
-    "A server that keeps model, course, counts and reasons in the state of its context"
+    """A server that keeps model, course, counts and reasons in the state of its context; raises
+    `InputError` for a run that leaves no model, or one that is not finite"""
     flwr = load_flower()
     app, server = flwr.app, flwr.serverapp.ServerApp()
 
@@ -256,5 +275,9 @@ def make_server(
         reasons = list(getattr(strategy, 'reasons', []))
         context.state['reasons'] = app.ConfigRecord({'reasons': reasons})
         if not result.arrays:
-            raise InputError("no round had an answer that could be used; " + '; '.join(reasons[:3]))
+            said = '; '.join(reasons[:3]) or 'all were silent'
+            raise InputError(f"no round had an answer that could be used; {said}")
+        if not all(np.isfinite(a.numpy()).all() for a in result.arrays.values()):
+            raise InputError("`strategy_of` gave a strategy that let what is not finite into the "
+                             "model; those of `make_strategy` leave it out")
     return server

@@ -132,6 +132,9 @@ def private_average(
                          f"{draw.round} is not open, {sampler.rounds} were drawn")
     above_zero(clip_norm, 'clip_norm')
     number_of(dim, 'dim', 1)
+    for name, given in dict(answers=answers, weights=weights, rounds=rounds).items():
+        if isinstance(given, Mapping) or given is None and name != 'answers': continue
+        raise InputError(f"`{name}` must be a mapping of clients, got {type(given).__name__}")
     for weight in (weights or {}).values(): # NaN counts as 0
         if weight == weight: number_of(weight, 'weights', -float('inf'), whole=False)
     sampler.open = None

@@ -108,6 +108,8 @@ class ClientsAtOnce:
         at_once:int|None=None,     # Clients in a stack; as the processor's cache allows where None
     ):
         "Raises `InputError` for runs of unequal numbers of clients, and for parts that cannot be"
+        if len({len(t) for t in tensors}) != 1:
+            raise InputError(f"`tensors` must have equally many rows, got {[*map(len, tensors)]}")
         self.model, self.tensors, self.loss = model, tensors, loss
         self.epochs = number_of(epochs, 'epochs', 1)
         self.batch_size = batch_size and number_of(batch_size, 'batch_size', 1)
@@ -134,7 +136,10 @@ class ClientsAtOnce:
         if not len(parts) or len({len(run) for run in parts}) != 1:
             raise InputError("`parts` must be runs with equally many clients, got "
                              f"{[len(run) for run in parts]}")
-        members = [np.asarray(part, dtype=np.int64).reshape(-1) for run in parts for part in run]
+        members = [np.asarray(part).reshape(-1) for run in parts for part in run]
+        odd = [m.dtype for m in members if len(m) and m.dtype.kind not in 'iu']
+        if odd: raise InputError(f"`parts` must hold the numbers of rows, not {odd[0]}")
+        members = [m.astype(np.int64) for m in members]
         empty = [k for k, part in enumerate(members) if not len(part)]
         if empty or not members:
             raise InputError("`parts` must give every client a row; "
@@ -192,14 +197,18 @@ class ClientsAtOnce:
         mu:float|Tensor=0.,            # Pull towards the start, one or one for each run (FedProx)
         shift:dict[str, Tensor]|None=None, # Added to the gradients: name → runs × chosen × …
     )->dict[str, Tensor]:              # Name → runs × chosen × …
-        "A round of local training; raises `InputError` for a client that is not there"
+        """A round of local training; raises `InputError` for a client that is not there, or models
+        and rates that do not fit"""
         which = self._chosen(which)
+        want = {name: (self.runs, *t.shape[1:]) for name, t in self.buffers.items()}
+        if {name: tuple(t.shape) for name, t in start.items()} != want: raise InputError(
+            f"`start` must be names and shapes of the model, for {self.runs} runs: {want}; got "
+            f"{ {name: tuple(t.shape) for name, t in start.items()} }")
         chosen = which.shape[1]
         flat = (which + np.arange(self.runs)[:, None]*self.clients).reshape(-1)
         run = np.repeat(np.arange(self.runs), chosen)
         found = {name: t.new_empty(len(flat), *t.shape[1:]) for name, t in self.buffers.items()}
-        rates, pulls = (torch.as_tensor(v, dtype=self.tensors[0].dtype).expand(self.runs)
-                        for v in (lr, mu))
+        rates, pulls = self._of_runs(lr, 'lr'), self._of_runs(mu, 'mu')
         sorted_ = np.argsort(-self.steps[flat], kind='stable')
         for group in np.array_split(sorted_, -(-len(flat)//self.at_once)):
             at, of = torch.from_numpy(group), torch.from_numpy(run[group])
@@ -209,6 +218,14 @@ class ClientsAtOnce:
             self._group(begin, extra, rates[of], pulls[of], self.plan(flat[group], number))
             for name, t in found.items(): t[at] = self.buffers[name][:len(group)]
         return {name: t.unflatten(0, (self.runs, chosen)) for name, t in found.items()}
+
+    def _of_runs(self, value, name):
+        "One number for each run"
+        found = torch.as_tensor(value, dtype=self.tensors[0].dtype)
+        fits = found.shape in ((), (1,), (self.runs,)) and found.isfinite() & (found >= 0)
+        if fits is not False and bool(fits.all()): return found.expand(self.runs)
+        raise InputError(f"`{name}` must be finite and from 0, one or one for each of {self.runs} "
+                         f"runs; got {found.tolist()}")
 
     def _chosen(self, which):
         "Clients of each run, looked at"
@@ -238,7 +255,7 @@ class ClientsAtOnce:
 
 # %% ../../nbs/18_federated/03_clients.ipynb #4e5004b2
 def only_finite(
-    state:dict[str, Tensor],   # The models that were sent out: name → runs × …
+    state:dict[str, Tensor],   # Sent out: name → runs × …, or runs × clients × … where they differ
     answers:dict[str, Tensor], # What came back: name → runs × clients × …
     weights:Float[Tensor, "runs clients"], # What each client counts
 )->tuple[dict[str, Tensor], Tensor]: # The same; where none of a run is finite, all old models count
@@ -246,8 +263,9 @@ def only_finite(
     finite = torch.stack([t.isfinite().reshape(*weights.shape, -1).all(2)
                           for t in answers.values()]).all(0)
     if bool(finite.all()): return answers, weights
-    kept = {name: torch.where(finite.reshape(*finite.shape, *[1]*(t.ndim - 2)), t,
-                              state[name][:, None]) for name, t in answers.items()}
+    old = {name: t if t.ndim == answers[name].ndim else t[:, None] for name, t in state.items()}
+    kept = {name: torch.where(finite.reshape(*finite.shape, *[1]*(t.ndim - 2)), t, old[name])
+            for name, t in answers.items()}
     return kept, torch.where(finite.any(1, keepdim=True), weights*finite, weights)
 
 def check_average(

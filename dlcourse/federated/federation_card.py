@@ -214,10 +214,11 @@ def _epsilon_verdict(spent, clients, most):
 
 def _spent(ledger):
     "The rows, the largest ε of both kinds, and δ; raises `InputError` for an odd row"
-    rows = tuple(dict(row) for row in ledger or ())
+    rows = tuple(ledger or ())
     for row in rows:
-        odd = next((k for k in ('client', 'epsilon', 'delta') if k not in row), None)
-        if odd: raise InputError(f"each row of `ledger` must have `{odd}`, got {sorted(row)}")
+        odd = next((k for k in ('client', 'epsilon', 'delta')
+                    if not isinstance(row, Mapping) or k not in row), None)
+        if odd: raise InputError(f"each row of `ledger` must be a dict with `{odd}`, got {row!r}")
         for name in ('epsilon', 'epsilon_if_seen'):
             if row.get(name) is not None: number_of(row[name], name, 0, whole=False)
         if not 0 < number_of(row['delta'], 'delta', 0, 1, whole=False) < 1:
@@ -274,15 +275,14 @@ def audit_federation(
     rates, gaps, found = _accuracy(data, client, None, tolerated.get('clients'), asked)
     known = [r for r in rates if r.value is not None]
     worst, few = min(known, key=lambda r: r.value, default=None), len(rates) - len(known)
-    verdicts = []
-    if 'clients' in tolerated:
-        verdicts.append(_gap_verdict('clients', gaps, rates, tolerated['clients']))
+    verdicts = [_gap_verdict(k, gaps, rates, t) for k, t in tolerated.items() if k == 'clients']
     more, wide, apart, why = _groups(data, client, group, tolerated.get('groups'), asked)
     if apart: verdicts.append(apart)
     rows, epsilon, seen, delta = spent = _spent(ledger)
     if delta is not None and delta*len(rates) >= 1:
         raise InputError(f"`delta` must be below one over the {len(rates)} clients, got {delta:g}")
     if isinstance(guarantees, str): raise InputError("`guarantees` must be a list of sentences")
+    if not isinstance(refused, Mapping | None): raise InputError("`refused` must be client → why")
     if 'worst' in tolerated: verdicts.append(
         _worst_verdict(known, worst, tolerated['worst'], found.level, few))
     if 'epsilon' in tolerated:
@@ -296,5 +296,4 @@ def audit_federation(
         warnings=(f"{few} of {len(rates)} clients have too few rows to be judged.",)*(few > 0),
         not_measured=(*(text for k, text in WITHOUT.items() if not given[k]),
                       *((f"Fairness between groups of clients: {why}.",) if why else ()),
-                      *NEVER_MEASURED),
-        level=found.level, source=found.source)
+                      *NEVER_MEASURED), level=found.level, source=found.source)

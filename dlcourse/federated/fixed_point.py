@@ -58,6 +58,8 @@ class FixedPoint:
         values, # Floats, in any shape
     )->np.ndarray: # As many whole numbers modulo 2^modulus_bits
         "Steps; raises `InputError` for numbers that are no floats or not finite"
+        if np.ma.is_masked(values):
+            raise InputError("`values` must not be masked: what is hidden would be sent")
         values = np.asarray(values)
         if values.dtype.kind != 'f':
             raise InputError(f"`values` must be floats, got {values.dtype}; counters and other "
@@ -91,11 +93,14 @@ def agreed_key(
     other:bytes,  # The public key of another
     purpose:str,  # Keys for different purposes have nothing in common
 )->bytes:         # 32 bytes, the same for both
-    "What two clients know and the server, who carried their public keys, does not"
+    """What two clients know and the server, who carried their public keys, does not; raises
+    `InputError` for what is no key"""
     x25519 = need('cryptography.hazmat.primitives.asymmetric.x25519', 'federated')
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-    shared = own.exchange(x25519.X25519PublicKey.from_public_bytes(other))
+    try: shared = own.exchange(x25519.X25519PublicKey.from_public_bytes(other))
+    except (TypeError, ValueError):
+        raise InputError("`other` must be a public key, which is 32 bytes and not weak") from None
     pair = b''.join(sorted((own.public_key().public_bytes_raw(), other)))
     derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode() + pair)
     return derive.derive(shared)
@@ -113,8 +118,6 @@ def split_secret(
     if len(set(holders)) < len(holders):
         raise InputError(f"`holders` must differ, got {list(holders)}")
     number_of(threshold, 'threshold', 1, len(holders))
-    for holder in holders: number_of(holder, 'holders', 0, PRIME - 2) # At −1 lies the secret
-    if len(set(holders)) < len(holders): raise InputError("`holders` must differ; one comes twice")
     if len(secret) > 64: raise InputError(f"`secret` must be 64 bytes at most, got {len(secret)}")
     line = [secrets.randbelow(PRIME) for _ in range(threshold - 1)]
     line.append(int.from_bytes(secret, 'big'))

@@ -95,10 +95,11 @@ def federate_controlled(
         which = torch.from_numpy(np.stack(drawn))
         before = {n: c[every, which] for n, c in own.items()}
         shift = {n: all_[n][:, None] - c for n, c in before.items()}
-        answers, weights = only_finite(
-            state, crew.train(state, lr=lr, number=number, which=which, shift=shift),
-            crew.weights.gather(1, which))
-        after = new_controls(before, all_, state, answers, taken.gather(1, which), lr)
+        sent, rows = (crew.train(state, lr=lr, number=number, which=which, shift=shift),
+                      crew.weights.gather(1, which))
+        made = new_controls(before, all_, state, sent, taken.gather(1, which), lr)
+        after, _ = only_finite(before, made, rows) # Who broke keeps what it had
+        answers, weights = only_finite(state, sent, rows)
         for name, c in after.items():
             all_[name] = all_[name] + (c - before[name]).sum(1)/crew.clients
             own[name][every, which] = c
@@ -143,8 +144,7 @@ def with_own_heads(
         flat = single.train({n: t.flatten(0, 1) for n, t in own.items()}, number=number,
                             lr=lr if isinstance(lr, float) else lr.repeat_interleave(shape[1]))
         back = {n: t[:, 0].unflatten(0, shape) for n, t in flat.items()}
-        sent = {n: t[:, 0] for n, t in own.items()} # Heads that broke begin as the first client's
-        answers, weights = only_finite(sent, back, crew.weights)
+        answers, weights = only_finite(own, back, crew.weights)
         mean = weighted_average(answers, weights)
         own = {n: t if n in heads else mean[n][:, None].expand_as(t) for n, t in answers.items()}
     return own

@@ -68,8 +68,8 @@ def iid_parts(
     seed:int=0,
 )->list[np.ndarray]:
     "Rows shuffled and cut into equal parts; raises `InputError` for fewer rows than clients"
-    number_of(clients, 'clients', 1)
-    order = _generator(seed).permutation(number_of(rows, 'rows', 1))
+    number_of(clients, 'clients', 1, number_of(rows, 'rows', 1))
+    order = _generator(seed).permutation(rows)
     return each_row_once(np.array_split(order, clients), rows)
 
 def dirichlet_parts(
@@ -105,7 +105,8 @@ def parts_by(
     min_size:int=1, # Rows that every one must have
 )->dict:            # Site or person, sorted → numbers of its rows
     "Rows by the site or the person they come from; raises `InputError` for one with too few rows"
-    who = np.asarray(who)
+    if np.ma.is_masked(who): raise InputError("`who` must be a name in each row; one is masked")
+    who, _ = np.asarray(who), number_of(min_size, 'min_size', 0)
     if who.ndim != 1 or not len(who):
         raise InputError(f"`who` must be one name for each row, got the shape {who.shape}")
     try: names, owner = np.unique(who, return_inverse=True)
@@ -124,8 +125,9 @@ def holdings(
     parts:Sequence, # Of each client, the numbers of its rows
     labels,         # Class of each row
 )->np.ndarray:      # Clients × classes, rows that each has
-    "How many rows of each class every client holds"
+    "How many rows of each class every client holds; raises `InputError` for rows not there"
     labels, parts = labels_of(labels), [_whole(part, 'parts') for part in parts]
+    if not parts: raise InputError("`parts` must be those of one client at least, got none")
     for part in parts:
         if len(part) and not 0 <= part.min() <= part.max() < len(labels): raise InputError(
             f"`parts` must name rows from 0 to {len(labels) - 1}, got {part.min()} to {part.max()}")

@@ -22,6 +22,9 @@ from dlcourse.federated.fixed_point import (
 )
 
 # %% ../../nbs/18_federated/08_secret_sums.ipynb #0be4d007
+def _are_keys(pair):
+    return isinstance(pair, (tuple, list)) and [type(k) is bytes and len(k) for k in pair] == [32]*2
+
 class MaskingClient:
     "One client in one round; raises `InputError` where the server asks for what it may not have"
     def __init__(self,
@@ -48,6 +51,9 @@ class MaskingClient:
         if publics.get(self.number) != self.public:
             raise InputError("`publics` must hold this client's own keys; they were changed")
         if self._publics: raise InputError("`share` is for once in a round; begin another round")
+        odd = [k for k, pair in publics.items() if not _are_keys(pair)]
+        if odd: raise InputError("`publics` must be client → two keys of 32 bytes; those of "
+                                 f"client {odd[0]} are not")
         keys = [key for pair in publics.values() for key in pair]
         if len(set(keys)) < len(keys):
             raise InputError("`publics` must differ; a key is there twice")
@@ -80,7 +86,7 @@ class MaskingClient:
         for sender, letter in letters.items():
             to = f'{sender} {self.number}'.encode()
             try: text = self._cipher(sender).decrypt(letter[:12], letter[12:], to)
-            except (InvalidTag, KeyError):
+            except (InvalidTag, KeyError, TypeError, ValueError):
                 raise InputError(f"the letter of client {sender} is not by it") from None
             self._held[sender] = tuple(int.from_bytes(text[k:k + 66], 'big') for k in (0, 66))
 
@@ -109,6 +115,7 @@ class MaskingClient:
     )->dict[int, int]:          # Client → the share of its seed, or of its key where it dropped out
         "Never both shares of a client, and only once"
         if self._told: raise InputError("`reveal` is for once in a round")
+        if self._sent is None: raise InputError("`reveal` comes after `masked`")
         if set(answered) & set(dropped):
             raise InputError("a client either answered or dropped out; both were said of "
                              f"{sorted(set(answered) & set(dropped))}")
@@ -170,6 +177,8 @@ def secure_sum(
                          f"got {len(updates)}")
     if threshold is None: threshold = max(2, len(updates)*2//3 + 1)
     number_of(threshold, 'threshold', 2, len(updates))
+    if not isinstance(late, Sequence) or set(late) - set(updates):
+        raise InputError(f"`late` must be a list of clients of `updates`, got {late!r}")
     clients = {k: MaskingClient(k, fixed, threshold) for k in updates}
     publics = {k: c.public for k, c in clients.items()}
     letters = {k: c.share(publics) for k, c in clients.items()}
@@ -192,6 +201,7 @@ def _sent(clients, updates):
     "What each client sends; nothing where it is not finite floats of the shape that most have"
     found = {}
     for k, update in updates.items():
+        if np.ma.is_masked(update): continue
         try: found[k] = np.asarray(update.detach() if hasattr(update, 'detach') else update)
         except (TypeError, ValueError, RuntimeError): continue # No array can be made of it
     shapes = [a.shape for a in found.values() if a.dtype.kind == 'f']

@@ -16,7 +16,12 @@ from torch import Tensor
 
 from ..core.errors import InputError, number_of
 from .client_privacy import above_zero
-from .robust import coordinate_median, geometric_median, most_are_honest
+from dlcourse.federated.robust import (
+    among_finite,
+    coordinate_median,
+    geometric_median,
+    most_are_honest,
+)
 
 # %% ../../nbs/18_federated/12_trust.ipynb #07e87c37
 def input_of_first_layer(
@@ -65,6 +70,7 @@ def krum_scores(
     return apart.sort(1).values[:, :n - attackers - 1].sum(1) # The first is its own, 0
 
 # %% ../../nbs/18_federated/12_trust.ipynb #dd06c480
+@among_finite
 def krum(
     updates:Float[Tensor, "client dim"],
     attackers:int, # Allowed for
@@ -72,6 +78,7 @@ def krum(
     "The update nearest to the crowd; raises `InputError` for under `2*attackers + 3` updates"
     return updates[krum_scores(most_are_honest(updates, attackers, 3), attackers).argmin()]
 
+@among_finite
 def multi_krum(
     updates:Float[Tensor, "client dim"],
     attackers:int, # Allowed for
@@ -81,12 +88,13 @@ def multi_krum(
     return updates[scores.argsort()[:len(updates) - attackers]].mean(0)
 
 ROBUST_RULES = { # Name → updates, attackers allowed for → one update; all but the mean refuse
-    # where so many may lie that they promise nothing
-    'mean': lambda u, f: u.mean(0),
-    'coordinate median': lambda u, f: coordinate_median(most_are_honest(u, f)),
-    'trimmed mean': lambda u, f: trimmed_mean(most_are_honest(u, f), f),
-    'Krum': krum, 'multi-Krum': multi_krum,
-    'geometric median': lambda u, f: geometric_median(most_are_honest(u, f))}
+    # where so many may lie that they promise nothing; what is not finite has no say in any
+    name: among_finite(rule) for name, rule in {
+        'mean': lambda u, f: u.mean(0),
+        'coordinate median': lambda u, f: coordinate_median(most_are_honest(u, f)),
+        'trimmed mean': lambda u, f: trimmed_mean(most_are_honest(u, f), f),
+        'Krum': krum, 'multi-Krum': multi_krum,
+        'geometric median': lambda u, f: geometric_median(most_are_honest(u, f))}.items()}
 
 # %% ../../nbs/18_federated/12_trust.ipynb #3f146d12
 def clip_update(

@@ -45,7 +45,7 @@ OPTIONS = {
                  '--prediction',
     'audit plan': 'rate gap --design-effect --kind --level --power --share --tolerance',
     'audit inputs': '', 'audit policy': '--declare --kind --to', 'audit links': 'name',
-    'federated certificates': 'folder --days --host --renew --site',
+    'federated certificates': 'folder --add --days --host --renew --site',
     'federated superlink': 'folder --host --port',
     'federated site': 'folder site --partition --partitions --superlink',
     'federated run': 'folder out --app --round-timeout --rounds --seed --setting --superlink',

@@ -29,6 +29,7 @@ from dlcourse.federated.averaging import (
 )
 from dlcourse.federated.clients import ClientsAtOnce
 from dlcourse.federated.flower import run_in_process
+from dlcourse.federated.heterogeneity import federate_controlled
 from dlcourse.federated.partitions import holdings
 from dlcourse.federated.strategies import chosen_clients, make_strategy, run_settings
 from dlcourse.training.zoo import mlp
@@ -45,8 +46,11 @@ def in_one_stack(config, clients):
     x, y, tx, ty, parts = digit_parts(config['partition'], clients, .5, config['seed'])
     crew = ClientsAtOnce(mlp(64, 64, 10), (x, y), [parts], seeds=[config['seed']],
                          epochs=config['local-epochs'], batch_size=config['batch-size'] or None)
-    return federate(crew, first_weights([config['seed']], 64, 64, 10), (tx, ty), mu=config['mu'],
-                    rounds=config['num-rounds'], lr=config['lr'], fraction=config['fraction-train'])
+    usual = dict(rounds=config['num-rounds'], fraction=config['fraction-train'])
+    start = first_weights([config['seed']], 64, 64, 10)
+    if config['strategy'] == 'scaffold':
+        return federate_controlled(crew, start, (tx, ty), lr=torch.tensor([config['lr']]), **usual)
+    return federate(crew, start, (tx, ty), mu=config['mu'], lr=config['lr'], **usual)
 
 
 def gap(run, course):
@@ -106,7 +110,7 @@ def test_drawn_clients_follow_from_seed_and_round():
 
 @flower
 @pytest.mark.parametrize('options', [{}, {'batch-size': 0}, {'strategy': 'fedprox', 'mu': .5},
-                                     {'fraction-train': 1.}])
+                                     {'fraction-train': 1.}, {'strategy': 'scaffold'}])
 def test_the_app_in_this_process_is_the_stack_of_clients(options):
     run = run_in_process(server_app, client_app, 10, CONFIG | options)
     course = in_one_stack(CONFIG | options, 10)
@@ -128,9 +132,10 @@ warnings.simplefilter('ignore') # Ray's own
 import numpy as np
 from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.flower import run_simulated
-run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
-arrays = {f'a/{name}': array for name, array in run.arrays.items()}
-np.savez(sys.argv[2], used=run.history['train/used'], **arrays)
+for way in ('fedavg', 'scaffold'):
+    run = run_simulated(server_app, client_app, 5, {**json.loads(sys.argv[1]), 'strategy': way})
+    arrays = {f'a/{name}': array for name, array in run.arrays.items()}
+    np.savez(f'{sys.argv[2]}/{way}.npz', used=run.history['train/used'], **arrays)
 """
 MOST = 240. # Seconds by the clock for Flower's simulation, which needs 25 and has hung
 BUSY = 'The current node timed out during startup'
@@ -182,7 +187,7 @@ def test_what_a_killed_process_began_dies_too():
 @pytest.mark.slow
 def test_flowers_simulation_gives_the_same_model(tmp_path):
     pytest.importorskip('ray')
-    words = [sys.executable, '-c', SIMULATED, json.dumps(CONFIG), str(tmp_path/'run.npz')]
+    words = [sys.executable, '-c', SIMULATED, json.dumps(CONFIG), str(tmp_path)]
     mark, until, said = f'OF_A_TEST={tmp_path}', time.monotonic() + MOST, BUSY
     while BUSY in said: # Ray itself waits for its own for 30 seconds and no longer
         with open(tmp_path/'said', 'w') as f:
@@ -194,11 +199,12 @@ def test_flowers_simulation_gives_the_same_model(tmp_path):
             finally: end_all(process, mark)
         said = (tmp_path/'said').read_text() if process.returncode else ''
     assert process.returncode == 0, said
-    here = run_in_process(server_app, client_app, 5, CONFIG)
-    with np.load(tmp_path/'run.npz') as run:
-        for name, array in here.arrays.items():
-            np.testing.assert_allclose(run[f'a/{name}'], array, atol=1e-5, rtol=0)
-        assert run['used'].tolist() == here.history['train/used'] == [2]*4
+    for way in ('fedavg', 'scaffold'): # The second has a state at the clients
+        here = run_in_process(server_app, client_app, 5, CONFIG | {'strategy': way})
+        with np.load(tmp_path/f'{way}.npz') as run:
+            for name, array in here.arrays.items():
+                np.testing.assert_allclose(run[f'a/{name}'], array, atol=1e-5, rtol=0)
+            assert run['used'].tolist() == here.history['train/used'] == [2]*4
 
 
 @flower
@@ -362,3 +368,10 @@ def test_flower_finds_both_apps_by_name():
     from flwr.supercore import object_ref
     for name in ('server_app', 'client_app'):
         assert object_ref.validate(f'dlcourse.federated.apps:{name}') == (True, None)
+
+
+@pytest.mark.parametrize('given, name', [
+    ((0, 1., 0, 0), '`clients`'), ((-1, 1., 0, 0), '`clients`'), ((3, 1., -1, 0), '`seed`'),
+    ((3, 1., 0, -1), '`number`')])
+def test_nobody_is_drawn_of_nobody(given, name):
+    with pytest.raises(InputError, match=name): chosen_clients(*given)

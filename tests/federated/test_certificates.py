@@ -1,6 +1,7 @@
 "Certificates: files and their modes, nothing written over, and OpenSSL's own verdict as the oracle"
 import socket
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +9,7 @@ pytest.importorskip('cryptography')
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.certificates import (
+    add_sites,
     certificate_fault,
     handshake_fault,
     make_certificates,
@@ -21,7 +23,7 @@ from dlcourse.federated.processes import (
     start_superlink,
     why_refused,
 )
-from dlcourse.federated.site_runs import read_run, settings_of
+from dlcourse.federated.site_runs import read_run, run_at_sites, save_run, settings_of
 from dlcourse.federated.sites import names_host, round_ends
 
 NOW = datetime.now(UTC)
@@ -49,10 +51,42 @@ def test_nothing_is_written_over(folder):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize('sites', [[], ['a', 'a'], ['run'], ['../x'], [''], ['a b'], [3]])
+@pytest.mark.parametrize('sites', [
+    [], ['a', 'a'], ['a', 'A'], ['run'], ['../x'], [''], ['a b'], [3]])
 def test_names_of_sites(tmp_path, sites):
     with pytest.raises(InputError, match='`sites`'): make_certificates(tmp_path/'f', sites)
     assert not (tmp_path/'f').exists()
+
+
+def test_a_site_that_joins_later(tmp_path):
+    made = tmp_path/'x'
+    make_certificates(made, ['north'])
+    before = {p.name: p.read_bytes() for p in made.iterdir()}
+    assert [p.name for p in add_sites(made, ['west', 'east'])] == [
+        'west.key', 'west.pub', 'east.key', 'east.pub']
+    after = {p.name: p.read_bytes() for p in made.iterdir()}
+    assert before.items() <= after.items() and len({*after.values()}) == len(after)
+    assert (made/'west.key').stat().st_mode & 0o777 == 0o600
+    for sites, words in ((['west'], 'holds west.key'), (['North'], 'holds north'), ([], '`sites`'),
+                         (['run'], '`sites`'), (['new', 'west'], 'holds west.key')):
+        with pytest.raises(InputError, match=words): add_sites(made, sites)
+    assert {p.name for p in made.iterdir()} == set(after)
+    with pytest.raises(InputError, match='authority.crt'): add_sites(tmp_path/'none', ['a'])
+
+
+@pytest.mark.parametrize('start', ['x', 5, datetime(9990, 1, 1, tzinfo=UTC), datetime(1, 1, 1)])
+def test_odd_moments(tmp_path, folder, start):
+    with pytest.raises(InputError, match='`start`'):
+        make_certificates(tmp_path/'f', ['a'], start=start)
+    with pytest.raises(InputError, match='`start`'): renew_server(folder, start=start)
+    assert not (tmp_path/'f').exists()
+
+
+def test_a_folder_that_is_a_file(tmp_path):
+    (tmp_path/'f').write_text('')
+    for place in (tmp_path/'f', tmp_path/'f'/'g'):
+        with pytest.raises(InputError, match='`folder` cannot be made'):
+            make_certificates(place, ['a'])
 
 
 @pytest.mark.parametrize('hosts', [[], 'https://a.org', ['a b'], ['a.org:8000'], ['a..b'], [5]])
@@ -142,6 +176,42 @@ def test_settings_and_results(tmp_path):
     (tmp_path/'x.npz').write_bytes(b'no')
     for bad in ('x.npz', 'y.npz'):
         with pytest.raises(InputError, match='`path`'): read_run(tmp_path/bad)
+
+
+@pytest.mark.skipif(not is_there(), reason="Flower is not installed")
+@pytest.mark.parametrize('given, name', [
+    (dict(run_config={'num-rounds': 0}), '`num-rounds`'),
+    (dict(run_config={'nonsense': 3}), 'nonsense'),
+    (dict(round_timeout=float('inf')), '`round_timeout`'),
+    (dict(round_timeout=0), '`round_timeout`')])
+def test_what_no_run_can_have_is_refused_before_one_begins(folder, tmp_path, given, name):
+    with pytest.raises(InputError, match=name):
+        run_at_sites(folder, tmp_path/'x.npz', '127.0.0.1:1', **given)
+
+
+def test_reasons_are_kept_with_a_result(tmp_path):
+    reasons = ['round 1, client 2: not finite']
+    context = SimpleNamespace(state={'arrays': {}, 'history': {'train/used': [1]},
+                                     'reasons': {'reasons': reasons}})
+    _, history = read_run(save_run(context, tmp_path/'x.npz'))
+    assert history['reasons'].tolist() == reasons and history['train/used'].tolist() == [1]
+    context.state['reasons'] = {'reasons': []}
+    assert 'reasons' not in read_run(save_run(context, tmp_path/'y.npz'))[1]
+
+
+@pytest.mark.parametrize('words', [
+    ['--host', 'fl.hospital.org'], ['--host', '10.0.0.9', '--host', 'localhost'], []])
+def test_the_servers_own_machine_is_always_named(tmp_path, words):
+    from cli.runs import dlcourse
+    dlcourse('federated', 'certificates', tmp_path/'f', '--site', 'a', *words)
+    for host in ('127.0.0.1', *words[1::2]):
+        assert handshake_fault(tmp_path/'f', tmp_path/'f'/'authority.crt', host) is None
+    dlcourse('federated', 'certificates', tmp_path/'f', '--add', '--site', 'b')
+    assert (tmp_path/'f'/'b.key').is_file()
+    for odd in (['--renew', '--add'], ['--add', '--site', 'b'], ['--add'],
+                ['--add', '--site', 'c', '--host', 'x.org'], ['--renew', '--site', 'c']):
+        assert dlcourse('federated', 'certificates', tmp_path/'f', *odd)[0] == 2
+    assert not (tmp_path/'f'/'c.key').exists()
 
 
 @pytest.mark.parametrize('host', [

@@ -198,3 +198,14 @@ def test_a_clients_graph_stays_at_the_client_and_true_is_nobody():
     found = private_average(sampler, sampler.draw(), told, 1., 3)
     assert not found.update.requires_grad and found.answered == (0,)
     assert found.refused == {True: 'not drawn in this round', 2: 'not a vector of numbers'}
+
+
+@pytest.mark.parametrize('odd', [dict(answers=[torch.ones(4)]), dict(weights=[1.]*10),
+                                 dict(rounds=[0]), dict(answers=torch.ones(3, 4)),
+                                 dict(answers=None)])
+def test_what_is_no_mapping_of_clients_is_refused_and_the_draw_stays_open(odd):
+    sampler = ClientSampler(10, 5, 1., seed=0)
+    draw = sampler.draw()
+    with pytest.raises(InputError, match=f"`{next(iter(odd))}` must be a mapping"):
+        private_average(sampler, draw, **{'answers': {}} | odd, clip_norm=1., dim=4)
+    assert private_average(sampler, draw, {}, 1., 4).answered == ()

@@ -123,3 +123,32 @@ def test_clients_who_are_not_there_are_named(world):
         with pytest.raises(InputError, match='`which`'):
             crew.train(crew.stack(copy_of(net)), lr=.1, which=which)
     with pytest.raises(InputError, match='`epochs`'): ClientsAtOnce(net, (x, y), [parts], epochs=0)
+
+
+@pytest.mark.parametrize('change', [
+    lambda s: s.pop('layers.0.weight'), lambda s: s.update(more=torch.ones(1, 2)),
+    lambda s: s.update({n: t.repeat(2, *[1]*(t.ndim - 1)) for n, t in s.items()}),
+    lambda s: s.update({'layers.0.weight': torch.ones(1, 2, 2)})])
+def test_models_that_do_not_fit_are_not_trained_from(change):
+    x, y, net = torch.randn(12, 4), torch.arange(12) % 2, mlp(4, 3, 2)
+    start = {n: p.detach()[None].clone() for n, p in net.named_parameters()}
+    change(start)
+    with pytest.raises(InputError, match='`start`'):
+        ClientsAtOnce(net, (x, y), [[[0, 1]]]).train(start, lr=.1)
+
+
+@pytest.mark.parametrize('given, name', [
+    (dict(lr=float('nan')), '`lr`'), (dict(lr=-1.), '`lr`'), (dict(lr=torch.ones(3)), '`lr`'),
+    (dict(lr=.1, mu=-1.), '`mu`'), (dict(lr=.1, mu=[.1, .2]), '`mu`')])
+def test_rates_that_do_not_fit(given, name):
+    x, y, net = torch.randn(12, 4), torch.arange(12) % 2, mlp(4, 3, 2)
+    crew = ClientsAtOnce(net, (x, y), [[[0, 1]]])
+    start = crew.stack(dict(net.named_parameters()))
+    with pytest.raises(InputError, match=name): crew.train(start, **given)
+
+
+def test_masks_fractions_and_unequal_tensors_are_no_rows():
+    x, y, net = torch.randn(12, 4), torch.arange(12) % 2, mlp(4, 3, 2)
+    for part in (np.array([False, True]*6), [.9, 1.7]):
+        with pytest.raises(InputError, match='`parts`'): ClientsAtOnce(net, (x, y), [[part]])
+    with pytest.raises(InputError, match='`tensors`'): ClientsAtOnce(net, (x, y[:5]), [[[0, 1]]])

@@ -87,6 +87,8 @@ def test_an_attack_with_a_tolerance_counts():
     (dict(tolerances=dict(epsilon=float('inf'))), 'epsilon'), (dict(client='who'), 'who'),
     (dict(memberships=dict(a=.5)), '`memberships`'), (dict(ledger=[dict(client=1)]), '`epsilon`'),
     (dict(ledger=[dict(client=1, epsilon=-1., delta=.1)]), '`epsilon`'),
+    (dict(ledger=['x']), '`ledger`'), (dict(ledger=[5]), '`ledger`'),
+    (dict(refused=['a']), '`refused`'), (dict(refused=[]), '`refused`'),
     (dict(ledger=[*LEDGER, dict(client=9, epsilon=1., delta=.2)]), 'one δ')])
 def test_what_cannot_be_is_refused(given, name):
     with pytest.raises(InputError, match=name): audit_federation(rows(), **given)

@@ -113,3 +113,40 @@ def test_report_of_one_client():
     report = client_report([True], [4], [0])
     assert report == {'mean': 1., 'worst': 1., 'worst_client': 4, 'gap': 0.}
     with pytest.raises(InputError, match='`hit`'): client_report([], [], [])
+
+
+@pytest.fixture
+def broken(world):
+    "The same world with a client whose training gives NaN"
+    net, x, y, _, parts, _ = world
+    x = x.clone()
+    x[parts[2][0]] = float('nan')
+    return ClientsAtOnce(net, (x, y), [parts], batch_size=20)
+
+
+def test_a_head_that_broke_stays_the_clients_own(world, broken):
+    net, x, y, _, parts, start = world
+    head = list(start)[-2:]
+    own = with_own_heads(broken, start, rounds=2, lr=.1, heads=head)
+    others = [k for k in range(8) if k != 2]
+    for name in head:
+        torch.testing.assert_close(own[name][0, 2], start[name][0])
+        assert not torch.equal(own[name][0, 2], own[name][0, 0])
+    less = ClientsAtOnce(net, (x, y), [[parts[k] for k in others]], batch_size=None)
+    same = ClientsAtOnce(net, (broken.tensors[0], y), [parts])
+    one, two = (with_own_heads(c, start, rounds=2, lr=.1, heads=head) for c in (less, same))
+    for name in start: torch.testing.assert_close(two[name][0, others], one[name][0])
+    assert all(t.isfinite().all() for t in own.values())
+
+
+def test_who_broke_moves_no_control_variate(world, broken):
+    net, x, y, test, parts, start = world
+    lr = torch.tensor([.1]).double()
+    course = federate_controlled(broken, start, test, rounds=3, lr=lr)
+    assert all(t.isfinite().all() for t in course.state.values())
+    # Without batches the others' rows come in one order: as if the one had never been asked
+    less = ClientsAtOnce(net, (x, y), [[p for k, p in enumerate(parts) if k != 2]])
+    one = federate_controlled(less, start, test, rounds=1, lr=lr).state
+    same = ClientsAtOnce(net, (broken.tensors[0], y), [parts])
+    two = federate_controlled(same, start, test, rounds=1, lr=lr).state
+    for name in start: torch.testing.assert_close(one[name], two[name])

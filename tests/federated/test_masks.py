@@ -213,3 +213,54 @@ def test_nobody_holds_the_secret_itself(holders):
 def test_no_share_is_no_secret():
     for shares, threshold in (({}, 0), ({-1: 5, 0: 3}, 2)):
         with pytest.raises(InputError): join_secret(shares, threshold)
+
+
+@pytest.mark.parametrize('letter', [b'', b'12345', None])
+def test_a_letter_that_is_none_is_refused(letter):
+    from dlcourse.federated.secret_sums import MaskingClient
+    fixed = FixedPoint(clients=2, clipping_range=1.)
+    one, two = (MaskingClient(k, fixed, 2) for k in range(2))
+    one.share({0: one.public, 1: two.public})
+    with pytest.raises(InputError, match='not by it'): one.receive({1: letter})
+
+
+def test_what_is_hidden_is_not_sent():
+    fixed = FixedPoint(clients=3, clipping_range=1.)
+    hidden = np.ma.masked_array(np.ones(7), [1]*7)
+    with pytest.raises(InputError, match='masked'): fixed.encode(hidden)
+    found = secure_sum({0: np.ones(7), 1: np.ones(7), 2: hidden}, fixed, threshold=2)
+    assert found.dropped == (2,)
+
+
+def test_a_round_has_one_order():
+    from dlcourse.federated.secret_sums import MaskingClient
+    fixed = FixedPoint(clients=3, clipping_range=1.)
+    crew = [MaskingClient(k, fixed, 2) for k in range(3)]
+    publics = {k: c.public for k, c in enumerate(crew)}
+    with pytest.raises(InputError, match='not by it'): crew[0].receive({1: b'x'*40})
+    with pytest.raises(InputError, match='letters'): crew[0].masked(np.ones(3))
+    letters = {k: c.share(publics) for k, c in enumerate(crew)}
+    crew[0].receive({k: letters[k][0] for k in (1, 2)})
+    with pytest.raises(InputError, match='after `masked`'): crew[0].reveal([0, 1], [2])
+    crew[0].masked(np.ones(3))
+    crew[0].reveal([0, 1], [2])
+    with pytest.raises(InputError, match='for once'): crew[0].masked(np.ones(3))
+
+
+@pytest.mark.parametrize('pair', [(b'x', b'y'), None, (b'p'*32,), 5, ('a'*32, 'b'*32), b'p'*64,
+                                  (bytes(32), b'q'*32)])
+def test_keys_that_are_none(pair):
+    from dlcourse.federated.secret_sums import MaskingClient
+    fixed = FixedPoint(clients=2, clipping_range=1.)
+    one, two = (MaskingClient(k, fixed, 2) for k in range(2))
+    with pytest.raises(InputError):
+        one.share({0: one.public, 1: pair})
+        one.receive({1: two.share({0: one.public, 1: two.public})[0]})
+        one.masked(np.ones(2))
+
+
+@pytest.mark.parametrize('late', [0, [77], 'a', None])
+def test_who_is_late_must_be_there(late):
+    fixed = FixedPoint(clients=3, clipping_range=1.)
+    with pytest.raises(InputError, match='`late`'):
+        secure_sum({k: np.ones(2) for k in range(3)}, fixed, late=late)

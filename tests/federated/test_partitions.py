@@ -19,7 +19,7 @@ from dlcourse.federated.partitions import (
 @given(rows=st.integers(1, 200), clients=st.integers(1, 30), seed=st.integers(0, 9))
 def test_evenly_is_each_row_once_and_sizes_differ_by_one(rows, clients, seed):
     if clients > rows:
-        with pytest.raises(InputError, match='`min_size`'): iid_parts(rows, clients, seed)
+        with pytest.raises(InputError, match='`clients`'): iid_parts(rows, clients, seed)
         return
     parts = iid_parts(rows, clients, seed)
     assert np.sort(np.concatenate(parts)).tolist() == list(range(rows))
@@ -116,3 +116,15 @@ HALF = [0, 1]*5
     (lambda: holdings([[-1]], [0, 1]), '`parts`'), (lambda: holdings([[5]], [0, 1]), '`parts`')])
 def test_what_names_no_row_is_refused(call, name):
     with pytest.raises(InputError, match=name): call()
+
+
+def test_nobody_holds_nothing():
+    with pytest.raises(InputError, match='`parts`'): holdings([], [1])
+    for least in ('x', -1, 1.5):
+        with pytest.raises(InputError, match='`min_size`'): parts_by(['a'], min_size=least)
+
+
+def test_a_person_behind_a_mask_is_none():
+    with pytest.raises(InputError, match='`who`'):
+        parts_by(np.ma.masked_array([1, 2, 3], [0, 1, 0]))
+    with pytest.raises(InputError, match='`clients`'): iid_parts(10, 10**9)

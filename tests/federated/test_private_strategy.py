@@ -9,7 +9,8 @@ from dlcourse.federated.flower import is_there, run_in_process
 from dlcourse.federated.private_strategy import private_strategy
 from dlcourse.privacy.accounting import PrivacyEvent
 
-pytestmark = pytest.mark.skipif(not is_there(), reason='needs flwr')
+pytestmark = [pytest.mark.skipif(not is_there(), reason='needs flwr'),
+              pytest.mark.filterwarnings('ignore:round')]
 
 
 def run(sampler, clip_norm=1., rounds=3, alter=None, clients=10):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from dlcourse.core.errors import InputError
 from dlcourse.federated.robust import (
     SmallFederation,
+    among_finite,
     as_learned,
     boosted,
     checked_updates,
@@ -149,3 +150,38 @@ def test_somebody_must_be_honest(attackers):
 def test_medians_of_large_numbers_are_finite(size):
     for u in (torch.full((4, 2), size), size*torch.tensor([[1., 1], [-1, 1], [1, -1], [1, 0]])):
         assert coordinate_median(u).isfinite().all() and geometric_median(u).isfinite().all()
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+def test_the_geometric_median_leaves_out_what_is_not_finite(bad):
+    u = torch.randn(8, 5, generator=rng())
+    broken = torch.cat([torch.full((1, 5), bad), u])
+    torch.testing.assert_close(geometric_median(broken), geometric_median(u))
+    with pytest.raises(InputError, match='one that is finite'): geometric_median(broken[:1])
+
+
+def test_masked_updates_and_none_at_all_are_refused():
+    hidden = np.ma.masked_array([1., 2, 3], [1, 0, 0])
+    assert checked_updates([hidden, torch.ones(3)]).clients == (1,)
+    with pytest.raises(InputError, match='`updates` must be a list'): checked_updates(None)
+
+
+def test_the_median_has_no_majority_that_is_not_finite():
+    u = torch.randn(9, 4, generator=rng())
+    broken = u.clone()
+    broken[:6] = float('nan')
+    torch.testing.assert_close(coordinate_median(broken), coordinate_median(u[6:]))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_rule_among_the_finite(dtype):
+    u = torch.randn(7, 4, generator=rng()).to(dtype)
+    broken = torch.cat([u, torch.full((2, 4), float('inf')).to(dtype)])
+    found = among_finite(lambda rows, more: rows.sum(0)*more)(broken, 2)
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.double(), 2*u.double().sum(0), atol=.1, rtol=.01)
+    most = torch.full((3, 2), torch.finfo(dtype).max, dtype=dtype)
+    assert torch.equal(among_finite(lambda rows: rows.mean(0))(most), most[0])
+    assert torch.equal(among_finite(lambda rows: rows[0])(0*u), 0*u[0])
+    with pytest.raises(InputError, match='one that is finite'):
+        among_finite(lambda rows: rows[0])(broken[7:])

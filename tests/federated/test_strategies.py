@@ -62,6 +62,31 @@ def test_an_odd_answer_is_refused_and_the_others_count(alter):
     assert all(np.isfinite(a).all() and np.abs(a).max() < 10 for a in run.arrays.values())
 
 
+def changed(alter):
+    def f(content, app):
+        record = {k: app.Array(alter(a.numpy())) for k, a in content['change'].items()}
+        content['change'] = app.ArrayRecord(record)
+    return f
+
+
+@pytest.mark.parametrize('alter', [
+    without('change'), changed(lambda a: a*np.nan), changed(lambda a: a[:1]),
+    changed(lambda a: a*0 + 1e20), arrays(lambda a: a*np.nan)])
+def test_odd_control_variates_are_refused_with_their_model(alter):
+    from dlcourse.federated.apps import server_app
+    config = SHORT | {'strategy': 'scaffold', 'num-rounds': 3}
+    run = run_in_process(server_app, answering(alter), 3, config)
+    assert run.history['train/used'] == [2]*3 and run.history['train/refused'] == [1]*3
+    assert all(np.isfinite(a).all() and np.abs(a).max() < 10 for a in run.arrays.values())
+
+
+def test_a_change_that_nobody_asked_for_is_refused():
+    from dlcourse.federated.apps import server_app
+    def alter(content, app): content['change'] = app.ArrayRecord(dict(content['arrays']))
+    run = run_in_process(server_app, answering(alter), 3, SHORT)
+    assert run.history['train/refused'] == [1]
+
+
 def test_one_partition_held_twice_is_said():
     from dlcourse.federated.apps import client_app, server_app
     with pytest.warns(UserWarning, match='partition 1 is held twice'):
@@ -91,3 +116,91 @@ def test_what_fits():
     assert unfit(np.ones(2), old) is None and unfit(np.ones(2, np.float16), old) is None
     for bad in (np.array([1, np.inf]), np.array([1, np.nan]), np.array([1, 2]), np.array(['a'])):
         assert unfit(bad, old)
+
+
+def saying(kind, alter):
+    "A client whose number 0 alters its answers of one kind"
+    from dlcourse.federated.apps import client_app
+
+    def client(message, context):
+        reply = client_app(message, context)
+        if context.node_config['partition-id'] == 0 and message.metadata.message_type == kind:
+            alter(reply.content, load_flower().app)
+        return reply
+    return client
+
+
+@pytest.mark.parametrize('said', [
+    {'num-examples': 3, 'accuracy': .5, 'x': 1}, {'num-examples': 3}, {'accuracy': .5},
+    {'num-examples': 3, 'accuracy': [.1]}, {'num-examples': 3, 'accuracy': float('nan')},
+    {'num-examples': 3, 'accuracy': 5.}, {'num-examples': -100, 'accuracy': .5},
+    {'num-examples': float('nan'), 'accuracy': .5}, {'num-examples': 10**18, 'accuracy': .5}])
+def test_an_odd_measurement_is_left_out_counted_and_named(said):
+    from dlcourse.federated.apps import client_app, server_app
+    config = SHORT | {'fraction-evaluate': 1.}
+    run = run_in_process(server_app, saying('evaluate', metrics(**said)), 4, config)
+    assert run.history['evaluate/refused'] == [1] and run.history['train/used'] == [4]
+    assert any('client 0' in r for r in run.context.state['reasons']['reasons'])
+    def mute(number, node): return node == 1 and number == 3 # Question, training, measurement
+    rest = run_in_process(server_app, client_app, 4, config, silent=mute)
+    assert run.history['clients/accuracy'] == rest.history['clients/accuracy']
+
+
+def test_no_measurement_at_all_ends_no_run():
+    from dlcourse.federated.apps import client_app, server_app
+    run = run_in_process(server_app, client_app, 2, SHORT | {'fraction-evaluate': 1.},
+                         silent=lambda number, node: number == 3)
+    assert run.arrays and 'clients/accuracy' not in run.history
+
+
+@pytest.mark.parametrize('loss', [float('nan'), float('inf'), 1e308, -1e16])
+def test_an_odd_loss_is_no_loss(loss):
+    from dlcourse.federated.apps import server_app
+    run = run_in_process(server_app, answering(metrics(**{'num-examples': 9, 'loss': loss})), 3,
+                         SHORT)
+    assert run.history['train/refused'] == [1] and np.isfinite(run.history['train/loss']).all()
+
+
+@pytest.mark.parametrize('held', [-1, True, '0', 0.])
+def test_who_cannot_say_its_partition_is_named(held):
+    from dlcourse.federated.apps import server_app
+    def alter(content, app): content['client'] = app.ConfigRecord({'partition-id': held})
+    with pytest.warns(UserWarning, match='partition-id'):
+        run = run_in_process(server_app, saying('query', alter), 3, SHORT)
+    reasons = run.context.state['reasons']['reasons']
+    assert len(reasons) == 1 and repr(held) in reasons[0] and run.history['train/used'] == [2]
+
+
+def test_silence_and_long_reasons():
+    from dlcourse.federated.apps import client_app, server_app
+    with pytest.warns(UserWarning, match='node 2 did not say'):
+        run = run_in_process(server_app, client_app, 3, SHORT, silent=lambda n, node: node == 2)
+    assert run.history['train/used'] == [2]
+    def alter(content, app): raise ValueError('y'*10**6)
+    with pytest.warns(UserWarning):
+        run = run_in_process(server_app, answering(alter), 3, SHORT)
+    assert max(map(len, run.context.state['reasons']['reasons'])) <= 300
+    with pytest.raises(InputError, match='all were silent'):
+        run_in_process(server_app, client_app, 3, SHORT, silent=lambda number, node: number > 1)
+
+
+def test_a_strategy_that_lets_nan_in_leaves_no_model():
+    from dlcourse.federated.averaging import make_server
+    there = load_flower().serverapp.strategy
+    usual = dict(min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1)
+    server = make_server(lambda config: there.FedAvg(fraction_evaluate=0., **usual))
+    with pytest.raises(InputError, match='`strategy_of`.*not finite'):
+        run_in_process(server, answering(arrays(lambda a: a*np.nan)), 3, SHORT)
+
+
+@pytest.mark.parametrize('config', [{'strategy': 'nonsense'}, {'strategy': 'fedadam'},
+                                    {'strategy': 'scaffold'}, {'fraction-train': .5},
+                                    {'fraction-evaluate': 1.}])
+def test_private_rounds_refuse_what_they_are_not(config):
+    from dlcourse.federated.apps import client_app
+    from dlcourse.federated.averaging import make_server
+    from dlcourse.federated.client_privacy import ClientSampler
+    from dlcourse.federated.private_strategy import private_strategy
+    server = make_server(private_strategy(ClientSampler(3, 3, 1., seed=0), 1.))
+    with pytest.raises(InputError, match=f"`{next(iter(config))}` must be"):
+        run_in_process(server, client_app, 3, SHORT | config)

@@ -87,3 +87,25 @@ def test_masks_cancel_whatever_the_numbers_of_clients():
     sent = [under_masks(numbers[c], c, {o: pair[frozenset((c, o))] for o in clients if o != c})
             for c in clients]
     np.testing.assert_array_equal(sum(sent), sum(numbers.values()))
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('name', ROBUST_RULES)
+def test_no_rule_elects_what_is_not_finite(name, bad):
+    "Also called without the gate; where nothing is finite, an error"
+    u, rule = crowd(), ROBUST_RULES[name]
+    broken = torch.cat([u[:3].clone().fill_(bad), u])
+    broken[0] = u[0]
+    broken[0, 1] = bad # One number is enough
+    torch.testing.assert_close(rule(broken, 2), rule(u, 2))
+    for f in (krum, multi_krum): torch.testing.assert_close(f(broken, 2), f(u, 2))
+    with pytest.raises(InputError, match='one that is finite'): rule(broken[:3], 0)
+
+
+@pytest.mark.parametrize('name', ROBUST_RULES)
+def test_rules_of_numbers_near_the_end_stay_finite(name):
+    for dtype in (torch.float32, torch.float64):
+        u = torch.full((9, 4), torch.finfo(dtype).max, dtype=dtype)
+        u[:2] *= -1
+        found = ROBUST_RULES[name](u, 2)
+        assert found.dtype == dtype and found.isfinite().all()
