@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DASH', 'FORMULA', 'is_absent', 'mean_and_spread', 'percent', 'points', 'bare_points', 'number', 'at_least',
-           'count_text', 'too_few', 'p_value', 'escape', 'printable', 'harmless', 'brief', 'shorten', 'marked',
-           'html_table', 'html_list', 'plain_page', 'safe_cell', 'csv_text']
+           'count_text', 'too_few', 'p_value', 'axis_ends', 'escape', 'printable', 'harmless', 'brief', 'shorten',
+           'marked', 'html_table', 'html_list', 'plain_page', 'safe_cell', 'csv_text']
 
 # %% ../../nbs/00_core/10_pages.ipynb #56e2b6fa
 import html
@@ -128,6 +128,19 @@ def p_value(
     if is_absent(p): return DASH
     if not 0 <= _plain(p) <= 1 + 1e-9: raise InputError(f"`p` must be from 0 to 1, got {p!r}")
     return '< 0.001' if p < .001 else f'{_plain(p):.3f}'
+
+# %% ../../nbs/00_core/10_pages.ipynb #e2ff48db
+def axis_ends(
+    low:float,  # The least value, finite
+    high:float, # The largest
+)->tuple[float, float]: # The first mark of five, equally far apart, and the last
+    "Where an axis begins and ends that holds both values and has round numbers at its marks"
+    least = (high - low)/4 or abs(high)/4 or 1.
+    size = 10.**floor(log10(least))
+    for step in (size, 2*size, 2.5*size, 5*size, 10*size, 20*size):
+        start = floor(low/step)*step
+        if step >= least and start + 4*step >= high: break
+    return start, start + 4*step
 
 # %% ../../nbs/00_core/10_pages.ipynb #6e31ee6b
 def escape(
