@@ -141,7 +141,6 @@ def scores(
     score:str,             # Column of scores
     label:str,             # Column of true outcomes, 0/1 or words
     sensitive:list[str],   # Column whose groups are compared; repeat it for several
-    weight:str|None=None,  # Column of weights
     policy:Path|None=None, # TOML file of tolerated gaps (dlcourse audit policy --kind scores)
     declared:Path|None=None, # What dlcourse audit policy --declare wrote, before the run
     title:str|None=None, # Heading of the report
@@ -151,7 +150,7 @@ def scores(
     from dlcourse.audit.writers import save_audit # noqa: F401 (its options are read from there)
     from dlcourse.fairness.scores import audit_scores
     _audited(audit_scores, file, options, score=score, label=label, sensitive=sensitive,
-             weight=weight, policy=policy, declared=declared, title=title)
+             policy=policy, declared=declared, title=title)
 
 # %% ../../nbs/cli/audit.ipynb #c0de5a04
 @command(audit_app, of=('audit_classes', 'save_audit'), names=COLUMNS_OF, ends=ENDS,

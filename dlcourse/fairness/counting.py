@@ -163,8 +163,9 @@ def _glance(rows:Rows, roles):
     first = rows.frame.head(GLANCE).select(*(nw.col(roles[r]).alias(f'_{r}') for r in asked))
     for role, values in zip(asked, to_lists(first), strict=True):
         column = roles[role]
-        try: seen = Counter(v for v in values if not is_missing(v))
+        try: seen = Counter(values)
         except TypeError: raise not_plain(column) from None
+        seen = Counter({v: n for v, n in seen.items() if not is_missing(v)})
         if role.startswith(SENSITIVE):
             if len(seen) > rows.max_groups: raise too_many(rows.frame, column, rows.max_groups)
         elif len(seen) > 20: classes(seen, column, rows.positive)
