@@ -26,7 +26,7 @@ from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.settings import settings_file
-from ..core.pages import harmless, number, p_value, percent, printable
+from ..core.pages import bare_points, harmless, number, p_value, percent, printable
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
 
@@ -74,7 +74,7 @@ def web_page(
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                       undefined=StrictUndefined)
     env.filters |= dict(percent=percent, number=lambda x: number(x, whole=True), decimal=number,
-                        p=p_value)
+                        p=p_value, points=bare_points)
     out = _left_out(report)
     parts = ('population', 'rates', 'disparities', 'withheld')
     shown = report | {part: [x for x in report[part] if x['attribute'] not in out]
@@ -257,6 +257,7 @@ class SectionAudit(Audit):
     disparities:tuple = ()        # Likewise
     result:dict = field(default_factory=dict) # All of it, for a machine
     exits:int|None = None         # The exit code, where the verdict alone does not say it
+    asked:dict = field(default_factory=dict) # What was asked, where it is told so
 
     @property
     def exit_code(self)->int:
@@ -277,7 +278,8 @@ class SectionAudit(Audit):
             not_measured=list(self.not_measured), level=self.level,
             rates=[asdict(r) for r in self.rates],
             disparities=[asdict(d) for d in self.disparities],
-            sections=[asdict(s) for s in self.sections], result=self.result)
+            sections=[asdict(s) for s in self.sections], result=self.result,
+            **(dict(asked=self.asked) if self.asked else {}))
 
     def __repr__(self): return f"<{type(self).__name__} '{self.title}'; verdict: {self.verdict}>"
 
