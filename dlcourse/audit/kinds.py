@@ -16,6 +16,7 @@ from .findings import VERDICTS, Section, section_table
 from .sections import local_law_section, score_section
 from ..core.errors import InputError
 from ..fairness.frontier import Frontier
+from ..fairness.groups import MISSING
 from ..fairness.law_summary import LocalLaw144
 from ..fairness.methods import METHODS
 from ..fairness.outcomes import OutcomeAudit
@@ -24,6 +25,7 @@ from ..fairness.profiles import DISCLAIMER
 from ..fairness.published import PublishedAudit
 from ..fairness.records import Disparity, Rate
 from ..fairness.scores import ScoreAudit
+from ..fairness.tally import alike_notes, disguised_notes
 from ..fairness.wording import gap_sentence
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #00372a3b
@@ -80,7 +82,7 @@ TITLES = dict(scores='A score, audited', classes='A classifier, audited',
 NO_CAUSES = ("Causes: a gap says that groups differ, not why.",
              "Groups and crossings that were not named.")
 
-def _compared(found, findings):
+def _compared(found, findings, read):
     "What all audits of figures say alike: the worst verdict, and each judged gap in a sentence"
     given = {d.verdict for d in found.disparities}
     verdict = next((v for v in VERDICTS if v in given), 'not judged')
@@ -88,7 +90,14 @@ def _compared(found, findings):
     judged = [d for d in found.disparities if d.verdict != 'not judged']
     said = [f'{d.verdict.capitalize()}: {gap_sentence(d, rates)}'
             for d in sorted(judged, key=lambda d: VERDICTS.index(d.verdict))]
+    asked, people = found.asked, {}
+    for r in rates: people.setdefault(r.attribute, {}).setdefault(r.group, r.n)
+    names = [(a, {g: n for g, n in people.get(a, {}).items() if g != MISSING})
+             for a in asked.get('sensitive', ())]
+    notes = [t for of in names for t in (*disguised_notes(*of), *alike_notes(*of))]
     return dict(title=TITLES[found.kind], kind=found.kind, source=found.source, verdict=verdict,
+                asked=asked | dict(rows=read, rows_used=read - found.dropped),
+                warnings=(*_left_out(found.dropped, read), *found.warnings, *notes),
                 findings=(*said, *findings), level=found.level, rates=tuple(rates),
                 disparities=tuple(found.disparities), result=found.to_dict())
 
@@ -99,14 +108,12 @@ def _left_out(dropped, rows):
 
 @audit_parts.register
 def _score(found:ScoreAudit):
-    return _compared(found, found.findings) | dict(
-        sections=(score_section(found),), not_measured=NO_CAUSES,
-        warnings=_left_out(found.dropped, found.overall.n + found.dropped) + found.warnings)
+    return _compared(found, found.findings, found.overall.n + found.dropped) | dict(
+        sections=(score_section(found),), not_measured=NO_CAUSES)
 
 @audit_parts.register
 def _outcome(found:OutcomeAudit):
-    return _compared(found, found.findings) | dict(
-        warnings=_left_out(found.dropped, found.rows) + found.warnings,
+    return _compared(found, found.findings, found.rows) | dict(
         not_measured=(*found.not_measured, *NO_CAUSES))
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #9a91de08

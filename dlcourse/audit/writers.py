@@ -27,7 +27,8 @@ from .terminal import notebook_html, terminal_lines
 from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.settings import settings_file
-from ..core.pages import axis_ends, harmless, number, p_value, percent, printable
+from ..core import pages
+from ..core.pages import harmless, number, percent, printable
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
 
@@ -70,8 +71,8 @@ def _template(): # To read it takes as long as to fill it in
     from jinja2 import Environment, StrictUndefined
     env = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
                       undefined=StrictUndefined)
-    whole = partial(number, whole=True)
-    env.filters |= dict(percent=percent, number=whole, decimal=number, p=p_value)
+    env.filters |= dict(percent=percent, number=partial(number, whole=True), decimal=number,
+                        p=pages.p_value, points=pages.bare_points, axis_ends=pages.axis_ends)
     return env.from_string(project_path('assets', 'report.html.j2').read_text(encoding='utf-8'))
 
 def web_page(
@@ -82,11 +83,9 @@ def web_page(
     parts = ('population', 'rates', 'disparities', 'withheld')
     shown = report | {part: [x for x in report[part] if x['attribute'] not in out]
                       for part in parts if part in report}
-    shown['left_out'] = out
-    shown['sections'] = [s | dict(tables=[_shortened(t) for t in s['tables']])
-                         for s in report['sections']]
-    page = _template().render(r=_clean(shown), of_people=OF_PEOPLE, called=metric_name,
-                              axis_ends=axis_ends)
+    shown |= dict(left_out=out, sections=[
+        s | dict(tables=[_shortened(t) for t in s['tables']]) for s in report['sections']])
+    page = _template().render(r=_clean(shown), of_people=OF_PEOPLE, called=metric_name)
     return harmless(page.strip()) + '\n'
 
 # %% ../../nbs/21_audit/12_writers.ipynb #b0e74ca0
@@ -112,12 +111,11 @@ def rates_plot(
     for i, r in enumerate(shown):
         if r.low is not None: ax.plot([r.low, r.high], [i, i], color='C0', ls='-')
         ax.plot(r.value, i, 'o', color='C0')
-    whole = [r.value for r in getattr(audit, 'overall', ()) if r.metric == metric]
-    drawn = [v for v in whole[:1] if v is not None]
-    for value in drawn: ax.axvline(value, color='black', lw=.8, ls='-')
+    whole = [r for r in getattr(audit, 'overall', ()) if (r.metric, r.status) == (metric, 'ok')]
+    for r in whole: ax.axvline(r.value, color='black', lw=.8, ls='-')
     level = f'{100*shown[0].level:g} % interval' if shown[0].level else 'interval'
     ax.set(yticks=range(len(shown)), yticklabels=[printable(r.group) for r in shown],
-           xlabel=f'{name}, with {level}' + '; line: everyone'*bool(drawn))
+           xlabel=f'{name}, with {level}' + '; line: everyone'*bool(whole))
     fig.suptitle(_title(shown, metric), x=.01, ha='left', fontsize=10, fontweight='bold')
     return fig
 
@@ -259,6 +257,7 @@ class SectionAudit(Audit):
     disparities:tuple = ()        # Likewise
     result:dict = field(default_factory=dict) # All of it, for a machine
     exits:int|None = None         # The exit code, where the verdict alone does not say it
+    asked:dict = field(default_factory=dict) # What was asked, where it is told so
 
     @property
     def exit_code(self)->int:
@@ -279,7 +278,8 @@ class SectionAudit(Audit):
             not_measured=list(self.not_measured), level=self.level,
             rates=[asdict(r) for r in self.rates],
             disparities=[asdict(d) for d in self.disparities],
-            sections=[asdict(s) for s in self.sections], result=self.result)
+            sections=[asdict(s) for s in self.sections], result=self.result,
+            **(dict(asked=self.asked) if self.asked else {}))
 
     def __repr__(self): return f"<{type(self).__name__} '{self.title}'; verdict: {self.verdict}>"
 

@@ -25,8 +25,6 @@ def privacy(
     score:str='score',      # Column of the attack's scores, higher for who is taken for a member
     label:str|None=None,    # Column of the right class, for --chance (0 or 1 with one) or --logit
     policy:Path|None=None,  # TOML file of what is tolerated (dlcourse audit policy --kind privacy)
-    declared:Path|None=None, # What dlcourse audit policy --declare wrote, before the run
-    title:str|None=None,    # Heading of the report
     **options,
 ):
     """Audit what an attack finds out about who was in a model's training data.
@@ -38,11 +36,11 @@ def privacy(
     """
     from dlcourse.audit.writers import as_audit, save_audit # noqa: F401 (its options)
     from dlcourse.privacy.dossier import audit_privacy
-    check_title(title)
-    files, form = output_files(options, (members, non_members, policy, declared))
+    check_title(options['title'])
+    files, form = output_files(options, (members, non_members, policy, options['declared']))
     asked = {k: v for k, v in options.items() if k not in FORMS}
     found = audit_privacy(members, non_members, score=score, y_true=label, policy=policy,
-                          declared=declared, title=title, **asked)
+                          **asked)
     finish_audit(as_audit(found), files, form)
 
 # %% ../../nbs/cli/attacks.ipynb #da279952

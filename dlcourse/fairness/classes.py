@@ -19,7 +19,7 @@ from ..core.pages import at_least
 from .bounds import measure_gaps
 from .counts import CELLS, UNLABELLED, Clusters, Counts, cluster_cells, sum_rows
 from dlcourse.fairness.gaps import (
-    correlations, file_name, loss_notes, rows_and_policy, widened,
+    asked_of, correlations, file_name, loss_notes, rows_and_policy, widened,
 )
 from .groups import METRICS, disparities, group_name, rates
 from .judged import CLASS_RATES, check_judged
@@ -290,9 +290,9 @@ def audit_classes(
     gaps = [d for d in disparities(table) if d.kind == 'difference' or d.metric in policy.ratio]
     gaps = measure_gaps(gaps, table, level=rows.level, correlation=together)
     return ClassAudit(
-        values=tuple(values), table=tuple(table), level=rows.level, rows=counts.rows,
+        values=tuple(values), table=tuple(table), rows=counts.rows, asked=asked_of(rows, policy),
         dropped=counts.dropped, source=file_name(rows), warnings=notes,
-        findings=tuple(_class_findings(gaps, table, asked, rows, together)),
+        level=rows.level, findings=tuple(_class_findings(gaps, table, asked, rows, together)),
         disparities=tuple(_judged(gaps, table, policy, counts.classes, rows, together)))
 
 def _value(r, attribute, c):

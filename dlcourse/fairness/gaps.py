@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['GAP_METHOD', 'ONCE', 'Measured', 'ordered_pairs', 'mover_bounds', 'largest_gap', 'judge_figures', 'widened',
-           'correlations', 'rows_and_policy', 'file_name', 'loss_notes']
+           'correlations', 'rows_and_policy', 'file_name', 'loss_notes', 'asked_of']
 
 # %% ../../nbs/16_fairness/14_gaps.ipynb #cac9cf65
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -266,3 +266,17 @@ def loss_notes(
             for g, n, k in each: lost[g] += k; kept[g] += n - k
             out += uneven_loss(a, +lost, +kept)
     return tuple(out)
+
+# %% ../../nbs/16_fairness/14_gaps.ipynb #62a33ba5
+def asked_of(
+    rows:Rows,     # What was asked for
+    policy:Policy, # What was tolerated
+    **more,        # What only this audit asks
+)->dict:           # JSON values; what was not asked for is left out
+    "What was asked, enough to ask it again"
+    said = dict(prediction=rows.y_pred, label=rows.y_true, score=rows.score,
+                sensitive=list(rows.sensitive_features), weight=rows.sample_weight,
+                cluster=rows.cluster, positive=list(rows.positive), **more, missing=rows.missing,
+                null=list(rows.null), smallest_group=rows.min_count,
+                policy={k: v for k, v in asdict(policy).items() if v} if policy.judges else None)
+    return {k: v for k, v in said.items() if v not in (None, [])}

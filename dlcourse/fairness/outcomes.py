@@ -9,7 +9,7 @@ __all__ = ['NOT_HERE', 'GroupValue', 'group_value', 'OutcomeAudit', 'of_class', 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #823aadf2
 from collections.abc import Iterable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class OutcomeAudit:
     source:str|None = None        # Name of the file, where there is one
     not_measured:tuple[str, ...] = () # What could have been, and what that takes
     warnings:tuple[str, ...] = () # What a reader should know of who was left out
+    asked:dict = field(default_factory=dict) # What was asked, enough to ask it again
 
     @property
     def frame(self):

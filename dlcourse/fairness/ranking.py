@@ -18,7 +18,7 @@ from ..core.pages import at_least, too_few
 from ..core.frames import as_text, is_missing
 from ..evaluation.intervals import normal_reach
 from dlcourse.fairness.gaps import (
-    Measured, file_name, judge_figures, largest_gap, loss_notes, ordered_pairs,
+    Measured, asked_of, file_name, judge_figures, largest_gap, loss_notes, ordered_pairs,
     rows_and_policy,
 )
 from .groups import group_name
@@ -271,7 +271,8 @@ def audit_ranking(
     gaps = judge_figures(measured, policy, level=rows.level, min_count=rows.min_count)
     return RankingAudit(values=tuple(values), findings=tuple(findings), level=rows.level,
                         rows=found.rows, dropped=found.dropped, disparities=tuple(gaps),
-                        source=file_name(rows), warnings=notes)
+                        source=file_name(rows), warnings=notes, asked=asked_of(
+                            rows, policy, query=query, k=k, relevance=relevance, seed=seed))
 
 def _asked(rows, query, relevance, k):
     "Role → column, and what is computed; raises `InputError` for what cannot be"

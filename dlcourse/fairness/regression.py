@@ -19,7 +19,8 @@ from ..core.frames import as_text, check_weights, is_missing, to_lists
 from ..evaluation.intervals import normal_reach, wilson
 from .counts import student_size
 from dlcourse.fairness.gaps import (
-    Measured, file_name, judge_figures, largest_gap, loss_notes, mover_bounds, rows_and_policy,
+    Measured, asked_of, file_name, judge_figures, largest_gap, loss_notes, mover_bounds,
+    rows_and_policy,
 )
 from .groups import group_name
 from .judged import JUDGED, check_judged
@@ -273,6 +274,7 @@ def audit_regression(
     return RegressionAudit(
         values=tuple(values), findings=tuple(findings), level=rows.level, rows=found.rows,
         dropped=dropped, disparities=tuple(gaps), source=file_name(rows), warnings=notes,
+        asked=asked_of(rows, policy, quantiles=[] if found.weighted else list(quantiles)),
         not_measured=(f"Quantiles, and shares above the median: {NO_WEIGHTS}.",)*found.weighted)
 
 def _columns(rows):

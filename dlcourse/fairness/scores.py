@@ -7,7 +7,7 @@ __all__ = ['NO_CHANCES', 'ScoreRow', 'ScoreAudit', 'audit_scores', 'judged_score
 
 # %% ../../nbs/16_fairness/18_scores.ipynb #b848f845
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..evaluation.intervals import wilson
 from .calibration import auc_bounds, auc_limits, brier_from_sums
 from .counts import linearized_size, student_size
 from dlcourse.fairness.gaps import (
-    Measured, file_name, judge_figures, largest_gap, mover_bounds, rows_and_policy,
+    Measured, asked_of, file_name, judge_figures, largest_gap, mover_bounds, rows_and_policy,
 )
 from .judged import OF_SCORES, check_judged
 from .policy import FEW_CLUSTERS, Policy
@@ -193,6 +193,7 @@ class ScoreAudit:
     source:str|None = None   # Name of the file, where there is one
     dropped:int = 0          # Rows left out
     warnings:tuple[str, ...] = ()
+    asked:dict = field(default_factory=dict) # What was asked, enough to ask it again
     kind = 'scores'
 
     @property
@@ -225,8 +226,7 @@ class ScoreAudit:
         fig, ax = plt.subplots(figsize=(5.5, 4.5))
         for group in dict.fromkeys(c['group'] for c in self.curve if c['attribute'] == attribute):
             points = [c for c in self.curve if (c['attribute'], c['group']) == (attribute, group)]
-            columns = ('mean_score', 'rate', 'low', 'high')
-            x, y, low, high = (np.array([c[k] for c in points]) for k in columns)
+            x, y, low, high = np.array([[*c.values()][-4:] for c in points]).T
             ax.errorbar(x, y, yerr=(y - low, high - y), label=group, capsize=2)
         if self.overall.bias is not None: ax.axline((0, 0), slope=1, color='black', lw=.8)
         ax.set(xlabel='mean score in the bin', ylabel='share of positive labels', ylim=(0, 1))
@@ -297,4 +297,4 @@ def judged_scores(
     return ScoreAudit(score=asked.score, rows=tuple(rows), overall=new[0], curve=tuple(curve),
                       exact=all(c.exact for c in cubes), level=asked.level, findings=findings,
                       disparities=tuple(gaps), source=file_name(asked), dropped=cubes[0].missing,
-                      warnings=cubes[0].notes)
+                      warnings=cubes[0].notes, asked=asked_of(asked, policy))

@@ -133,3 +133,25 @@ def test_classes_that_no_prediction_shares_are_refused():
         audit_classes(words, y_pred='p', y_true='y', **BY)
     with pytest.raises(InputError, match='no class in common'):
         audit_classes(words | dict(p=[0, 1]*50), y_pred='p', y_true='y', **BY)
+
+
+@pytest.mark.parametrize('kind', LOSING)
+def test_what_was_asked_can_be_asked_again(kind):
+    n = np.arange(400)
+    table = dict(g=np.array(['Ulm', 'ulm', 'N/A', 'Bonn'])[n % 4], y=n//2 % 2, q=n % 20,
+                 p=n % 97/97, c=n//3 % 2)
+    policy = Policy(min_count=20, difference={dict(
+        scores='roc_auc_score', classes='accuracy_score', regression='mean_error',
+        ranking='top_ratio')[kind]: .9} if kind != 'ranking' else {}, ratio={})
+    found = as_audit(LOSING[kind](table, sensitive_features='g', policy=policy))
+    report = json.loads(found.to_json())
+    jsonschema.validate(report, json.loads(project_path('assets', 'audit.schema.json').read_text()))
+    asked = report['asked']
+    assert asked['sensitive'] == ['g'] and asked['rows'] == asked['rows_used'] == 400
+    assert asked['smallest_group'] == 20 and ('policy' in asked) == (kind != 'ranking')
+    if kind == 'ranking': assert (asked['query'], asked['k'], asked['seed']) == ('q', 10, 0)
+    page = found.to_html().partition('How to reproduce this</h2>')[2]
+    assert '<dt>Sensitive<dd>g' in page and '<dt>Rows used<dd>400' in page
+    said = ' '.join(found.warnings)
+    assert "'Ulm' (100 rows) and 'ulm' (100 rows), which differ in case only" in said
+    assert "`g` holds 'N/A' (100 rows), which is taken as a group" in said
