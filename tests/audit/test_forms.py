@@ -116,3 +116,8 @@ def test_a_page_has_no_columns_that_hold_nothing(audited):
                  for r in found.rates)
     page = replace(found, rates=bare, overall=()).to_html()
     assert 'Out of' not in page and 'class="both"' not in page and 'Not drawn: the values' in page
+
+
+def test_counts_are_numbers_in_every_table():
+    types = table_columns()
+    assert types['rows'] is int and types['df'] is float and types['effective_clusters'] is float
