@@ -17,8 +17,8 @@ from ..fairness.records import Disparity, Rate
 # %% ../../nbs/21_audit/04_tables.ipynb #da59fe4b
 LEADING = ('row', 'attribute', 'metric', 'kind', 'group', 'comparator', 'value', 'low', 'high')
 FLOATS = ('value', 'low', 'high', 'numerator', 'denominator', 'effective', 'level', 'between',
-          'p_value', 'detectable', 'tolerance', 'adjusted')
-WHOLE = ('n', 'clusters', 'family', 'rows_needed', 'line')
+          'p_value', 'detectable', 'tolerance', 'adjusted', 'df', 'effective_clusters')
+WHOLE = ('n', 'rows', 'clusters', 'family', 'rows_needed', 'line')
 IN_SECTIONS = ('section', 'table', 'line', 'text') # Of what stands in a section
 COLUMN_TYPES = dict.fromkeys(FLOATS, float) | dict.fromkeys(WHOLE, int) | dict(compared=bool)
 

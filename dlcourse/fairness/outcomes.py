@@ -111,7 +111,8 @@ def of_class(
 
 def _record(v, level):
     known = v.value is not None
-    status = 'ok' if known else 'withheld' if 'fewer than' in v.reason else 'undefined'
+    few = 'fewer than' in (v.reason or '')
+    status = 'ok' if known else 'withheld' if few else 'undefined'
     return Rate(attribute=of_class(v.attribute, v.class_), group=v.group, metric=v.metric, n=v.n,
                 value=v.value, low=v.low, high=v.high, status=status, reason=v.reason,
                 level=None if v.low is None else level)

@@ -219,7 +219,8 @@ def _ratio_findings(ratios, k, error):
                 exposure_ratio="the exposure that their share of the candidates",
                 exposure_per_relevance="the exposure that their share of the relevance")
     gaps = [largest_gap(m, level=1 - 2*error, test=False) for m in ratios]
-    found = [(m, g) for m, g in zip(ratios, gaps, strict=True) if g.value is not None and g.low > 0]
+    found = [(m, g) for m, g in zip(ratios, gaps, strict=True)
+             if g.value is not None and g.low > 1e-9] # Less is dust of floats
     parts = []
     for m, gap in found:
         low, high = (m.values[m.groups.index(g)] for g in gap.groups)

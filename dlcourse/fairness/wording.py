@@ -77,6 +77,10 @@ def _limit_sentence(d, name):
     if d.rows_needed: text += f"; {d.rows_needed:,} non-members would decide it"
     return f"{text}."
 
+def _passes_beyond(d): # Does it pass, and its interval of two sides end beyond the tolerance?
+    if d.verdict != 'pass' or None in (d.low, d.high): return False
+    return d.low < d.tolerance if d.kind == 'ratio' else d.high > d.tolerance
+
 def gap_sentence(
     d,        # A disparity, judged or not
     rates=(), # The rates that it compares, if they are to be named
@@ -93,6 +97,7 @@ def gap_sentence(
     if d.tolerance is not None:
         most = 'at least' if d.kind == 'ratio' else 'at most'
         text += f"; tolerated: {most} {gap_text(d, d.tolerance)}"
+        if _passes_beyond(d): text += ", within which the one-sided bound lies that a pass takes"
     if d.rows_needed:
         text += f"; {d.rows_needed:,} people in each group would decide it, if the rates stay"
         others = (d.reason or '').partition('; not judged: ') # Who is not meant by each group

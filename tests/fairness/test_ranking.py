@@ -131,3 +131,11 @@ def test_one_fact_is_said_once_and_fair_lists_are_left_alone():
     assert len(found.findings) == 1
     [gap] = [d for d in found.disparities if d.metric == 'exposure_ratio']
     assert gap.verdict == 'fail' and gap.groups == ('F', 'M')
+
+
+def test_lists_of_equal_scores_part_nobody():
+    rng = np.random.default_rng(3)
+    table = dict(q=np.repeat(np.arange(60), 20), g=rng.choice(['A', 'B', 'C'], 1200),
+                 s=np.ones(1200))
+    found = audit_ranking(table, query='q', score='s', sensitive_features='g')
+    assert not found.findings

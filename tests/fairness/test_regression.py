@@ -122,3 +122,16 @@ def test_sums_counted_from_another_zero():
     for by in (-3.5, 0., 2., 40.):
         moved = move_sums(n, total, square, by)
         assert np.allclose(moved, ((x - by).sum(0), ((x - by)**2).sum(0)))
+
+
+def test_weights_that_add_up_to_nothing_are_said():
+    rng = np.random.default_rng(0)
+    table = dict(g=np.repeat(['A', 'B'], 50), y=rng.normal(size=100), p=rng.normal(size=100),
+                 w=np.repeat([0., 1.], 50))
+    found = audit_regression(table, y_pred='p', y_true='y', sensitive_features='g',
+                             sample_weight='w')
+    from dlcourse.audit.writers import as_audit
+    none = [r for r in as_audit(found).rates if r.group == 'A' and r.metric == 'mae']
+    assert [(r.value, r.status, r.reason) for r in none] == [
+        (None, 'undefined', 'the weights add up to 0')]
+    assert 'rare and large' in found.not_measured[0]
