@@ -126,7 +126,7 @@ def as_gpt2(nano):
     return weights
 
 
-def train(seeds=3, steps=800):
+def train(seeds=3, steps=600):
     learnt, judged, vocab = shakespeare()
     config, spent = GPTConfig(vocab_size=vocab), []
     print(f'{gpt_size(config):,} parameters; {machine()}, {torch.get_num_threads()} threads')
