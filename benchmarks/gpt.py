@@ -7,7 +7,7 @@ description (its generate: the last 64 tokens anew for each token), with the GEL
 floor for 64 texts: a step is 102 million multiplications and additions (.5 ms at the 200 billion a
 second of one core here) and reads 8 MB of keys and values on average (.4 ms at 20 GB/s): 150 times
 nanoGPT's 2.1 ms. Steps timed alone take 2.0 to 2.9 ms, some hundred small calls among them; on a
-busy machine (load 11, 28 November 2026) 4.3 ms in a row, 27.9 times. Forty is not reached there.
+busy machine (load 17 to 21, 28 November 2026) 4.9 ms in a row: 27.7 times. Forty is not reached.
 Needs `tinyshakespeare` in the data home. Peers: pip install -r benchmarks/gpt.txt
 gpu: nanoGPT's own size for this text (6 blocks, 6 heads, 384 wide, windows of 256, batches of
 64), which it brings to 1.4697; seconds of training after a first run that only compiles.
@@ -126,7 +126,7 @@ def as_gpt2(nano):
     return weights
 
 
-def train(seeds=3, steps=800):
+def train(seeds=3, steps=600):
     learnt, judged, vocab = shakespeare()
     config, spent = GPTConfig(vocab_size=vocab), []
     print(f'{gpt_size(config):,} parameters; {machine()}, {torch.get_num_threads()} threads')
