@@ -59,7 +59,8 @@ def _aggregation(found):
 
 @audit_parts.register
 def _federation(found:FederationAudit):
-    attacked = tuple(w for m in found.memberships.values() for w in m.warnings)
+    attacked = tuple(f'{name.capitalize()} model: {w}' for name, m in found.memberships.items()
+                     for w in m.warnings)
     return dict(
         title='A federation, audited', kind='federation', source=found.source,
         verdict=found.verdict, findings=found.findings, warnings=(*found.warnings, *attacked),

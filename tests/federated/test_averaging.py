@@ -132,10 +132,9 @@ warnings.simplefilter('ignore') # Ray's own
 import numpy as np
 from dlcourse.federated.apps import client_app, server_app
 from dlcourse.federated.flower import run_simulated
-for way in ('fedavg', 'scaffold'):
-    run = run_simulated(server_app, client_app, 5, {**json.loads(sys.argv[1]), 'strategy': way})
-    arrays = {f'a/{name}': array for name, array in run.arrays.items()}
-    np.savez(f'{sys.argv[2]}/{way}.npz', used=run.history['train/used'], **arrays)
+run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
+arrays = {f'a/{name}': array for name, array in run.arrays.items()}
+np.savez(sys.argv[2], used=run.history['train/used'], **arrays)
 """
 MOST = 240. # Seconds by the clock for Flower's simulation, which needs 25 and has hung
 BUSY = 'The current node timed out during startup'
@@ -185,9 +184,11 @@ def test_what_a_killed_process_began_dies_too():
 
 @flower
 @pytest.mark.slow
-def test_flowers_simulation_gives_the_same_model(tmp_path):
+@pytest.mark.parametrize('way', ['fedavg', 'scaffold']) # The second has a state at the clients
+def test_flowers_simulation_gives_the_same_model(tmp_path, way):
     pytest.importorskip('ray')
-    words = [sys.executable, '-c', SIMULATED, json.dumps(CONFIG), str(tmp_path)]
+    config = CONFIG | {'strategy': way}
+    words = [sys.executable, '-c', SIMULATED, json.dumps(config), str(tmp_path/'run.npz')]
     mark, until, said = f'OF_A_TEST={tmp_path}', time.monotonic() + MOST, BUSY
     while BUSY in said: # Ray itself waits for its own for 30 seconds and no longer
         with open(tmp_path/'said', 'w') as f:
@@ -199,12 +200,11 @@ def test_flowers_simulation_gives_the_same_model(tmp_path):
             finally: end_all(process, mark)
         said = (tmp_path/'said').read_text() if process.returncode else ''
     assert process.returncode == 0, said
-    for way in ('fedavg', 'scaffold'): # The second has a state at the clients
-        here = run_in_process(server_app, client_app, 5, CONFIG | {'strategy': way})
-        with np.load(tmp_path/f'{way}.npz') as run:
-            for name, array in here.arrays.items():
-                np.testing.assert_allclose(run[f'a/{name}'], array, atol=1e-5, rtol=0)
-            assert run['used'].tolist() == here.history['train/used'] == [2]*4
+    here = run_in_process(server_app, client_app, 5, config)
+    with np.load(tmp_path/'run.npz') as run:
+        for name, array in here.arrays.items():
+            np.testing.assert_allclose(run[f'a/{name}'], array, atol=1e-5, rtol=0)
+        assert run['used'].tolist() == here.history['train/used'] == [2]*4
 
 
 @flower

@@ -199,3 +199,10 @@ def test_a_delta_that_protects_no_client_and_a_lone_text_are_refused():
         audit_federation(rows(), ledger=[LEDGER[0] | dict(delta=.5)])
     with pytest.raises(InputError, match='list of sentences'):
         audit_federation(rows(), guarantees='only the sum is seen')
+
+
+def test_warnings_of_two_attacks_say_which_model():
+    from dlcourse.audit.writers import as_audit
+    few = audit_membership(np.arange(50.), np.arange(50.))
+    found = as_audit(audit_federation(rows(), memberships={'global': few, 'local': few})).warnings
+    assert len(found) == len(set(found)) and any('Local model' in w for w in found)
