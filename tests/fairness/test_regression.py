@@ -122,3 +122,14 @@ def test_sums_counted_from_another_zero():
     for by in (-3.5, 0., 2., 40.):
         moved = move_sums(n, total, square, by)
         assert np.allclose(moved, ((x - by).sum(0), ((x - by)**2).sum(0)))
+
+
+def test_a_gap_of_errors_in_size_is_found_where_their_mean_is_level():
+    rng = np.random.default_rng(0)
+    n = 2_000
+    group = np.where(np.arange(n) % 2, 'a', 'b')
+    error = rng.normal(size=n)*np.where(group == 'a', 1, 3)
+    table = dict(g=group, y=np.zeros(n), p=error)
+    found = audit_regression(table, y_pred='p', y_true='y', sensitive_features=['g'])
+    [said] = found.findings
+    assert said.startswith('By g, errors of either sign are 2.') and 'for b, on average' in said
