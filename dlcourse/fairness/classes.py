@@ -233,15 +233,15 @@ def _rated(one, classes, metrics, rows):
 def _class_findings(gaps, table, asked, rows, together):
     "The gaps between groups in the rates of one class that are more than chance"
     values = {(r.attribute, r.metric, r.group): r.value for r in table}
-    seen = [d for d in gaps if d.low and d.kind == 'difference' and d.attribute in asked]
-    family = len(asked)*len({r.metric for r in table} - {'accuracy_score'})
+    seen = [d for d in gaps if d.low and d.kind == 'difference']
+    family = len({(r.attribute, r.metric) for r in table})
     for d in measure_gaps(seen, table, level=1 - (1 - rows.level)/family, correlation=together):
         if d.low <= 0: continue
-        attribute, class_ = asked[d.attribute]
+        attribute, class_ = asked.get(d.attribute, (d.attribute, None))
         low, high = (f"{values[d.attribute, d.metric, g]:.3f} for {g}" for g in d.groups)
-        name = METRICS[d.metric].label.lower()
-        yield (f"Class {class_}, {name}: {low} and {high}; by {attribute}, the largest gap "
-               f"is at least {at_least(d.low)} (corrected for {family} comparisons).")
+        what = 'All classes' if class_ is None else f'Class {class_}'
+        yield (f"{what}, {METRICS[d.metric].label.lower()}: {low} and {high}; by {attribute}, the "
+               f"largest gap is at least {at_least(d.low)} (corrected for {family} comparisons).")
 
 def _judged(gaps, table, policy, classes, rows, together):
     "The gaps with their verdicts; what is said of an attribute holds for each of its classes"

@@ -136,3 +136,15 @@ def test_folds_of_all_classes_add_up():
         folds[place] += 1
         assert not adds_up(folds)
         folds[place] -= 1
+
+
+def test_a_gap_of_accuracy_over_all_classes_is_found():
+    rng = np.random.default_rng(0)
+    n = 4_000
+    group, true = np.where(np.arange(n) % 2, 'a', 'b'), rng.choice(list('uvwxyz'), n)
+    wrong = rng.random(n) < np.where(group == 'a', .2, .35)
+    given = np.where(wrong, rng.choice(list('uvwxyz'), n), true)
+    table = dict(g=group, y=true, p=given)
+    found = audit_classes(table, y_pred='p', y_true='y', sensitive_features=['g'])
+    said = [f for f in found.findings if f.startswith('All classes, accuracy: ')]
+    assert len(said) == 1 and 'corrected for 25 comparisons' in said[0]

@@ -135,3 +135,14 @@ def test_weights_that_add_up_to_nothing_are_said():
     assert [(r.value, r.status, r.reason) for r in none] == [
         (None, 'undefined', 'the weights add up to 0')]
     assert 'rare and large' in found.not_measured[0]
+
+
+def test_a_gap_of_errors_in_size_is_found_where_their_mean_is_level():
+    rng = np.random.default_rng(0)
+    n = 2_000
+    group = np.where(np.arange(n) % 2, 'a', 'b')
+    error = rng.normal(size=n)*np.where(group == 'a', 1, 3)
+    table = dict(g=group, y=np.zeros(n), p=error)
+    found = audit_regression(table, y_pred='p', y_true='y', sensitive_features=['g'])
+    [said] = found.findings
+    assert said.startswith('By g, errors of either sign are 2.') and 'for b, on average' in said
