@@ -78,7 +78,7 @@ def unfit(
 
 class Careful:
     "What is added to a strategy of Flower; stands before it among the base classes"
-    config, old, asked = DEFAULTS, None, 0
+    config, old, asked, patience = DEFAULTS, None, 0, 600 # Seconds for so many nodes to come
     records = dict(arrays='ArrayRecord', metrics='MetricRecord', client='ConfigRecord')
 
     def prepare(self,
@@ -93,18 +93,23 @@ class Careful:
         "Who is there; raises `InputError` where too few say, three times, what they hold"
         why, few = [], self.config['min-clients']
         for _ in range(3):
-            nodes = sorted(grid.get_node_ids())
-            while len(nodes) < few:
-                if getattr(grid, 'fixed', False): raise InputError(
-                    f"`min-clients` is {few}, and there are {len(nodes)} clients in this process")
-                time.sleep(1.)
-                nodes = sorted(grid.get_node_ids())
+            nodes = self.nodes(grid, few)
             why += self.ask(grid, [node for node in nodes if node not in self.known])
             for reason in why: self.note(reason)
             there = {self.known[node]: node for node in nodes if node in self.known}
             if len(there) >= few: return there
         raise InputError(f"`min-clients` is {few}, and {len(there)} said which partition they "
                          f"hold: {'; '.join(dict.fromkeys(why)) or 'the others were silent'}")
+
+    def nodes(self, grid, few)->list[int]:
+        "Nodes, as soon as there are few or more; raises `InputError` where so many do not come"
+        for second in range(self.patience):
+            nodes = sorted(grid.get_node_ids())
+            if len(nodes) >= few: return nodes
+            if getattr(grid, 'fixed', False): break
+            if second % 60 == 5: print(f'waiting for {few} sites, {len(nodes)} are there')
+            time.sleep(1.)
+        raise InputError(f"`min-clients` is {few}, and {len(nodes)} are there after {second} s")
 
     def ask(self, grid, new)->list[str]: # Why some could not say
         "Ask nodes that are new which partition they hold"
@@ -139,7 +144,8 @@ class Careful:
         "Note which partition a new node holds, or why that cannot be"
         held = dict(content.get('client', {})).get('partition-id')
         if type(held) is not int or held < 0: why.append(f'the partition-id {held!r} of a node')
-        elif held in self.known.values(): why.append(f'partition {held} is held twice')
+        elif held in self.known.values(): why.append(
+            f'partition {held} is held twice: node {node} came second')
         else: self.known[node] = held
 
     def configure_train(self, server_round, arrays, config, grid):
