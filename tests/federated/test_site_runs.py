@@ -1,4 +1,5 @@
 "What is said of a run: refused before it starts, followed, stopped at the server, its last words"
+import inspect
 import sys
 from types import SimpleNamespace
 
@@ -67,11 +68,29 @@ def test_a_run_that_is_not_followed_is_stopped(run, monkeypatch, code, words):
     assert told in ([], ['started run 12']) and asked == [('stop', '12', 'here')]
 
 
+@pytest.mark.skipif(not is_there(), reason="Flower is not installed")
+@pytest.mark.parametrize('error', [KeyboardInterrupt, BrokenPipeError])
+def test_an_interrupt_stops_the_run_at_the_server(run, tmp_path, monkeypatch, error):
+    def follow(*options): raise error
+    told = []
+    for name, stub in (('connection_fault', lambda *a: None), ('tell_flower', lambda *a: None),
+                       ('start_program', lambda *a: run), ('_follow', follow),
+                       ('flower_says', lambda home, *words: (0, ''))):
+        monkeypatch.setattr(site_runs, name, stub)
+    run.wait_for('started', 60)
+    with pytest.raises(error): run_at_sites(tmp_path, tmp_path/'r.npz', tell=told.append)
+    assert told == ['Run 12 is stopped at the server too.'] and not run.runs
+
+
 def test_a_run_that_had_not_begun():
     run = SimpleNamespace(stop=lambda: None, said=lambda: 'Building')
     assert site_runs._stop_at_server(run, 'x') == 'No run had begun.'
 
 
 @pytest.mark.skipif(not is_there(), reason="Flower is not installed")
-def test_flower_that_does_not_answer(tmp_path):
+def test_flower_says_and_stops_as_is_expected_here(tmp_path):
+    from flwr.cli.run import run as command
+    assert 'started run {' in inspect.getsource(inspect.getmodule(command))
+    code, said = flower_says(tmp_path, 'stop', '--help')
+    assert code == 0 and 'RUN_ID' in said
     assert flower_says(tmp_path, '--help', seconds=.01) == (1, 'timed out after 0.01 s')
