@@ -30,7 +30,7 @@ def certificates_of(
     folder:Path,        # Made where it is not there
     *,
     site:list[str]=(),  # Name of a site; repeat it for several
-    host:list[str]=(),  # Name or address of the server beside 127.0.0.1; repeat it. Or as before
+    host:list[str]=(),  # Name or address of the server; repeat it. This machine's own are added
     days:int=90,        # The server's certificate is good for
     renew:bool=False,   # Renew the server's certificate and leave the rest
     add:bool=False,     # Keys for sites that join later; leave the rest

@@ -69,9 +69,7 @@ def iid_parts(
     seed:int=0,
 )->list[np.ndarray]:
     "Rows shuffled and cut into equal parts; raises `InputError` for fewer rows than clients"
-    number_of(clients, 'clients', 1)
-    if clients > number_of(rows, 'rows', 1):
-        raise InputError(f"`clients` must be at most the {rows} rows, got {clients}")
+    number_of(clients, 'clients', 1, number_of(rows, 'rows', 1))
     order = _generator(seed).permutation(rows)
     return each_row_once(np.array_split(order, clients), rows)
 
@@ -111,11 +109,10 @@ def parts_by(
     min_size:int=1, # Rows that every one must have
 )->dict:            # Site or person, sorted → numbers of its rows
     "Rows by the site or the person they come from; raises `InputError` for one with too few rows"
-    masked = np.ma.is_masked(who)
+    if np.ma.is_masked(who): raise InputError("`who` must be a name in each row; one is masked")
     who, _ = np.asarray(who), number_of(min_size, 'min_size', 0)
     if who.ndim != 1 or not len(who):
         raise InputError(f"`who` must be one name for each row, got the shape {who.shape}")
-    if masked: raise InputError("`who` must be a name in each row; one is masked")
     try: names, owner = np.unique(who, return_inverse=True)
     except TypeError: raise InputError("`who` must be names of one kind, none of them missing; got "
                                        f"{sorted({type(w).__name__ for w in who})}") from None

@@ -103,10 +103,8 @@ class Careful:
 
     def nodes(self, grid, few)->list[int]:
         "Nodes, as soon as there are few or more; raises `InputError` where so many do not come"
-        for second in range(self.patience):
-            nodes = sorted(grid.get_node_ids())
-            if len(nodes) >= few: return nodes
-            if getattr(grid, 'fixed', False): break
+        for second in range(1 if getattr(grid, 'fixed', False) else self.patience):
+            if len(nodes := sorted(grid.get_node_ids())) >= few: return nodes
             if second % 60 == 5: print(f'waiting for {few} sites, {len(nodes)} are there')
             time.sleep(1.)
         raise InputError(f"`min-clients` is {few}, and {len(nodes)} are there after {second} s")
@@ -143,9 +141,9 @@ class Careful:
     def meet(self, node, content, why:list):
         "Note which partition a new node holds, or why that cannot be"
         held = dict(content.get('client', {})).get('partition-id')
-        if type(held) is not int or held < 0: why.append(f'the partition-id {held!r} of a node')
-        elif held in self.known.values(): why.append(
-            f'partition {held} is held twice: node {node} came second')
+        if type(held) is not int or held < 0: why.append(f'partition-id {held!r} of node {node}')
+        elif held in self.known.values():
+            why.append(f'partition {held} is held twice; node {node} is left out')
         else: self.known[node] = held
 
     def configure_train(self, server_round, arrays, config, grid):

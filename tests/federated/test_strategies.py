@@ -91,7 +91,7 @@ def test_a_change_that_nobody_asked_for_is_refused():
 
 def test_one_partition_held_twice_is_said():
     from dlcourse.federated.apps import client_app, server_app
-    with pytest.warns(UserWarning, match='partition 1 is held twice: node 2 came second'):
+    with pytest.warns(UserWarning, match='partition 1 is held twice; node 2 is left out'):
         run = run_in_process(server_app, client_app, 3, SHORT,
                              node_configs=[{'partition-id': 1}, {}, {}])
     assert run.history['train/used'] == [2]
