@@ -38,13 +38,14 @@ def each_row_once(
             raise InputError(f"`min_size` is {min_size}, and client {k} has {len(part)} rows; "
                              "take fewer clients, another seed or a smaller `min_size`")
     held = np.concatenate(parts)
-    if len(held) and not 0 <= held.min() <= held.max() < rows:
+    if len(held) and not 0 <= held.min() <= held.max() < number_of(rows, 'rows', 0):
         raise InputError(f"`parts` must name rows from 0 to {rows - 1}, "
                          f"got {held.min()} to {held.max()}")
-    counts = np.bincount(held, minlength=rows)
-    if (counts != 1).any():
-        row = int(np.flatnonzero(counts != 1)[0])
-        raise InputError(f"`parts` must hold each row once; row {row} is held {counts[row]} times")
+    there, counts = np.unique(held, return_counts=True)
+    odd = np.flatnonzero((there != np.arange(len(there))) | (counts != 1))
+    row = int(odd[0]) if len(odd) else len(there)
+    if row < rows: raise InputError(f"`parts` must hold each row once; row {row} is held "
+                                    f"{counts[there == row].sum()} times")
     return parts
 
 def labels_of(
@@ -94,7 +95,10 @@ def dirichlet_parts(
         for rows in by_class:
             share = rng.dirichlet([alpha]*clients)
             cuts = (share.cumsum()[:-1]*len(rows)).round().astype(int)
-            for k, part in enumerate(np.split(rng.permutation(rows), cuts)): owner[part] = k
+            parts = np.split(rng.permutation(rows), cuts)
+            # Shares that are alike would be rounded alike in every class, for the same clients
+            order = rng.permutation(clients) if alpha > 1 else range(clients)
+            for k, part in zip(order, parts, strict=True): owner[part] = k
         if np.bincount(owner, minlength=clients).min() >= min_size: break
     parts = [np.flatnonzero(owner == k) for k in range(clients)]
     return each_row_once(parts, len(labels), min_size)
@@ -128,6 +132,8 @@ def holdings(
     "How many rows of each class every client holds; raises `InputError` for rows not there"
     labels, parts = labels_of(labels), [_whole(part, 'parts') for part in parts]
     if not parts: raise InputError("`parts` must be those of one client at least, got none")
+    if labels.max() >= 10**6:
+        raise InputError(f"`labels` must be below 1,000,000 to be counted, got {labels.max()}")
     for part in parts:
         if len(part) and not 0 <= part.min() <= part.max() < len(labels): raise InputError(
             f"`parts` must name rows from 0 to {len(labels) - 1}, got {part.min()} to {part.max()}")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['REASONS', 'HELD', 'why_refused', 'address_of', 'connection_fault', 'environment', 'RunningProgram', 'start_program',
-           'free_port', 'flower_program', 'start_superlink', 'expires_soon', 'tell_flower', 'register_sites',
-           'start_site', 'run_site']
+           'free_port', 'flower_program', 'start_superlink', 'expires_soon', 'tell_flower', 'flower_says',
+           'register_sites', 'start_site', 'run_site']
 
 # %% ../../nbs/18_federated/16_processes.ipynb #9ffa9503
 import json
@@ -218,11 +218,16 @@ def tell_flower(home, superlink, authority):
     home.mkdir(parents=True, exist_ok=True)
     write_whole(home/'config.toml', text)
 
-def _flwr(home, *words, seconds=60):
-    "Flower's own command line: its exit code and everything it said"
+def flower_says(
+    home:str|Path, # Where it keeps its notes
+    *words:str,    # Of its command line
+    seconds:float=60., # To wait for an answer
+)->tuple[int, str]: # Exit code, and everything it said
+    "Flower's own command line"
     command = flower_program('flwr.cli.app', 'app', *words)
-    done = subprocess.run(command, env=environment(home), text=True,
-                          capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)
+    try: done = subprocess.run(command, env=environment(home), text=True, timeout=seconds,
+                               capture_output=True, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired: return 1, f'timed out after {seconds:g} s'
     return done.returncode, done.stdout + done.stderr
 
 def register_sites(
@@ -236,7 +241,7 @@ def register_sites(
     tell_flower(home, superlink, folder/AUTHORITY[0])
     names = [check_site_name(s) for s in sites] or sorted(p.stem for p in folder.glob('*.pub'))
     for name in names:
-        code, said = _flwr(home, 'supernode', 'register', folder/f'{name}.pub', 'here')
+        code, said = flower_says(home, 'supernode', 'register', folder/f'{name}.pub', 'here')
         if code and 'already' not in said:
             raise InputError(f"`sites`: {name} was not registered: {why_refused(said) or said}")
         if not code: made.append(name)

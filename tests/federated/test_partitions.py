@@ -75,6 +75,13 @@ def test_by_site_with_names():
     assert {k: v.tolist() for k, v in parts.items()} == {'a': [1], 'b': [0, 2]}
 
 
+def test_shares_that_are_alike_are_not_rounded_alike_in_every_class():
+    labels = np.repeat(np.arange(100), 14)
+    for clients, low, high in ((3, 430, 500), (20, 45, 95)):
+        sizes = list(map(len, dirichlet_parts(labels, clients, 1e9)))
+        assert low < min(sizes) and max(sizes) < high
+
+
 def test_holdings_count():
     assert holdings([[0, 1], [2]], [1, 1, 2]).tolist() == [[0, 2, 0], [0, 0, 1]]
 
@@ -83,6 +90,12 @@ def test_holdings_count():
     (lambda: each_row_once([], 3), '`parts`'),
     (lambda: each_row_once([[0, 1], [1, 2]], 3), 'row 1 is held 2 times'),
     (lambda: each_row_once([[0], [1]], 3), 'row 2 is held 0 times'),
+    (lambda: each_row_once([[0], [2]], 3), 'row 1 is held 0 times'),
+    (lambda: each_row_once([[0]], 10**12), 'row 1 is held 0 times'),
+    (lambda: each_row_once([[0]], '1'), '`rows`'),
+    (lambda: iid_parts(10, 10**9), '`clients`'),
+    (lambda: holdings([[0]], np.array([2**31 - 1])), '`labels`'),
+    (lambda: parts_by(np.ma.array([1, 2, 3], mask=[0, 1, 0])), '`who`'),
     (lambda: each_row_once([[0, 1], [2, 3]], 3), 'got 0 to 3'),
     (lambda: each_row_once([[0, 1, 2], []], 3), 'client 1 has 0'),
     (lambda: iid_parts(10, 0), '`clients`'),

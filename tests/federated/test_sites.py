@@ -100,9 +100,10 @@ def test_a_site_is_killed_in_a_round_and_comes_back(federation, tmp_path, starte
             'speaks TLS': bare_node(folder, where, 'plain', '--insecure', '--max-retries', '2')}
         training.join(600)
     for word, said in refused.items(): assert word in why_refused(said)
-    model, history = found['run']
+    model, history, reasons = found['run']
     used = history['train/used']
-    assert list(used) == [2, 1, *used[2:]] and used[-1] == 2, "both are back in the last round"
+    assert list(used) == [2, 1, *used[2:]] and used[-1] == 2, (
+        "both are back in the last round", reasons)
     # The grid asks who is who; then each round trains and, without anybody, evaluates
     alone = {2*number + 2 for number, answers in enumerate(used) if answers == 1}
     same = run_in_process(server_app, client_app, 2, CONFIG,

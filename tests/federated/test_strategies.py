@@ -1,10 +1,12 @@
 "What a server lets into its model: odd answers are refused with a reason, the others averaged"
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.flower import is_there, load_flower, run_in_process
-from dlcourse.federated.strategies import run_settings, unfit
+from dlcourse.federated.strategies import make_strategy, run_settings, unfit
 
 pytestmark = [pytest.mark.skipif(not is_there(), reason="Flower is not installed"),
               pytest.mark.filterwarnings('ignore:round|partition')]
@@ -89,7 +91,7 @@ def test_a_change_that_nobody_asked_for_is_refused():
 
 def test_one_partition_held_twice_is_said():
     from dlcourse.federated.apps import client_app, server_app
-    with pytest.warns(UserWarning, match='partition 1 is held twice'):
+    with pytest.warns(UserWarning, match='partition 1 is held twice; node 2 is left out'):
         run = run_in_process(server_app, client_app, 3, SHORT,
                              node_configs=[{'partition-id': 1}, {}, {}])
     assert run.history['train/used'] == [2]
@@ -97,8 +99,19 @@ def test_one_partition_held_twice_is_said():
 
 def test_more_clients_than_there_are_is_an_error():
     from dlcourse.federated.apps import client_app, server_app
-    with pytest.raises(InputError, match='`min-clients` is 4'):
+    with pytest.raises(InputError, match='`min-clients` is 4, and 3 are there after 0 s'):
         run_in_process(server_app, client_app, 3, SHORT | {'min-clients': 4})
+
+
+def test_sites_that_do_not_come_are_waited_for_and_not_for_ever(monkeypatch, capsys):
+    seconds = []
+    monkeypatch.setattr('dlcourse.federated.strategies.time.sleep', seconds.append)
+    strategy = make_strategy(run_settings({'min-clients': 3}))
+    grid = SimpleNamespace(get_node_ids=lambda: [7, 9])
+    with pytest.raises(InputError, match='`min-clients` is 3, and 2 are there after 599 s'):
+        strategy.partitions(grid)
+    assert capsys.readouterr().out.split('\n')[:-1] == ['waiting for 3 sites, 2 are there']*10
+    assert seconds == [1.]*600
 
 
 @pytest.mark.parametrize('config, name', [
