@@ -24,9 +24,7 @@ from dlcourse.core.pages import (
     percent,
     plain_page,
 )
-from dlcourse.fairness.local_law import (
-    Category, compared_categories, law_remarks, year_later,
-)
+from .local_law import Category, compared_categories, law_remarks, year_later
 from .profiles import DISCLAIMER, Profile
 
 # %% ../../nbs/16_fairness/28_law_summary.ipynb #20f24c6e

@@ -229,9 +229,9 @@ def _gap_found(m, error):
     if gap.value is None or not gap.low > 0: return []
     low, high = gap.groups
     a, b = (m.values[m.groups.index(g)] for g in gap.groups)
-    said = (f"predictions err by {b:+.4g} on average for {high} and by {a:+.4g} for {low}"
-            if m.metric == 'mean_error' else
-            f"errors of either sign are {b:.4g} in size for {high}, on average, and {a:.4g} for {low}")
+    said = f"predictions err by {b:+.4g} on average for {high} and by {a:+.4g} for {low}"
+    if m.metric == 'mae': # Of either sign
+        said = f"errors are {b:.4g} in size for {high}, on average, and {a:.4g} for {low}"
     return [f"By {m.attribute}, {said}; the difference is at least {at_least(gap.low)}."]
 
 # %% ../../nbs/16_fairness/38_regression.ipynb #f968b3db

@@ -8,7 +8,7 @@ __all__ = ['character_gpt', 'KVCache', 'caches_for', 'left_padded', 'TextReader'
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #53bf1523
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import count, islice
 from operator import index
 from pathlib import Path
 
@@ -126,8 +126,7 @@ class TextReader:
             raise InputError("`model` must be in evaluation mode; call model.eval()")
         try: self.texts = [[index(t) for t in text] for text in texts]
         except TypeError:
-            raise InputError("`texts` must be a list of texts, each a list of whole "
-                             "numbers") from None
+            raise InputError("`texts` must be texts, each a list of whole numbers") from None
         if not self.texts: raise InputError("`texts` must hold one text or more, got none")
         for i, text in enumerate(self.texts):
             if not 0 < len(text) <= self.context:
@@ -215,13 +214,12 @@ def written_by(
     "Tokens as they are drawn, for somebody who reads along"
     reader = TextReader(model, prompts)
     streams = [torch.Generator().manual_seed(seed + i) for i in range(len(reader.texts))]
-    logits, at = reader.read(), 0
-    while True:
+    logits = reader.read()
+    for at in count():
         if at % 64 == 0: # Numbers for the next 64 tokens of each text
             numbers = torch.stack([torch.rand(64, generator=stream, dtype=torch.double)
                                    for stream in streams], 1).to(logits.device)
         tokens = draw_token(token_probabilities(logits, temperature, top_k), numbers[at % 64])
-        at += 1
         yield tokens.tolist()
         logits = reader.step(tokens)
 

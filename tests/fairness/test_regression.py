@@ -145,4 +145,4 @@ def test_a_gap_of_errors_in_size_is_found_where_their_mean_is_level():
     table = dict(g=group, y=np.zeros(n), p=error)
     found = audit_regression(table, y_pred='p', y_true='y', sensitive_features=['g'])
     [said] = found.findings
-    assert said.startswith('By g, errors of either sign are 2.') and 'for b, on average' in said
+    assert said.startswith('By g, errors are 2.') and 'for b, on average' in said
