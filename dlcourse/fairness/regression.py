@@ -227,8 +227,7 @@ def _gap_found(m, error):
     "The pair of groups that are furthest apart for sure, as a sentence"
     gap = largest_gap(m, level=1 - 2*error, test=False)
     if gap.value is None or not gap.low > 0: return []
-    low, high = gap.groups
-    a, b = (m.values[m.groups.index(g)] for g in gap.groups)
+    (low, a), (high, b) = ((g, m.values[m.groups.index(g)]) for g in gap.groups)
     said = f"predictions err by {b:+.4g} on average for {high} and by {a:+.4g} for {low}"
     if m.metric == 'mae': # Of either sign
         said = f"errors are {b:.4g} in size for {high}, on average, and {a:.4g} for {low}"
