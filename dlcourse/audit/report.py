@@ -54,7 +54,7 @@ def _favorable(favorable, values, threshold):
                          f"got '{text}'")
     if threshold is not None: meant = [f"{'at least' if side else 'under'} {threshold:g}"]
     else: meant = [str(v) for v, k in values.items() if k == side]
-    return dict(prediction=side, values=meant)
+    return dict(prediction=side, values=meant or [f'{text}, which no row has'])
 
 # %% ../../nbs/21_audit/13_report.ipynb #90d33fe1
 def _check_decisions(given, threshold):
@@ -84,6 +84,9 @@ def _settled(policy, profiles, good):
         raise InputError("the policy judges ratios, and a ratio depends on which prediction is "
                          "good for the "
                          "person; say so: `favorable`")
+    if good and favorable_metric(good) == 'favorable_rate' and 'selection_rate' in policy.ratio:
+        raise InputError("the policy judges the ratio of `selection_rate`, and a selection is the "
+                         "unfavourable outcome here; judge that of `favorable_rate`")
     return policy
 
 def _names(values): return (values,) if isinstance(values, str) else tuple(values)

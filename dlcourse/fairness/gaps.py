@@ -159,7 +159,7 @@ def _judged(gap, m, scope, tolerance, family, level):
     "A gap with its verdict, the reasons, and roughly what would have been enough"
     at, unknown, outside = scope
     verdict, reasons, rows = 'insufficient evidence', [], None
-    if len(at) < 2: reasons.append(f"{len(at)} groups can be compared; it takes two")
+    if len(at) < 2: reasons.append(f"{len(at)} of the groups can be compared; it takes two")
     else:
         strict, loose = (m.bounds(gap.kind, e, at) for e in ((1 - level)/family, 1 - level))
         near, far = (0, 1) if gap.kind == 'difference' else (1, 0)

@@ -183,8 +183,8 @@ def check_missing(
     lost = {c: int(k) for c, k in lost.items() if k}
     if policy == 'error' and lost: raise gap_error(lost, rows)
     if not left:
-        raise InputError(f"all {rows:,} rows have something missing, or there are none; "
-                         "nothing is left to audit")
+        why = f"all {rows:,} rows have something missing" if rows else "this table has no rows"
+        raise InputError(f"{why}; nothing is left to audit")
 
 def check_few(
     column:str, # Whose values they are

@@ -242,7 +242,8 @@ def _verdict(d, scope, family, level, correlation):
     new = dict(tolerance=scope.tolerance, level=level, family=family,
                method=limits_said(clusters=False))
     verdict, reasons = 'insufficient evidence', []
-    if len(scope.known) < 2: reasons = [f"{len(scope.known)} groups can be compared; it takes two"]
+    if len(scope.known) < 2: reasons = [f"{len(scope.known)} of the groups can be compared; it "
+                                        "takes two"]
     else:
         p, n, df = sizes_of(scope.known)
         groups = tuple(r.group for r in scope.known)

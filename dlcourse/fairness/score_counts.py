@@ -134,7 +134,7 @@ def _tally(rows, frame, attributes, depth, bins, ranked):
                          depth=depth, max_groups=max(MOST_VALUES, bins, rows.max_groups))
     n = tally.counts.n
     if not n.sum():
-        raise InputError(f"all {tally.rows:,} rows have something missing, or there are none; "
+        raise InputError(f"all {tally.rows:,} rows have something missing; "
                          "nothing is left to audit")
     if rows.positive and not n[..., 1].sum():
         names = ' or '.join(map(repr, rows.positive))

@@ -218,7 +218,7 @@ def test_a_policy_about_a_score_is_sent_to_the_audit_that_judges_it():
     with pytest.raises(InputError, match='`roc_auc_score`, which needs a `score`'):
         run_audit(table, y_pred="yes", sensitive_features="g", missing="drop",
                   policy=Policy(difference=dict(roc_auc_score=.1)))
-    with pytest.raises(InputError, match='`rmse` in .difference. of the policy is no metric'):
+    with pytest.raises(InputError, match='`rmse` cannot be judged by a policy yet'):
         Policy(difference=dict(rmse=.1))
 
 
@@ -302,3 +302,18 @@ def test_a_table_that_is_in_no_terminal_is_not_promised_in_a_wider_one(apart):
     narrow, wide = shown(80), shown(250)
     assert 'in a wider terminal: “Four fifths, by g”' in narrow and 'Four fifths, by g' in wide
     assert 'wider terminal' not in wide and '(--html): “The four-fifths rule' in wide
+
+
+def test_a_ratio_of_the_unfavourable_outcome_is_not_judged_unasked():
+    table = dict(d=[0, 1]*50, g=['A', 'B']*50)
+    asked = dict(y_pred='d', sensitive_features=['g'], favorable=0)
+    with pytest.raises(InputError, match='judge that of `favorable_rate`'):
+        run_audit(table, **asked, policy=Policy(ratio={'selection_rate': .8}))
+    found = run_audit(table, **asked, policy=Policy(ratio={'favorable_rate': .8}))
+    assert found.exit_code == 1
+
+
+def test_a_favourable_value_that_never_came_is_named():
+    found = run_audit(dict(d=[0]*60, g=['A', 'B']*30), y_pred='d', sensitive_features=['g'],
+                      favorable=1)
+    assert found.favorable['values'] == ['1, which no row has']

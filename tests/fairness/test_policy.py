@@ -88,7 +88,7 @@ def test_a_group_out_of_scope_is_listed():
     d = judged(shares(a=(3000, 1500), c=(12, 12)),
                Policy(difference=dict(selection_rate=.1)))['selection_rate', 'difference']
     assert d.verdict == 'insufficient evidence'
-    assert d.reason == ("1 groups can be compared; it takes two; "
+    assert d.reason == ("1 of the groups can be compared; it takes two; "
                         "not judged: c (12 people, fewer than 30)")
     d = judged(t, Policy(difference=dict(selection_rate=.1)),
                min_count=5)['selection_rate', 'difference']
@@ -108,7 +108,7 @@ def test_a_policy_names_its_groups():
     d = verdict(groups={'s': ('a', 'b', 'z')})
     assert d.verdict == 'insufficient evidence'
     assert "nothing is known of z (nobody is there)" in d.reason
-    assert verdict(min_share=.4).reason.startswith("0 groups can be compared")
+    assert verdict(min_share=.4).reason.startswith("0 of the groups can be compared")
     with pytest.raises(InputError, match=r"\[groups\] of the policy names `sex`, which is not "
                                          r"audited here; there are: s"):
         verdict(groups={'sex': ('a', 'b')})
