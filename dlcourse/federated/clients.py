@@ -130,6 +130,7 @@ class ClientsAtOnce:
                         for name, p in model.named_parameters()}
         way = WarmLayers if self.by_hand else Mapped
         self.gradients = way(model, tensors, loss, self.buffers)
+        self.dtype = next(iter(self.buffers.values())).dtype # Not that of inputs, such as words
 
     def _members(self, parts):
         "All parts in a row"
@@ -153,7 +154,8 @@ class ClientsAtOnce:
     @property
     def weights(self)->Float[Tensor, "runs clients"]: # Rows that each holds
         "What each client counts in an average"
-        return torch.from_numpy(self.lengths.reshape(self.runs, self.clients)).to(self.tensors[0])
+        rows = torch.from_numpy(self.lengths.reshape(self.runs, self.clients))
+        return rows.to(self.tensors[0].device, self.dtype)
 
     def stack(self,
         state:dict[str, Tensor], # Of one model
@@ -185,7 +187,7 @@ class ClientsAtOnce:
         left = (t < steps*self.epochs).sum(1).tolist()
         device = self.tensors[0].device
         return (torch.from_numpy(rows).to(device),
-                torch.from_numpy(share).to(device, self.tensors[0].dtype), left)
+                torch.from_numpy(share).to(device, self.dtype), left)
 
     @torch.no_grad()
     def train(self,
@@ -221,7 +223,7 @@ class ClientsAtOnce:
 
     def _of_runs(self, value, name):
         "One number for each run"
-        found = torch.as_tensor(value, dtype=self.tensors[0].dtype)
+        found = torch.as_tensor(value, dtype=self.dtype)
         fits = found.shape in ((), (1,), (self.runs,)) and found.isfinite() & (found >= 0)
         if fits is not False and bool(fits.all()): return found.expand(self.runs)
         raise InputError(f"`{name}` must be finite and from 0, one or one for each of {self.runs} "

@@ -90,10 +90,10 @@ def among_finite(
 )->Callable:       # The same, of updates that may be anything
     "A rule that never sees an update that is not finite, nor numbers whose sums would not be"
     @wraps(rule)
-    def ruled(updates, *more):
+    def ruled(updates, *more, **named):
         rows = _finite_rows(updates)
         size = 2.**(int(rows.double().abs().max().frexp().exponent) - 1)
-        return (rule(rows.double()/size, *more).double()*size).to(updates.dtype)
+        return (rule(rows.double()/size, *more, **named).double()*size).to(updates.dtype)
     return ruled
 
 def coordinate_median(

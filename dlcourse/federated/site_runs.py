@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def read_run(
     try:
         with np.load(path_of(path, 'path'), allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as e:
+    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as e:
         raise InputError(f"`path` must be what a run wrote, {path} cannot be read: {e}") from None
     model, history = ({name.partition('/')[2]: values for name, values in found.items()
                        if name.startswith(part)} for part in ('model/', 'history/'))
@@ -115,6 +116,8 @@ def check_app(
     if app == DIGITS: run_settings(config)
     try: module = importlib.import_module(app)
     except ImportError: return # It may be there for the server alone
+    except Exception as e:
+        raise InputError(f"`app`: {app} cannot be imported: {type(e).__name__}: {e}") from e
     for name in ('client_app', 'server_app'):
         if not hasattr(module, name): raise InputError(
             f"`app` must be a module with client_app and server_app; {app} has no {name}")

@@ -64,7 +64,7 @@ def chosen_clients(
     if not 0 < number_of(fraction, 'fraction', 0, 1, whole=False):
         raise InputError(f"`fraction` must be above 0 and at most 1, got {fraction}")
     for name, value in dict(clients=clients, seed=seed, number=number).items():
-        number_of(int(value), name, int(name == 'clients'))
+        number_of(value, name, int(name == 'clients'))
     count = max(1, round(fraction*clients))
     return np.sort(np.random.default_rng([seed, number]).permutation(clients)[:count])
 
@@ -118,7 +118,7 @@ class Careful:
         silent = set(new)
         for reply in grid.send_and_receive(questions, timeout=60.) if new else ():
             silent -= {reply.metadata.src_node_id}
-            if reply.has_error(): why.append(reply.error.reason)
+            if reply.has_error(): why.append(reply.error.reason or 'an error without a reason')
             else: self.meet(reply.metadata.src_node_id, reply.content, why)
         return why + [f'node {node} did not say which partition it holds' for node in silent]
 
@@ -177,7 +177,7 @@ class Careful:
         measured:bool=False, # Does it measure, or was it trained?
     )->str|None:
         "Why an answer cannot be used; None where it can"
-        if reply.has_error(): return reply.error.reason
+        if reply.has_error(): return reply.error.reason or 'an error without a reason'
         who = self.known.get(reply.metadata.src_node_id)
         kinds = (EVALUATED, 'accuracy', 0, 1) if measured else (
             self.records, 'loss', -FARTHEST_WEIGHT, FARTHEST_WEIGHT)

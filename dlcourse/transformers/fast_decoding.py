@@ -27,11 +27,13 @@ def _product(weight, bias, bend=None):
     after = BENDS[bend] if bend else lambda x: x
     def plain(x): return after(F.linear(x, weight, bias))
     cpu = weight.device.type == 'cpu' and weight.dtype == torch.float32
-    if not cpu or not torch.backends.mkldnn.is_available(): return plain
-    arranged, ops = torch.ops.mkldnn._reorder_linear_weight(weight, 64), torch.ops.mkldnn
+    ops = torch.ops.mkldnn # Two operations of its own, which another torch may lack
+    there = all(hasattr(ops, name) for name in ('_reorder_linear_weight', '_linear_pointwise'))
+    if not (cpu and there and torch.backends.mkldnn.is_available()): return plain
+    arranged = ops._reorder_linear_weight(weight, 64)
     own = ('gelu', [], 'tanh') if bend == 'gelu_tanh' else ('none', [], '')
     def product(x):
-        if len(x) < _MANY: return plain(x)
+        if len(x) < _MANY or x.dtype != weight.dtype: return plain(x)
         y = ops._linear_pointwise(x, arranged, bias, *own)
         return after(y) if own[0] == 'none' else y
     return product
@@ -49,7 +51,7 @@ def _layer(block):
         to_narrow=_product(inner.to_out.weight, inner.to_out.bias))
 
 class FastGPT:
-    "A GPT that writes faster than it learns"
+    "A GPT that writes faster than it learns; to be built anew where its model has changed"
     def __init__(self,
         model:GPT, # In evaluation mode; its matrices are copied
     ):
@@ -92,8 +94,8 @@ class FastGPT:
     def look(self, q, k, v, mask)->Float[Tensor, "batch n heads dim"]:
         "What attention gathers"
         one = q.shape[2] == 1
+        if mask is not None: mask = visible(q, k, mask, not one)
         if not one or len(q) < _MANY:
-            if mask is not None and not one: mask = visible(q, k, mask, True)
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask,
                                                is_causal=mask is None and not one,
                                                enable_gqa=self.heads[0] != self.heads[1])
@@ -102,7 +104,7 @@ class FastGPT:
         rows = q.reshape(k.shape[0]*k.shape[1], -1, q.shape[-1])*q.shape[-1]**-.5
         scores = (rows @ k.flatten(0, 1).mT).view(*q.shape[:3], -1)
         if mask is not None: scores = scores.masked_fill(~mask, -torch.inf)
-        share = scores.softmax(-1).view(*rows.shape[:2], -1)
+        share = scores.softmax(-1, dtype=torch.float32).to(v.dtype).view(*rows.shape[:2], -1)
         return (share @ v.flatten(0, 1)).view(q.shape)
 
     def turn(self, x, at)->Float[Tensor, "batch heads n dim"]:

@@ -167,7 +167,7 @@ def test_pages_name_options_that_there_are(page):
 
 @pytest.mark.parametrize('words, said', [
     ('audit plan 0.3 0.1 --share 0.5 --share 0.6', '`--share` must be two or more'),
-    ('audit plan 0.3 0.1 --tolerance nan', '`--tolerance` must be a number'),
+    ('audit plan 0.3 0.1 --tolerance nan', '`--tolerance` must be 0 or more'),
     ('audit fairness p.csv --prediction y --sensitive g --delimiter abc', '`--delimiter` must be'),
     ('audit fairness p.csv --prediction y --sensitive g --independent-weights',
      '`--independent-weights` says something of `--weight`'),

@@ -485,7 +485,7 @@ def test_an_empty_column_does_not_ask_which_one_is_meant():
     table = dict(group=[None]*2, category=['A', 'B'], n=[400, 300], selected=[200, 60],
                  rate=['0.50', '0.20'], **{'impact ratio': ['1.00', '0.40']})
     assert audit_published(table).verdict == 'consistent'
-    with pytest.raises(InputError, match='`group` could be `group` or `category`'):
+    with pytest.raises(InputError, match="`group` could be the column 'group' or 'category'"):
         audit_published(table | dict(group=['x', 'y']))
 
 

@@ -152,3 +152,12 @@ def test_masks_fractions_and_unequal_tensors_are_no_rows():
     for part in (np.array([False, True]*6), [.9, 1.7]):
         with pytest.raises(InputError, match='`parts`'): ClientsAtOnce(net, (x, y), [[part]])
     with pytest.raises(InputError, match='`tensors`'): ClientsAtOnce(net, (x, y[:5]), [[[0, 1]]])
+
+
+def test_a_model_of_whole_numbers_learns_at_the_rate_it_was_given():
+    torch.manual_seed(0)
+    words = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 2))
+    start = {name: t.detach()[None].clone() for name, t in words.state_dict().items()}
+    x, y = torch.randint(0, 5, (12, 2)), torch.arange(12) % 2
+    got = ClientsAtOnce(words, (x, y), [[[*range(12)]]]).train(start, lr=.1)
+    assert all((got[name][0] - start[name]).abs().max() > 1e-4 for name in start)

@@ -135,9 +135,3 @@ def test_nobody_holds_nothing():
     with pytest.raises(InputError, match='`parts`'): holdings([], [1])
     for least in ('x', -1, 1.5):
         with pytest.raises(InputError, match='`min_size`'): parts_by(['a'], min_size=least)
-
-
-def test_a_person_behind_a_mask_is_none():
-    with pytest.raises(InputError, match='`who`'):
-        parts_by(np.ma.masked_array([1, 2, 3], [0, 1, 0]))
-    with pytest.raises(InputError, match='`clients`'): iid_parts(10, 10**9)

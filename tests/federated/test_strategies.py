@@ -6,7 +6,7 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated.flower import is_there, load_flower, run_in_process
-from dlcourse.federated.strategies import make_strategy, run_settings, unfit
+from dlcourse.federated.strategies import chosen_clients, make_strategy, run_settings, unfit
 
 pytestmark = [pytest.mark.skipif(not is_there(), reason="Flower is not installed"),
               pytest.mark.filterwarnings('ignore:round|partition')]
@@ -87,6 +87,27 @@ def test_a_change_that_nobody_asked_for_is_refused():
     def alter(content, app): content['change'] = app.ArrayRecord(dict(content['arrays']))
     run = run_in_process(server_app, answering(alter), 3, SHORT)
     assert run.history['train/refused'] == [1]
+
+
+@pytest.mark.parametrize('strategy', ['fedavg', 'scaffold'])
+@pytest.mark.parametrize('when', ['query', 'train', 'evaluate'])
+def test_an_error_without_a_reason_is_no_answer(when, strategy):
+    from dlcourse.federated.apps import client_app, server_app
+    app = load_flower().app
+    def client(message, context):
+        mine = context.node_config['partition-id'] == 0
+        if mine and message.metadata.message_type.startswith(when):
+            return app.Message(app.Error(code=0), reply_to=message)
+        return client_app(message, context)
+    config = SHORT | {'strategy': strategy, 'fraction-evaluate': 1., 'min-clients': 2}
+    with pytest.warns(UserWarning, match='an error without a reason'):
+        run = run_in_process(server_app, client, 3, config)
+    assert all(np.isfinite(a).all() for a in run.arrays.values())
+
+
+@pytest.mark.parametrize('odd', [2.5, 'a', float('nan'), 0])
+def test_an_odd_number_of_clients_is_refused(odd):
+    with pytest.raises(InputError, match='`clients`'): chosen_clients(odd, .5, 0, 0)
 
 
 def test_one_partition_held_twice_is_said():

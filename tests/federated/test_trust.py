@@ -109,3 +109,9 @@ def test_rules_of_numbers_near_the_end_stay_finite(name):
         u[:2] *= -1
         found = ROBUST_RULES[name](u, 2)
         assert found.dtype == dtype and found.isfinite().all()
+
+
+def test_rules_take_names():
+    u = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    for rule in (krum, multi_krum):
+        assert torch.equal(rule(updates=u, attackers=2), rule(u, 2))
