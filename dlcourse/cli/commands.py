@@ -152,7 +152,7 @@ def _in_options(text, flags, values):
     given = {str(v) for many in values for v in (many if isinstance(many, list) else [many])}
     for name in sorted(flags.keys() - given): # A column may be called like an option
         text = re.sub(rf'(?<!did you mean )`{name}`(?! of )', f'`{flags[name]}`', text)
-        if '_' in name: text = re.sub(rf'(?<![`\w-]){name}\b(?!`)', f'`{flags[name]}`', text)
+        if '_' in name: text = re.sub(rf'(?<![`\w/\\.-]){name}\b(?!`|[/\\.-]\w)', f'`{flags[name]}`', text)
     return text
 
 def _own(f):

@@ -34,7 +34,7 @@ def read_toml(
     except RecursionError: fault = "is not TOML: it is nested too deeply"
     except ValueError as e:
         fault = f"is not TOML: {e}"
-        bare = re.search(rb'=\s*[+-]?(\.\d+|\d+\.)\s*(?:#.*)?$', data, re.M)
+        bare = re.search(rb'=\s*([+-]?(?:\.\d+|\d+\.))\s*(?:#.*)?$', data, re.M)
         if bare: fault += f"; write {float(bare[1])}, with a digit on each side of the point"
     raise InputError(f"`{path}` {fault}")
 

@@ -84,11 +84,12 @@ def _trade(f, plain, p):
 # %% ../../nbs/16_fairness/25_frontier.ipynb #1affaae1
 def _payer(label, before, after, people, level):
     "Who pays, where somebody does: the group whose true positive rate falls most"
-    group = who_pays({g: before[g] for g in people}, after)
-    if group is None: return []
-    n, was, now = people[group], before[group], after[group]
-    shared = 1 - (1 - level)/len(people) # The group was picked for its fall
-    low, high = newcombe_difference(was*n, n, now*n, n, shared)
+    if (group := who_pays({g: before[g] for g in people}, after)) is None: return []
+    names, n = list(people), np.array(list(people.values()))
+    was, now = (np.array([rate[g] for g in names]) for rate in (before, after))
+    low, high = newcombe_difference(was*n, n, now*n, n, 1 - (1 - level)/len(n)) # One is picked
+    at = int(low.argmax()) if low.max() > 0 else names.index(group) # Who pays for sure
+    group, n, was, now, low, high = names[at], n[at], was[at], now[at], low[at], high[at]
     fall = (f"of the {n:,.0f} people of group {group} whose label is 1, the share that gets a yes "
             f"falls {_change(was, now, '%')}")
     if low <= 0: return [f"Who pays for {label} is not known: {fall}, which chance alone could do."]

@@ -127,8 +127,7 @@ NEEDS = dict( # What an audit lacks that has not got a metric, unless it is true
     favorable_rate="is only there where the favourable prediction is the negative class; judge "
                    "`selection_rate`",
     exposure_per_relevance="needs a column of `relevance`",
-    **dict.fromkeys(OF_SCORES, "needs a `score` and true outcomes, `y_true` (on the command line "
-                               "--score and --label)"))
+    **dict.fromkeys(OF_SCORES, "needs a `score` and true outcomes, `y_true`"))
 
 def check_judged(
     policy,        # What is tolerated
@@ -140,7 +139,7 @@ def check_judged(
     of_kind, attributes = JUDGED[kind], tuple(attributes)
     for metric in (*policy.difference, *policy.ratio):
         if metric in there: continue
-        why = NEEDS.get(metric, "needs true outcomes; give `y_true` (on the command line --label)")
+        why = NEEDS.get(metric, "needs true outcomes; give `y_true`")
         if metric not in of_kind:
             why = (f"is not judged where {kind} is audited; there are: {', '.join(of_kind)}. "
                    f"It belongs to an audit of {_home(metric)}")

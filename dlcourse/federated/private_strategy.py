@@ -32,7 +32,7 @@ class PrivateRounds(Careful):
 
     def configure_train(self, server_round, arrays, config, grid):
         "Ask those whom the sampler draws; raises `InputError` for what cannot be private"
-        there = self.partitions(grid)
+        there = self.left(grid)
         odd = [k for k in there if not 0 <= k < self.sampler.clients]
         if odd:
             raise InputError(f"`sampler` is for {self.sampler.clients} clients, and there is one "

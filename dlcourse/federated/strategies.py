@@ -122,20 +122,15 @@ class Careful:
             else: self.meet(reply.metadata.src_node_id, reply.content, why)
         return why + [f'node {node} did not say which partition it holds' for node in silent]
 
-    def note(self,
-        reason:str, # Why something was left out
-    ):
+    def note(self, reason):
         "Keep a reason and warn of it, once"
         reason = reason[:LONGEST_REASON]
         if reason in self.reasons: return
         self.reasons.append(reason)
         warnings.warn(reason, stacklevel=3)
 
-    def count(self,
-        used:int,    # Answers
-        replies:int, # That came
-    ):
-        "Add a round to the counts"
+    def count(self, used, replies):
+        "Add a round to the counts, of answers used and of replies that came"
         silent = self.asked - replies
         for name, n in dict(used=used, refused=replies - used, silent=silent).items():
             self.counts[f'train/{name}'].append(n)
@@ -153,24 +148,28 @@ class Careful:
         self.old = {name: array.numpy() for name, array in arrays.items()}
         shown = self.drawn(grid, self.config['fraction-train'], server_round)
         self.asked = len(shown.nodes)
-        return super().configure_train(server_round, arrays, config, shown)
+        return super().configure_train(server_round, arrays, config, shown) if shown.nodes else []
 
     def configure_evaluate(self, server_round, arrays, config, grid):
         "Ask others, drawn in the same way"
         if not (fraction := self.config['fraction-evaluate']): return []
         shown = self.drawn(grid, fraction, server_round + LIMITS['num-rounds'][1])
+        if not shown.nodes: return []
         return super().configure_evaluate(server_round, arrays, config, shown)
 
-    def drawn(self,
-        grid,
-        fraction:float, # Of the clients
-        number:int,     # Of the draw
-    ):
+    def drawn(self, grid, fraction, number):
         "The grid, with the nodes of those alone who are asked"
-        there = self.partitions(grid)
-        order = sorted(there)
-        picked = chosen_clients(len(there), fraction, self.config['seed'], number)
+        order = sorted(there := self.left(grid))
+        picked = chosen_clients(len(order), fraction, self.config['seed'], number) if order else ()
         return Shown([there[order[k]] for k in picked])
+
+    def left(self, grid)->dict[int, int]:
+        "Who is there; nobody where they are too few by now, for there is a model to lose"
+        try: return self.partitions(grid)
+        except InputError as e:
+            if not self.counts['train/used']: raise
+            self.note(str(e))
+            return {}
 
     def fault(self,
         reply, # Of a client

@@ -160,4 +160,4 @@ def test_a_model_of_whole_numbers_learns_at_the_rate_it_was_given():
     start = {name: t.detach()[None].clone() for name, t in words.state_dict().items()}
     x, y = torch.randint(0, 5, (12, 2)), torch.arange(12) % 2
     got = ClientsAtOnce(words, (x, y), [[[*range(12)]]]).train(start, lr=.1)
-    assert all((got[name][0] - start[name]).abs().max() > 1e-4 for name in start)
+    assert all((got[name] != start[name]).any() for name in start)

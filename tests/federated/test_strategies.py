@@ -124,6 +124,23 @@ def test_more_clients_than_there_are_is_an_error():
         run_in_process(server_app, client_app, 3, SHORT | {'min-clients': 4})
 
 
+def test_sites_that_leave_cost_rounds_and_not_the_model(monkeypatch):
+    from dlcourse.federated import flower
+    from dlcourse.federated.apps import client_app, server_app
+    monkeypatch.setattr('dlcourse.federated.strategies.time.sleep', lambda seconds: None)
+    there = flower.InProcessGrid.get_node_ids
+    calls = []
+    def leaving(grid):
+        calls.append(grid)
+        return [*there(grid)][:None if len(calls) < 3 else 2]
+    monkeypatch.setattr(flower.InProcessGrid, 'get_node_ids', leaving)
+    config = SHORT | {'num-rounds': 3, 'min-clients': 3}
+    with pytest.warns(UserWarning, match='`min-clients` is 3, and 2 are there'):
+        run = run_in_process(server_app, client_app, 3, config)
+    assert run.history['train/used'][0] == 3 and run.history['train/used'][-1] == 0
+    assert all(np.isfinite(a).all() for a in run.arrays.values())
+
+
 def test_sites_that_do_not_come_are_waited_for_and_not_for_ever(monkeypatch, capsys):
     seconds = []
     monkeypatch.setattr('dlcourse.federated.strategies.time.sleep', seconds.append)
