@@ -64,7 +64,8 @@ def _check_decisions(given, threshold):
                          "already; give one of the two")
     if not given['y_pred'] and (not given['score'] or threshold is None):
         raise InputError("there are no decisions to audit: give `y_pred`, or a `score` and "
-                         "a `threshold`. For Local Law 144 alone a score needs neither: `local_law_144`, or `dlcourse audit law`")
+                         "a `threshold`. For Local Law 144 alone a score needs neither: "
+                         "`local_law_144`, or `dlcourse audit law`")
 
 def _metrics(rows, good):
     "What is computed of every group"

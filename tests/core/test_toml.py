@@ -49,7 +49,8 @@ def test_another_encoding_says_so(tmp_path):
 
 
 def test_a_number_that_begins_or_ends_with_its_point_says_how_to_write_it(tmp_path):
-    for text, better in (('x = .1\n', '0.1'), ('x = -.5\n', '-0.5'), ('y = 1\nx = 3. # Three\n', '3.0')):
+    for text, better in (('x = .1\n', '0.1'), ('x = -.5\n', '-0.5'),
+                         ('y = 1\nx = 3. # Three\n', '3.0')):
         (tmp_path/'p.toml').write_text(text)
         with pytest.raises(InputError, match=f'write {better}, with a digit on each side'):
             read_toml(tmp_path/'p.toml')

@@ -182,7 +182,7 @@ def test_faults_of_columns():
         audit_published(dict(group=['a'], size=[1], selected=[1]))
     with pytest.raises(InputError, match='neither a count nor a rate'):
         audit_published(dict(group=['a'], n=[1]))
-    with pytest.raises(InputError, match='`n` could be `n` or `applicants`; say which'):
+    with pytest.raises(InputError, match="`n` could be the column 'n' or 'applicants'"):
         audit_published(dict(group=['a'], n=[1], applicants=[1], selected=[1]))
     assert audit_published(dict(who=['a', 'b'], size=[2, 2], chosen=[1, 1]), group='who', n='size',
                            selected='chosen').verdict == 'not judged'
