@@ -9,6 +9,7 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.regression import (
     audit_regression,
     mean_limits,
@@ -146,3 +147,15 @@ def test_a_gap_of_errors_in_size_is_found_where_their_mean_is_level():
     found = audit_regression(table, y_pred='p', y_true='y', sensitive_features=['g'])
     [said] = found.findings
     assert said.startswith('By g, errors are 2.') and 'for b, on average' in said
+
+
+def test_sums_of_equal_errors_part_nobody():
+    rng = np.random.default_rng(0)
+    cost = rng.lognormal(7, 1, 900)
+    table = dict(g=rng.choice(['A', 'B', 'C'], 900), cost=cost, off=cost + 3.3, right=cost)
+    for guess in ('off', 'right'):
+        found = audit_regression(table, y_pred=guess, y_true='cost', sensitive_features='g',
+                                 policy=Policy(difference=dict(mean_error=0, mae=0)))
+        assert not found.findings
+        assert {d.verdict for d in found.disparities} <= {'pass', 'insufficient evidence'}
+        assert {(d.low, d.p_value) for d in found.disparities} == {(0, 1)}
