@@ -135,6 +135,15 @@ def test_classes_that_no_prediction_shares_are_refused():
         audit_classes(words | dict(p=[0, 1]*50), y_pred='p', y_true='y', **BY)
 
 
+def test_names_are_looked_at_where_no_label_is():
+    n = np.arange(400)
+    table = {'g': np.array(['Ulm', 'ulm', 'N/A'])[n % 3], 'g, class': n % 2, 'c': n % 5}
+    found = as_audit(audit_classes(table, y_pred='c', sensitive_features=['g', 'g, class']))
+    first, second = found.warnings
+    assert "`g` holds 'N/A' (133 rows)" in first
+    assert "`g` holds 'Ulm' (134 rows) and 'ulm' (133 rows), which differ in case only" in second
+
+
 @pytest.mark.parametrize('kind', LOSING)
 def test_what_was_asked_can_be_asked_again(kind):
     n = np.arange(400)
