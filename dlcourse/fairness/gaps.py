@@ -236,15 +236,16 @@ def rows_and_policy(
     "Rows as they were described, with the level and the smallest group of the policy"
     if isinstance(policy, (str, Path)): policy = read_policy(policy)
     policy = policy or Policy()
-    asked = [c for c in map(given.get, ONCE) if c is not None]
-    twice = [c for c in asked if asked.count(c) > 1]
-    if twice:
-        both = ' and '.join(f'`{role}`' for role in ONCE if given.get(role) == twice[0])
-        raise InputError(f"`{twice[0]}` is given twice, as {both}; each needs a column of its own")
     if not isinstance(data, Rows): # Rows that are there have theirs already
         said = {k: getattr(policy, k) for k in ('level', 'min_count')}
         given |= {k: v for k, v in said.items() if given.get(k) is None}
-    return rows_of(data, **given), policy
+    rows = rows_of(data, **given)
+    asked = [c for c in (getattr(rows, role) for role in ONCE) if c is not None]
+    twice = [c for c in asked if asked.count(c) > 1]
+    if twice:
+        both = ' and '.join(f'`{role}`' for role in ONCE if getattr(rows, role) == twice[0])
+        raise InputError(f"`{twice[0]}` is given twice, as {both}; each needs a column of its own")
+    return rows, policy
 
 def file_name(
     rows:Rows,   # What was asked about
@@ -288,6 +289,8 @@ def asked_of(
     said = dict(prediction=rows.y_pred, label=rows.y_true, score=rows.score,
                 sensitive=list(rows.sensitive_features), weight=rows.sample_weight,
                 cluster=rows.cluster, positive=list(rows.positive), **more, missing=rows.missing,
-                null=list(rows.null), smallest_group=rows.min_count,
+                null=list(rows.null), delimiter=rows.delimiter,
+                encoding=None if rows.encoding == 'utf-8' else rows.encoding,
+                level=rows.level, smallest_group=rows.min_count,
                 policy={k: v for k, v in asdict(policy).items() if v} if policy.judges else None)
     return {k: v for k, v in said.items() if v not in (None, [])}
