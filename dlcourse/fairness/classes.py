@@ -278,7 +278,7 @@ def audit_classes(
         notes = loss_notes(rows, counts.dropped, [rows.y_pred], [rows.y_true])
     people = {c: int(counts.n[(counts.y_true == i) | (counts.y_pred == i)].sum())
               for i, c in enumerate(counts.classes)}
-    both = '` or `'.join(filter(None, (rows.y_pred, rows.y_true)))
+    of = '` or `'.join(filter(None, (rows.y_pred, rows.y_true)))
     table, asked, behind, values = [], {}, {}, []
     metrics = CLASS_RATES if rows.y_true else CLASS_RATES[:1]
     for attribute in counts.attributes:
@@ -295,6 +295,6 @@ def audit_classes(
     gaps = measure_gaps(gaps, table, level=rows.level, correlation=together)
     return ClassAudit(
         values=tuple(values), table=tuple(table), rows=counts.rows, asked=asked_of(rows, policy),
-        dropped=counts.dropped, source=file_name(rows), warnings=(*notes, *alike_notes(both, people)),
+        dropped=counts.dropped, source=file_name(rows), warnings=(*notes, *alike_notes(of, people)),
         level=rows.level, findings=tuple(_class_findings(gaps, table, asked, rows, together)),
         disparities=tuple(_judged(gaps, table, policy, counts.classes, rows, together)))
