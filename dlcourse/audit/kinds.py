@@ -90,9 +90,9 @@ def _compared(found, findings, read):
     judged = [d for d in found.disparities if d.verdict != 'not judged']
     said = [f'{d.verdict.capitalize()}: {gap_sentence(d, rates)}'
             for d in sorted(judged, key=lambda d: VERDICTS.index(d.verdict))]
-    asked, people = found.asked, {}
-    for r in rates: people.setdefault(r.attribute, {}).setdefault(r.group, r.n)
-    names = [(a, {g: n for g, n in people.get(a, {}).items() if g != MISSING})
+    asked = found.asked
+    names = [(a, {r.group: r.n for r in rates if r.group != MISSING
+                  and f'{r.attribute}, class '.startswith(f'{a}, class ')})
              for a in asked.get('sensitive', ())]
     notes = [t for of in names for t in (*disguised_notes(*of), *alike_notes(*of))]
     return dict(title=TITLES[found.kind], kind=found.kind, source=found.source, verdict=verdict,

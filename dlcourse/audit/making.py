@@ -123,7 +123,8 @@ def _scores(asked):
     more = max(0, whole - score_comparisons(policy, found.rates, asked.rows))
     scores = judged_scores(asked.rows, policy, more)
     table = scores.rates
-    found = replace(found, rates=[*found.rates, *(r for r in table if r.attribute)],
+    tally = replace(found.tally, warnings=(*found.tally.warnings, *scores.warnings))
+    found = replace(found, tally=tally, rates=[*found.rates, *(r for r in table if r.attribute)],
                     overall=[*found.overall, *(r for r in table if not r.attribute)],
                     disparities=[*found.disparities, *scores.disparities])
     return found.with_section(score_section(scores))

@@ -88,7 +88,7 @@ def _from_pandas(data):
     "A pandas frame without half precision, which pandas cannot group by, and without bytes"
     half = {c: 'float32' for c, kind in data.dtypes.items() if kind == 'float16'}
     for c, kind in data.dtypes.items():
-        there = next((v for v in data[c] if v is not None), None) if kind == 'object' else None
+        there = next((v for v in data[c] if not is_missing(v)), None) if kind == 'object' else None
         if isinstance(there, bytes): raise not_plain(c)
     return data.astype(half) if half else data
 

@@ -29,6 +29,7 @@ from dlcourse.fairness.outcomes import (
 )
 from .policy import Policy, judge
 from .rows import opened, refuse, rows_of
+from .tally import alike_notes
 
 # %% ../../nbs/16_fairness/37_classes.ipynb #3399952c
 def one_vs_rest(
@@ -139,8 +140,6 @@ class ClassCounts:
         return [(self.groups[g], names[y], names[p]) for g, y, p in codes]
 
 # %% ../../nbs/16_fairness/37_classes.ipynb #fe53f84d
-def _group_order(group): return [(v is None, v or '') for v in group]
-
 def from_cells(
     attributes,   # What the groups are groups of
     cells,        # (group, true class, predicted class) of each cell; some may be the same
@@ -149,7 +148,7 @@ def from_cells(
     **rows,       # `rows` and `dropped`
 )->ClassCounts:
     "Counts of classes from cells"
-    groups = tuple(sorted({g for g, _, _ in cells}, key=_group_order))
+    groups = tuple(sorted({g for g, *_ in cells}, key=lambda g: [(v is None, v or '') for v in g]))
     classes = tuple(sorted({c for _, *pair in cells for c in pair} - {None}, key=class_order))
     place, code = ({v: i for i, v in enumerate(names)} for names in (groups, classes))
     code[None] = -1
@@ -277,13 +276,18 @@ def audit_classes(
     with opened(rows) as rows:
         counts = count_classes(rows)
         notes = loss_notes(rows, counts.dropped, [rows.y_pred], [rows.y_true])
+    people = {c: int(counts.n[(counts.y_true == i) | (counts.y_pred == i)].sum())
+              for i, c in enumerate(counts.classes)}
+    of = '` or `'.join(filter(None, (rows.y_pred, rows.y_true)))
     table, asked, behind, values = [], {}, {}, []
     metrics = CLASS_RATES if rows.y_true else CLASS_RATES[:1]
     for attribute in counts.attributes:
         found, own = _rated(counts.by(attribute), counts.classes, metrics, rows)
         for c, rated in found.items():
             behind[of_class(attribute, c)] = own[c]
-            values += [_value(r, attribute, c) for r in rated]
+            values += [GroupValue(attribute=attribute, group=r.group, class_=c, metric=r.metric,
+                                  n=r.n, value=r.value, low=r.low, high=r.high, reason=r.reason)
+                       for r in rated]
             table += rated
             if c is not None: asked[of_class(attribute, c)] = attribute, c
     together = correlations(behind.get) if rows.cluster else None
@@ -291,10 +295,6 @@ def audit_classes(
     gaps = measure_gaps(gaps, table, level=rows.level, correlation=together)
     return ClassAudit(
         values=tuple(values), table=tuple(table), rows=counts.rows, asked=asked_of(rows, policy),
-        dropped=counts.dropped, source=file_name(rows), warnings=notes,
+        dropped=counts.dropped, source=file_name(rows), warnings=(*notes, *alike_notes(of, people)),
         level=rows.level, findings=tuple(_class_findings(gaps, table, asked, rows, together)),
         disparities=tuple(_judged(gaps, table, policy, counts.classes, rows, together)))
-
-def _value(r, attribute, c):
-    return GroupValue(attribute=attribute, group=r.group, class_=c, metric=r.metric, n=r.n,
-                      value=r.value, low=r.low, high=r.high, reason=r.reason)

@@ -18,8 +18,8 @@ from ..core.pages import at_least, too_few
 from ..core.frames import as_text, is_missing
 from ..evaluation.intervals import normal_reach
 from dlcourse.fairness.gaps import (
-    Measured, asked_of, file_name, judge_figures, largest_gap, loss_notes, ordered_pairs,
-    rows_and_policy,
+    Measured, asked_of, clear_dust, file_name, judge_figures, largest_gap, loss_notes,
+    ordered_pairs, rows_and_policy,
 )
 from .groups import group_name
 from dlcourse.fairness.outcomes import (
@@ -204,7 +204,8 @@ def _ratio(found, attribute, metric, min_count, k):
         level = 1 - 2*error
         reach = normal_reach(level)*student_factor(lists - 1, level)
         reach = reach*np.sqrt(np.maximum(np.maximum(apart(seen), apart(least)), 0))
-        if kind == 'difference': return values[i] - values[j] - reach, values[i] - values[j] + reach
+        off = values[i] - values[j]
+        if kind == 'difference': return clear_dust(values[at], (off - reach, off + reach))
         with np.errstate(all='ignore'): ratio = values[i]/values[j]
         return ratio*np.exp(-reach), np.where(values[i] > 0, ratio*np.exp(reach), np.inf)
     short = f"fewer than {ENOUGH_QUERIES} lists or {min_count} candidates"
@@ -220,7 +221,7 @@ def _ratio_findings(ratios, k, error):
                 exposure_per_relevance="the exposure that their share of the relevance")
     gaps = [largest_gap(m, level=1 - 2*error, test=False) for m in ratios]
     found = [(m, g) for m, g in zip(ratios, gaps, strict=True)
-             if g.value is not None and g.low > 1e-9] # Less is dust of floats
+             if g.value is not None and g.low > 0]
     parts = []
     for m, gap in found:
         low, high = (m.values[m.groups.index(g)] for g in gap.groups)

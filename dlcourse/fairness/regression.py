@@ -9,6 +9,7 @@ __all__ = ['NO_VARIANCE', 'NO_QUANTILES', 'MEANS', 'r_squared', 'move_sums', 'me
 # %% ../../nbs/16_fairness/38_regression.ipynb #2f86119c
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -167,8 +168,7 @@ def _sums(rows, columns, attribute, quantiles):
         cut = {} if 'weight' in columns else _quantiles(wide, quantiles, has_truth)
     read, keep = int(t['n'].sum()), np.array(t.pop('lost'), int) == 0
     names = [_value(v) for v in t.pop('group')]
-    unnamed = sum(k for k, g in zip(t['n'], names, strict=True) if g is None)
-    lost = {columns['p']: t['no_p'].sum(), attribute: unnamed}
+    lost = {columns['p']: t['no_p'].sum(), attribute: t['n'][[g is None for g in names]].sum()}
     if has_truth: lost[columns['y']] = t['no_y'].sum()
     check_missing(lost, read, t['n'][keep].sum(), rows.missing)
     check_few(attribute, len(set(names)), rows.max_groups)
@@ -203,8 +203,7 @@ def _figures(found, level):
                     share_at_median=[found.total('tied')/n])
     if has_truth:
         out['rmse'] = rmse_limits(*_same_size(found.mean('e2', 'e4'), level), level)
-        y1, y2, e2 = (found.total(f'{k} w') for k in ('y1', 'y2', 'e2'))
-        out['r2'] = [r_squared(n, y1, y2, e2)]
+        out['r2'] = [r_squared(n, *(found.total(f'{k} w') for k in ('y1', 'y2', 'e2')))]
     return out | {k: [np.array([v[g] for g in found.groups], float)]
                   for k, v in found.quantiles.items()}
 
@@ -257,10 +256,11 @@ def audit_regression(
         sample_weight=sample_weight, cluster=cluster, missing=missing, null=null, level=level,
         min_count=min_count, encoding=encoding, delimiter=delimiter)
     refuse(rows, 'an audit of predicted numbers', NOT_HERE)
-    columns, quantiles = _columns(rows), tuple(np.atleast_1d(quantiles).tolist())
+    columns = _columns(rows)
     rows = replace(rows, figures=(*rows.figures, *columns.values()))
-    for q in quantiles:
-        if not 0 <= q <= 1: raise InputError(f"`quantiles` must lie between 0 and 1; got {q}")
+    quantiles = tuple(quantiles) if isinstance(quantiles, Iterable) else (quantiles,)
+    if not all(isinstance(q, Real) and 0 <= q <= 1 for q in quantiles):
+        raise InputError(f"`quantiles` must lie between 0 and 1, as numbers; got {quantiles}")
     judged = JUDGED['regression'] if rows.y_true else ()
     check_judged(policy, 'regression', judged, rows.sensitive_features)
     values, findings, measured, error = [], [], [], (1 - rows.level)/len(rows.sensitive_features)
@@ -277,7 +277,7 @@ def audit_regression(
     return RegressionAudit(
         values=tuple(values), findings=tuple(findings), level=rows.level, rows=found.rows,
         dropped=dropped, disparities=tuple(gaps), source=file_name(rows), warnings=notes,
-        asked=asked_of(rows, policy, quantiles=[] if found.weighted else list(quantiles)),
+        asked=asked_of(rows, policy, quantiles=[float(q) for q in quantiles if not found.weighted]),
         not_measured=(NO_TAILS, NO_QUANTILES)[:1 + found.weighted])
 
 def _columns(rows):
@@ -297,4 +297,4 @@ def _values(found, rows):
             same = metric == 'r2' and np.isnan(limits[0][i])
             yield group_value(found.attribute, group_name((group,)), metric, [v[i] for v in limits],
                               n=n[i], min_count=rows.min_count,
-                              reason=NO_VARIANCE if same else found.few[i] or empty[i])
+                              reason=empty[i] or (NO_VARIANCE if same else found.few[i]))

@@ -16,7 +16,6 @@ from ..core.errors import InputError
 from ..core.frames import numeric_column, to_lists
 from .counting import count_groups
 from .counts import CELLS, Clusters, sum_rows
-from .gaps import loss_notes
 from .groups import group_name
 from .rows import Rows, opened, refuse, rows_of
 
@@ -40,7 +39,7 @@ class ScoreCounts:
     square:np.ndarray                       # Sum of weight × score²
     clusters:Clusters|None = None           # The same by cluster; a cell is a flat index of `n`
     missing:int = 0                         # Rows without a score, label or group, left out
-    notes:tuple[str, ...] = ()              # What a reader should know
+    notes:tuple[str, ...] = ()              # Whose scores share too few bins
 
     @property
     def open(self)->np.ndarray: # [group], 0 where nothing can be ranked
@@ -173,20 +172,25 @@ def score_cubes(
             cubes = [_checked(_cube(counts, edges, places), rows) for counts in each]
             return [replace(cube, missing=int(read - cube.n.sum())) for cube in cubes]
         cubes = counted(ranked=False)
-        crowded = bins == BINS and any((c.open > MOST_OPEN).any() for c in cubes)
-        if crowded: cubes = counted(ranked=True)
-        notes = _notes(rows, cubes)
+        def left(cubes): return max(c.open[_crowded(c, rows)].max(initial=0) for c in cubes)
+        cubes = counted(ranked=False)
+        if bins == BINS and left(cubes): # The first ones, if ranks part no more
+            cubes = min(cubes, counted(ranked=True), key=left)
+    notes = _notes(rows, cubes, bins)
     return [replace(cube, notes=notes) for cube in cubes]
 
-def _notes(rows, cubes):
-    "Sentences on rows that were left out, and on groups whose scores share few bins"
-    notes = loss_notes(rows, cubes[0].missing, (rows.score, rows.y_true))
+def _crowded(cube, rows):
+    "Which groups, of those that are shown, have an AUC that the bins leave open"
+    return (cube.open > MOST_OPEN) & (cube.n.sum(1).min(1) >= rows.min_count)
+
+def _notes(rows, cubes, bins):
+    "A sentence on groups whose scores share few bins"
     close = [f"{c.attributes[0]} = {group_name(g)}" for c in cubes
-             for g, open in zip(c.groups, c.open, strict=True) if open > MOST_OPEN]
-    if not close: return notes
-    return (*notes, f"How well `{rows.score}` ranks cannot be told to a hundredth for "
-                    f"{', '.join(close)}: among so many different scores people are counted in "
-                    f"{BINS:,} bins, and theirs lie in few; audit them in a table of their own.")
+             for g, crowded in zip(c.groups, _crowded(c, rows), strict=True) if crowded]
+    if not close: return ()
+    return (f"How well `{rows.score}` ranks cannot be told to a hundredth for "
+            f"{', '.join(close)}: among so many different scores people are counted in "
+            f"{bins:,} bins, and theirs lie in few; audit them in a table of their own.",)
 
 NOT_OF_SCORES = dict( # Options of `Rows` that have no meaning for a score → why
     independent_weights="it takes weights as if outcomes had made them. Leave it out",

@@ -7,7 +7,7 @@ __all__ = ['NO_CHANCES', 'ScoreRow', 'ScoreAudit', 'audit_scores', 'judged_score
 
 # %% ../../nbs/16_fairness/18_scores.ipynb #b848f845
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,13 @@ from ..evaluation.intervals import wilson
 from .calibration import auc_bounds, auc_limits, brier_from_sums
 from .counts import linearized_size, student_size
 from dlcourse.fairness.gaps import (
-    Measured, asked_of, file_name, judge_figures, largest_gap, mover_bounds, rows_and_policy,
+    Measured, asked_of, file_name, judge_figures, largest_gap, loss_notes, mover_bounds,
+    rows_and_policy,
 )
 from .judged import OF_SCORES, check_judged
 from .policy import FEW_CLUSTERS, Policy
 from .records import Disparity, Rate
-from .rows import Rows
+from .rows import Rows, opened
 from .score_counts import check_scored, score_cubes
 from .score_limits import ScoreGroup, auc_worth, bias_worth, curve_test
 
@@ -81,8 +82,7 @@ def _row(group, attribute, level, min_count):
         return ScoreRow(**who | out | dict(reason=few or "the weights add up to 0")), None, None
     reasons, ranks, means = _too_few(group, min_count), None, None
     if not reasons:
-        ranks = auc_worth(group)
-        positive, negative, *more = ranks
+        positive, negative, *more = ranks = auc_worth(group)
         auc, low, high = auc_limits(positive, negative, group.exact, level, *more)
         least, most = auc_bounds(positive, negative)
         out |= dict(auc=_none(auc), auc_low=_none(low), auc_high=_none(high),
@@ -90,9 +90,7 @@ def _row(group, attribute, level, min_count):
     if group.unit:
         means = bias_worth(group)
         out |= _meaning(group, means, level)
-    else:
-        out |= _means(group)
-        reasons.append(NO_CHANCES)
+    else: out, reasons = out | _means(group), [*reasons, NO_CHANCES]
     if group.few: reasons.append(group.few)
     return ScoreRow(**who | out | dict(reason='; '.join(reasons) or None)), ranks, means
 
@@ -209,11 +207,10 @@ class ScoreAudit:
         return pl.DataFrame([asdict(r) for r in self.rows], infer_schema_length=None)
 
     def to_dict(self)->dict: # JSON values
-        return dict(score=self.score, level=self.level, exact=self.exact,
+        return dict(score=self.score, level=self.level, exact=self.exact, dropped=self.dropped,
                     overall=asdict(self.overall), rows=[asdict(r) for r in self.rows],
                     curve=list(self.curve), disparities=[asdict(d) for d in self.disparities],
-                    findings=list(self.findings), dropped=self.dropped,
-                    warnings=list(self.warnings))
+                    findings=list(self.findings), warnings=list(self.warnings))
 
     def _repr_html_(self): return self.frame._repr_html_()
 
@@ -267,7 +264,10 @@ def audit_scores(
         sample_weight=sample_weight, cluster=cluster, positive=positive, missing=missing, null=null,
         level=level, min_count=min_count, encoding=encoding, delimiter=delimiter)
     check_scored(asked)
-    return judged_scores(asked, policy)
+    with opened(asked, keep=True) as asked:
+        found = judged_scores(asked, policy)
+        lost = loss_notes(asked, found.dropped, (asked.score, asked.y_true))
+    return replace(found, warnings=(*lost, *found.warnings))
 
 def judged_scores(
     asked:Rows,    # With score and label; what they say of decisions is none of a score's business

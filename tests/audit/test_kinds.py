@@ -17,6 +17,7 @@ from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.published import audit_published
 from dlcourse.fairness.ranking import audit_ranking
 from dlcourse.fairness.regression import audit_regression
+from dlcourse.fairness.rows import Rows
 from dlcourse.fairness.scores import audit_scores
 
 RNG, N = np.random.default_rng(0), 1_200
@@ -123,8 +124,10 @@ def test_whose_rows_were_left_out_is_said(kind, missing):
     (audit_regression, dict(y_pred='y', y_true='y')),
     (audit_regression, dict(y_pred='p', y_true='y', sample_weight='y'))])
 def test_an_answer_is_no_prediction_of_itself(audit_of, twice):
-    with pytest.raises(InputError, match='`y` is given twice, as'):
-        audit_of(T, **twice, **BY)
+    for data, more in ((T, twice | BY), (Rows(data=T, **twice, **BY), {}),
+                       (Rows(data=T, **BY), twice)):
+        with pytest.raises(InputError, match='`y` is given twice, as'):
+            audit_of(data, **more)
 
 
 def test_classes_that_no_prediction_shares_are_refused():
@@ -133,6 +136,15 @@ def test_classes_that_no_prediction_shares_are_refused():
         audit_classes(words, y_pred='p', y_true='y', **BY)
     with pytest.raises(InputError, match='no class in common'):
         audit_classes(words | dict(p=[0, 1]*50), y_pred='p', y_true='y', **BY)
+
+
+def test_names_are_looked_at_where_no_label_is():
+    n = np.arange(400)
+    table = {'g': np.array(['Ulm', 'ulm', 'N/A'])[n % 3], 'g, class': n % 2, 'c': n % 5}
+    found = as_audit(audit_classes(table, y_pred='c', sensitive_features=['g', 'g, class']))
+    first, second = found.warnings
+    assert "`g` holds 'N/A' (133 rows)" in first
+    assert "`g` holds 'Ulm' (134 rows) and 'ulm' (133 rows), which differ in case only" in second
 
 
 @pytest.mark.parametrize('kind', LOSING)
@@ -155,3 +167,17 @@ def test_what_was_asked_can_be_asked_again(kind):
     said = ' '.join(found.warnings)
     assert "'Ulm' (100 rows) and 'ulm' (100 rows), which differ in case only" in said
     assert "`g` holds 'N/A' (100 rows), which is taken as a group" in said
+
+
+@pytest.mark.parametrize('kind', LOSING)
+def test_how_a_file_was_read_can_be_done_again(kind, tmp_path):
+    n = np.arange(200)
+    lines = [f'{"äb"[k % 2]};{k//2 % 2};{k % 20};{k % 97/97};{k//3 % 2}' for k in n]
+    (tmp_path/'t.csv').write_text('\n'.join(['g;y;q;p;c', *lines]), encoding='latin-1')
+    found = LOSING[kind](tmp_path/'t.csv', sensitive_features='g', encoding='latin-1',
+                         delimiter=';', level=.9)
+    assert {k: found.asked[k] for k in ('encoding', 'delimiter', 'level')} == dict(
+        encoding='latin-1', delimiter=';', level=.9)
+    page = as_audit(found).to_html().partition('How to reproduce this</h2>')[2]
+    for row in ('<dt>Encoding<dd>latin-1', '<dt>Delimiter<dd>;', '<dt>Level<dd>0.9'):
+        assert row in page

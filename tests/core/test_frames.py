@@ -153,3 +153,10 @@ def test_weights_are_weights(bad):
     assert refused(check_weights, frame, 'w', numeric_column(frame, 'w')) == (
         "`w` must hold weights of 0 or more; 2 rows are missing, negative, infinite, or farther "
         "from 1 than 1e+100 or its inverse. Mend or leave out those rows")
+
+
+@pytest.mark.parametrize('first', [None, float('nan'), pd.NA, pd.NaT, ' '])
+def test_bytes_after_a_first_gap_are_no_words(first):
+    data = pd.DataFrame(dict(g=pd.Series([first, b'A', b'B'], dtype=object)))
+    with pytest.raises(InputError, match='`g` holds lists, records or bytes'):
+        to_frame(data, ['g'])

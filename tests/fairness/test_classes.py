@@ -148,3 +148,16 @@ def test_a_gap_of_accuracy_over_all_classes_is_found():
     found = audit_classes(table, y_pred='p', y_true='y', sensitive_features=['g'])
     said = [f for f in found.findings if f.startswith('All classes, accuracy: ')]
     assert len(said) == 1 and 'corrected for 25 comparisons' in said[0]
+
+
+def test_classes_that_look_alike_are_said():
+    n = np.arange(400)
+    true = np.array(['cat', 'dog'])[n % 2]
+    table = dict(g=np.where(n//2 % 2, 'a', 'b'), y=true, one=np.where(n % 8 < 2, true, 'dog'),
+                 two=np.where(n % 4 == 0, 'Cat', true))
+    asked = dict(y_true='y', sensitive_features='g')
+    assert not audit_classes(table, y_pred='one', **asked).warnings
+    [said] = audit_classes(table, y_pred='two', **asked).warnings
+    assert said.startswith("`two` or `y` holds 'Cat' (100 rows) and 'cat' (200 rows), which differ")
+    [said] = audit_classes(table, y_pred='two', sensitive_features='g').warnings
+    assert said.startswith("`two` holds 'Cat' (100 rows) and 'cat' (100 rows), which differ")

@@ -139,3 +139,5 @@ def test_lists_of_equal_scores_part_nobody():
                  s=np.ones(1200))
     found = audit_ranking(table, query='q', score='s', sensitive_features='g')
     assert not found.findings
+    gap = next(d for d in found.disparities if d.metric == 'top_ratio')
+    assert (gap.low, gap.p_value) == (0, 1)

@@ -9,6 +9,7 @@ from scipy.stats import t as student
 from sklearn import metrics as sk
 
 from dlcourse.core.errors import InputError
+from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.regression import (
     audit_regression,
     mean_limits,
@@ -134,6 +135,7 @@ def test_weights_that_add_up_to_nothing_are_said():
     none = [r for r in as_audit(found).rates if r.group == 'A' and r.metric == 'mae']
     assert [(r.value, r.status, r.reason) for r in none] == [
         (None, 'undefined', 'the weights add up to 0')]
+    assert found.get('r2', 'A').reason == 'the weights add up to 0'
     assert 'rare and large' in found.not_measured[0]
 
 
@@ -146,3 +148,27 @@ def test_a_gap_of_errors_in_size_is_found_where_their_mean_is_level():
     found = audit_regression(table, y_pred='p', y_true='y', sensitive_features=['g'])
     [said] = found.findings
     assert said.startswith('By g, errors are 2.') and 'for b, on average' in said
+
+
+def test_sums_of_equal_errors_part_nobody():
+    rng = np.random.default_rng(0)
+    cost = rng.lognormal(7, 1, 900)
+    table = dict(g=rng.choice(['A', 'B', 'C'], 900), cost=cost, off=cost + 3.3, right=cost)
+    for guess in ('off', 'right'):
+        found = audit_regression(table, y_pred=guess, y_true='cost', sensitive_features='g',
+                                 policy=Policy(difference=dict(mean_error=0, mae=0)))
+        assert not found.findings
+        assert {d.verdict for d in found.disparities} <= {'pass', 'insufficient evidence'}
+        assert {(d.low, d.p_value) for d in found.disparities} == {(0, 1)}
+
+
+def test_quantiles_come_in_any_form():
+    table, asked = people(100), dict(y_pred='guess', sensitive_features='sex')
+    said = audit_regression(table, **asked, quantiles=[.25, 1]).frame
+    for same in ((q for q in (.25, 1)), np.array([.25, 1], np.float32), {.25: 0, 1: 0}):
+        found = audit_regression(table, **asked, quantiles=same)
+        assert found.frame.equals(said) and json.dumps(found.asked['quantiles']) == '[0.25, 1.0]'
+    assert audit_regression(table, **asked, quantiles=.5).asked['quantiles'] == [.5]
+    for wrong in (['a'], 'a', None, [np.nan], [None]):
+        with pytest.raises(InputError, match='`quantiles` must lie between 0 and 1, as numbers'):
+            audit_regression(table, **asked, quantiles=wrong)

@@ -7,6 +7,7 @@ import pytest
 from engines import everywhere, in_files
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
+from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.score_counts import BINS, MOST_VALUES, count_scores
@@ -204,9 +205,35 @@ def test_few_bins_of_a_small_group_are_said():
     found = audit_scores(table, score='score', y_true='y', sensitive_features=['g'])
     said, = found.warnings
     assert 'g = few' in said and 'a table of their own' in said
+    whole = audit(table | dict(d=(score > 1).astype(int)), y_pred='d', y_true='y', score='score',
+                  sensitive_features=['g'], favorable=1)
+    assert said in whole.warnings and said in whole.to_dict()['warnings']
     alone = audit_scores({k: v[small] for k, v in table.items()} | dict(g=(y % 2)[small]),
                          score='score', y_true='y', sensitive_features=['g'])
     assert alone.exact and not alone.warnings
+
+
+def test_a_group_that_is_not_shown_changes_nothing():
+    rng, n = np.random.default_rng(2), 5_000
+    y, tiny = rng.integers(0, 2, n), np.arange(n) < 10
+    table = dict(score=np.where(tiny, .5 + 1e-9*np.arange(n), rng.random(n)), y=y,
+                 g=np.where(tiny, 'tiny', 'large'))
+    asked = dict(score='score', y_true='y', sensitive_features=['g'])
+    assert not audit_scores(table, **asked).warnings
+    cube = count_scores(table, **asked)
+    assert np.allclose(np.diff(cube.edges), np.diff(cube.edges)[0], atol=.002) and not cube.notes
+    few = count_scores(table, **asked, bins=10)
+    assert 'g = large' in few.notes[0] and 'counted in 10 bins' in few.notes[0]
+
+
+def test_ranks_that_part_nobody_are_not_taken():
+    rng, n = np.random.default_rng(1), 2_100_000
+    score = np.where(np.arange(n) < 2_050, np.arange(n)*1e-9, 1.)
+    table = pl.DataFrame(dict(score=score, y=rng.integers(0, 2, n).astype(np.int8),
+                              g=np.where(np.arange(n) % 2, 'a', 'b')))
+    found = audit_scores(table, score='score', y_true='y', sensitive_features=['g'])
+    assert all(abs(r.auc - .5) < .01 for r in found.rows)
+    assert 'counted in 1,000 bins' in found.warnings[0]
 
 
 @pytest.mark.parametrize('missing', [None, 'drop', 'unknown'])
