@@ -226,7 +226,7 @@ def correlations(
     return of
 
 # %% ../../nbs/16_fairness/14_gaps.ipynb #9a905002
-ONCE = ('y_pred', 'score', 'y_true', 'sample_weight') # None of these can be another
+ONCE = ('y_pred', 'score', 'y_true') # None of these can be another; a weight may be the outcome
 
 def rows_and_policy(
     data,                        # A `Rows`, any table, or the path of a file

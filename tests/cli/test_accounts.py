@@ -36,16 +36,18 @@ def test_a_budget_is_kept(given):
 
 
 @pytest.mark.parametrize('words,said', [
-    (('epsilon', '--noise-multiplier', '0', '--steps', '5', *RUN), '`noise_multiplier` must be'),
-    (('epsilon', '--noise-multiplier', '1', '--steps', '0', *RUN), '`steps` must be'),
+    (('epsilon', '--noise-multiplier', '0', '--steps', '5', *RUN), '`--noise-multiplier` must be'),
+    (('epsilon', '--noise-multiplier', '1', '--steps', '0', *RUN), '`--steps` must be'),
     (('epsilon', *ONE, '--sample-rate', '3/2', '--delta', '.1'),
-     '`sample_rate` must be'),
+     '`--sample-rate` must be'),
     (('epsilon', *ONE, '--sample-rate', '1/0', '--delta', '.1'),
-     '`sample_rate` must be'),
-    (('epsilon', '--noise-multiplier', 'nan', '--steps', '5', *RUN), '`noise_multiplier` must be'),
+     '`--sample-rate` must be'),
+    (('epsilon', '--noise-multiplier', 'nan', '--steps', '5', *RUN),
+     '`--noise-multiplier` must be'),
     (('epsilon', '--noise-multiplier', '1e200', '--steps', '5', *RUN), '1e-9 to 1e9'),
-    (('epsilon', '--noise-multiplier', '1', '--steps', str(10**9), *RUN), '`steps` must be fewer'),
-    (('calibrate', '--epsilon', '1', '--steps', str(10**12), *RUN), '`steps` must be a whole'),
+    (('epsilon', '--noise-multiplier', '1', '--steps', str(10**9), *RUN),
+     '`--steps` must be fewer'),
+    (('calibrate', '--epsilon', '1', '--steps', str(10**12), *RUN), '`--steps` must be a whole'),
     (('calibrate', '--epsilon', '1', *RUN), 'give either'),
     (('calibrate', '--epsilon', '1', *ONE, *RUN), 'give either')])
 def test_what_cannot_be_ends_with_2(words, said):

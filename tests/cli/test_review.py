@@ -43,7 +43,7 @@ def test_what_goes_wrong_is_one_line(tmp_path):
     assert 'is no workspace' in dlcourse('review', cwd=tmp_path)[2]
     start(tmp_path/'dlcourse-work', lesson='attention')
     said = dlcourse('review', '--most', '0', cwd=tmp_path)[2]
-    assert '`most` must be a whole number from 1 up, got 0' in said
+    assert '`--most` must be a whole number from 1 up, got 0' in said
     assert 'without `--json`' in dlcourse('review', '--page', '--json', cwd=tmp_path)[2]
     assert 'Nothing is due today.' in dlcourse('review', cwd=tmp_path)[1]
 
