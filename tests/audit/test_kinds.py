@@ -121,8 +121,7 @@ def test_whose_rows_were_left_out_is_said(kind, missing):
 
 @pytest.mark.parametrize('audit_of, twice', [
     (audit_scores, dict(score='y', y_true='y')), (audit_classes, dict(y_pred='y', y_true='y')),
-    (audit_regression, dict(y_pred='y', y_true='y')),
-    (audit_regression, dict(y_pred='p', y_true='y', sample_weight='y'))])
+    (audit_regression, dict(y_pred='y', y_true='y'))])
 def test_an_answer_is_no_prediction_of_itself(audit_of, twice):
     for data, more in ((T, twice | BY), (Rows(data=T, **twice, **BY), {}),
                        (Rows(data=T, **BY), twice)):
