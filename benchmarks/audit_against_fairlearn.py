@@ -12,9 +12,9 @@
    be asked for; the ratio of CPU seconds, runs interleaved.
 5. `every [rows]`: a report with every section, read and written, CPU seconds.
 
-Measured on two cores that others shared: 391 times fairlearn from a frame, 607 from Parquet; 1.08
-times the bare group-by; 1e8 rows in 2.2 CPU s and 171 MB, with a report in 23 CPU s and 194 MB;
-every section of 1e6 rows in 2.3 CPU s from Parquet and 3.5 from CSV.
+Measured in November 2026 on two cores: 357 to 391 times fairlearn from a frame, 551 to 607 from
+Parquet; 1.08 to 1.15 times the bare group-by; 1e8 rows in 1.8 CPU s and 150 MB, with a report in
+22 CPU s and 178 MB; every section of 1e6 rows in 1.9 CPU s from Parquet and 2.6 from CSV.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/audit_against_fairlearn.py [rows]
      python benchmarks/audit_against_fairlearn.py memory|bare|every [rows]

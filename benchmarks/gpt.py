@@ -6,8 +6,8 @@ with the same weights in four programs, logits first. The peer "nanoGPT" is writ
 description (its generate: the last 64 tokens anew for each token), with the GELU of GPT-2. The
 floor for 64 texts: a step is 102 million multiplications and additions (.5 ms at the 200 billion a
 second of one core here) and reads 8 MB of keys and values on average (.4 ms at 20 GB/s): 150 times
-nanoGPT's 2.1 ms. Steps timed alone take 2.0 to 2.9 ms, some hundred small calls among them; on a
-busy machine (load 17 to 21, 28 November 2026) 4.9 ms in a row: 27.7 times. Forty is not reached.
+nanoGPT's 2.1 ms. Steps timed alone take 2.0 to 2.9 ms, some hundred small calls among them: 31.9
+times at a load of 1 to 4, 27.7 at one of 17 to 21 (28 November 2026). Forty is not reached.
 Needs `tinyshakespeare` in the data home. Peers: pip install -r benchmarks/gpt.txt
 gpu: nanoGPT's own size for this text (6 blocks, 6 heads, 384 wide, windows of 256, batches of
 64), which it brings to 1.4697; seconds of training after a first run that only compiles.
