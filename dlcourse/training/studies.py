@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf, isnan
 from pathlib import Path
+from traceback import walk_tb
 from uuid import uuid4
 
 from ..core.errors import InputError, need
@@ -44,8 +45,11 @@ def stored(
     "Within the block what the libraries say of a store becomes an `InputError` that names it"
     try: yield
     except Exception as e:
-        library = type(e).__module__.partition('.')[0]
-        if library not in ('sqlalchemy', 'sqlite3', 'alembic', 'optuna'): raise
+        where = type(e).__module__
+        if isinstance(e, UnicodeDecodeError): # Of Python, and from within a library
+            *_, (frame, _) = walk_tb(e.__traceback__)
+            where = frame.f_globals['__name__']
+        if where.partition('.')[0] not in ('sqlalchemy', 'sqlite3', 'alembic', 'optuna'): raise
         fault = shorten(str(getattr(e, 'orig', None) or e), 200)
         raise InputError(f"`{path}` cannot be used as a store of searches: {fault}; give another "
                          "file, or move it away") from None

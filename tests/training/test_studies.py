@@ -11,7 +11,7 @@ import pytest
 from tuning_runs import SPACE, broken, hill, slow_hill
 
 from dlcourse.core.errors import InputError
-from dlcourse.training.studies import is_alive, study, tune
+from dlcourse.training.studies import is_alive, stored, study, tune
 from dlcourse.training.tuning import Between
 
 optuna = pytest.importorskip('optuna')
@@ -150,3 +150,14 @@ def test_another_space_is_refused_before_anything_is_tried(space, tmp_path):
 def test_a_space_that_holds_nothing_is_refused(space, says, tmp_path):
     with pytest.raises(InputError, match=says): tune(hill, space, tmp_path/'s.db', 1)
     assert not (tmp_path/'s.db').exists() or not study(tmp_path/'s.db').trials
+
+
+def test_bytes_that_are_no_text_in_a_store_are_a_fault_of_the_store(tmp_path):
+    path = tmp_path/'search.db'
+    study(path)
+    data = path.read_bytes()
+    at = data.index(b'CREATE TABLE')
+    path.write_bytes(data[:at] + b'\xd5' + data[at + 1:])
+    with pytest.raises(InputError, match='cannot be used as a store of searches'), stored(path):
+        study(path)
+    with pytest.raises(UnicodeDecodeError), stored(path): b'\xd5a'.decode()
