@@ -7,14 +7,15 @@ seed: cut, with bits flipped, with pieces lost, doubled, moved or put in, with v
 type, written in another encoding, or replaced by something else. A reader may refuse with an
 `InputError` of one line that names the file; or it may read, and then an independent reader (csv,
 json, tomllib, pyarrow, safetensors) has to find the same in it. Anything else is printed, and the
-exit code is 1. Measured: no fault in 1,000 files of each of the seeds 0, 1 and 2."""
+exit code is 1. Measured: no fault in 1,000 files of each of the seeds 0, 1, 2 and
+20261128."""
+import argparse
 import contextlib
 import csv
 import gzip
 import io
 import json
 import random
-import sys
 import tempfile
 import tomllib
 import warnings
@@ -407,8 +408,10 @@ def trials(n:int, seed:int, names=()):
 
 
 def main():
-    words = [w for w in sys.argv[1:] if w.isdigit()]
-    n, seed = int((words + [1000])[0]), int(words[1]) if '--seed' in sys.argv else 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('n', type=int, nargs='?', default=1000, help="how many files")
+    parser.add_argument('--seed', type=int, default=0)
+    n, seed = vars(parser.parse_args()).values()
     tally, faults = Counter(), 0
     for kind, what, said, made in trials(n, seed):
         tally[kind.name, what] += 1

@@ -125,7 +125,6 @@ def _shown(asked, file):
     from dlcourse.fairness.declared import check_declared
     from dlcourse.fairness.profiles import read_links
     title, declared, links = (asked.pop(k, None) for k in ('title', 'declared', 'links'))
-    check_title(title)
     shown = {} if title is None else dict(title=title)
     if links is not None: shown['links'] = read_links(links)
     if declared is None: return shown, ()

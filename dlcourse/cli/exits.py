@@ -137,10 +137,10 @@ def _flushed(code):
 # %% ../../nbs/cli/exits.ipynb #84f9ade7
 def program():
     "The `dlcourse` command, which can be interrupted while Python still reads it"
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler: signal.signal(signal.SIGINT, _at_once)
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours: signal.signal(signal.SIGINT, _at_once)
     from dlcourse.cli.app import main
-    signal.signal(signal.SIGINT, usual)
+    if ours: signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
 
 def _at_once(*_):
