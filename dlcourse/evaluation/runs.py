@@ -109,24 +109,6 @@ def _distinct(seeds):
     raise InputError("`seeds` must be how many, one or more, or which: whole numbers that differ, "
                      f"for the same run twice is one run; got {seeds}")
 
-@patch(cls_method=True)
-def of(cls:Runs,
-    ways:Mapping,                 # Way → array, seeds first; or way → {measure: array}
-    seeds:Iterable[int]|None=None, # From 0 on when left out
-    kept:Mapping|None=None,       # Way → what each of its runs left behind
-)->Runs:
-    "Runs that were made elsewhere, for instance all at once"
-    table = {way: m if isinstance(m, Mapping) else {'value': m} for way, m in ways.items()}
-    first = next(iter(table.values()), None)
-    if not first: raise InputError("`ways` must name a way and a measure, or more; got none")
-    seeds = _distinct(len(next(iter(first.values()))) if seeds is None else seeds)
-    for way, measures in table.items():
-        if set(measures) == set(first): continue
-        raise InputError(f"every way must have the measures {[*first]}; {way!r} has {[*measures]}")
-    return cls({(way, measure): _stacked(way, measure, measures[measure], len(seeds))
-                for way, measures in table.items() for measure in first}, seeds, kept)
-
-# %% ../../nbs/02_evaluation/05_runs.ipynb #ee2da48b
 def _gathered(way, results):
     "Measure → what each run gave"
     if not any(isinstance(result, Mapping) for result in results): return {'value': results}
@@ -135,9 +117,28 @@ def _gathered(way, results):
     if not odd: return {measure: [result[measure] for result in results] for measure in names[0]}
     raise InputError(f"runs of {way!r} must give the same measures; got {names[0]} and {odd[0]}")
 
+@patch(cls_method=True)
+def of(cls:Runs,
+    ways:Mapping,                 # Way → number, curve or dict for each seed; or {measure: array}
+    seeds:Iterable[int]|None=None, # From 0 on when left out
+    kept:Mapping|None=None,       # Way → what each of its runs left behind
+)->Runs:
+    "Runs that were made elsewhere, for instance all at once"
+    table = {way: m if isinstance(m, Mapping) else _gathered(way, m) for way, m in ways.items()}
+    first = next(iter(table.values()), None)
+    if not first: raise InputError("`ways` must name a way and a measure, or more; got none")
+    several = any(isinstance(run, Mapping) for runs in first.values() for run in runs[:1])
+    if len(ways) == 1 and several: return cls.of(first, seeds, kept)
+    seeds = _distinct(len(next(iter(first.values()))) if seeds is None else seeds)
+    for way, measures in table.items():
+        if set(measures) == set(first): continue
+        raise InputError(f"every way must have the measures {[*first]}; {way!r} has {[*measures]}")
+    return cls({(way, measure): _stacked(way, measure, measures[measure], len(seeds))
+                for way, measures in table.items() for measure in first}, seeds, kept)
+
 # %% ../../nbs/02_evaluation/05_runs.ipynb #9f8216d3
 def over_seeds(
-    f:Callable|Mapping,        # Seed → number, curve, or dict of them; or way → such a function
+    f:Callable|Mapping,        # Seed → number, curve, dict of them, way → dict; or way → function
     seeds:int|Iterable[int]=3, # How many, from 0 on; or which, each once
     *,
     keep:bool=False,           # Does a run return a pair, its measures and something to keep?

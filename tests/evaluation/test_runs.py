@@ -45,8 +45,20 @@ def test_what_a_run_leaves_behind_is_kept():
     assert runs.kept == {'a': ['model 0', 'model 1']} and runs['a'].tolist() == [0, 1]
 
 
+def test_a_run_may_tell_of_several_ways_at_once():
+    def both(seed): return {'a': {'x': seed, 'y': [0, 1]}, 'b': {'x': 2*seed, 'y': [2, 3]}}
+    runs = over_seeds(both, [3, 5])
+    assert runs.ways == ('a', 'b') and runs.measures == ('x', 'y') and runs.seeds == (3, 5)
+    assert runs['b', 'x'].tolist() == [6, 10] and runs['a', 'y'].tolist() == [[0, 1]]*2
+    kept = over_seeds(lambda seed: (both(seed), f'world {seed}'), 2, keep=True)
+    assert kept['b', 'x'].tolist() == [0, 2] and kept.kept == {'runs': ['world 0', 'world 1']}
+    assert over_seeds(lambda seed: {'a': {'x': seed}, 'b': {'x': 1}}, 2).names == ('a', 'b')
+
+
 def test_arrays_made_elsewhere():
     curves = np.arange(12.).reshape(3, 4)
+    rows = Runs.of({'a': [{'x': 1, 'y': 2}, {'x': 3, 'y': 4}]})
+    assert rows.names == ('x', 'y') and rows['y'].tolist() == [2, 4]
     assert Runs.of({'a': curves}).mean('a').tolist() == curves.mean(0).tolist()
     assert Runs.of({'a': {'x': curves, 'y': curves[:, 0]}}, seeds=(5, 6, 7)).seeds == (5, 6, 7)
 
@@ -167,6 +179,9 @@ def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
     (lambda: over_seeds(lambda seed: {}), '`ways` must name a way and a measure'),
     (lambda: over_seeds(square, keep=True), 'must give a pair'),
     (lambda: over_seeds({}), '`ways` must name a way'),
+    (lambda: over_seeds(lambda seed: {'a': {'x': 1}, 'b': {'y': 1}}), r"'b' has \['y'\]"),
+    (lambda: over_seeds(lambda seed: {'a': {'x': 1}, 'b': 1}), r"'b' has \['value'\]"),
+    (lambda: over_seeds(lambda seed: {'a': {'x': {'deep': 1}}, 'b': {'x': 1}}), 'got dict, '),
     (lambda: over_seeds(lambda seed: [0]*seed), r'each of the 3 seeds; got list, \(0,\) in all'),
     (lambda: over_seeds(lambda seed: [[0]]), 'must be a number, or a curve'),
     (lambda: over_seeds({'a': lambda seed: {'x': 1}, 'b': square}), r"'b' has \['value'\]"),

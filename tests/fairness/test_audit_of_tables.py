@@ -1,12 +1,11 @@
 "Counts and rates: against fairlearn, across engines, and at every edge that a table can have"
 from collections import Counter
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
+from engines import everywhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,19 +71,10 @@ def test_equal_to_fairlearn_wherever_both_are_defined(n, seed, groups, weighted)
 
 # ---- the same from every engine
 
-def engines(t):
-    frame = pd.DataFrame(t)
-    table = pa.Table.from_pandas(frame)
-    return dict(dict=t, pandas=frame, objects=frame.astype({'sex': object, 'race': object}),
-                categories=frame.astype({'race': 'category'}),
-                polars=pl.DataFrame(t), lazy=pl.DataFrame(t).lazy(), arrow=table,
-                duckdb=duckdb.connect().from_arrow(table))
-
-
 def test_the_same_from_every_engine():
     t = people(2000)
     found = {k: (asked(f).counts, asked(f, sample_weight='w', score='score').counts,
-                 asked(f, y_pred='score', threshold=.5).counts) for k, f in engines(t).items()}
+                 asked(f, y_pred='score', threshold=.5).counts) for k, f in everywhere(t).items()}
     for name, counts in found.items():
         for ours, first in zip(counts, found['dict'], strict=True):
             assert ours.groups == first.groups, name
@@ -100,8 +90,7 @@ def test_missing_values_are_the_same_from_every_engine():
     t['y'] = np.where(np.arange(600) % 5 == 0, np.nan, t['y'])
     t['score'] = np.where(np.arange(600) % 11 == 0, np.nan, t['score'])
     frame = pl.DataFrame(t | dict(race=t['race'].tolist()), nan_to_null=True)
-    for f in (frame, frame.to_pandas(), frame.lazy(), frame.to_arrow(),
-              duckdb.connect().from_arrow(frame.to_arrow())):
+    for f in everywhere(frame.to_dict(as_series=False)).values():
         for how in ('unknown', 'drop'):
             tally = asked(f, missing=how, y_pred='score', threshold=.5)
             assert tally.missing == {'race': 86, 'score': 55, 'y': 120}

@@ -3,12 +3,11 @@ import json
 from collections import Counter
 from datetime import date
 
-import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pytest
+from engines import everywhere, in_files
 
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.law_summary import Statement
@@ -80,14 +79,8 @@ def test_scoring_rates_from_every_engine(tmp_path, known_only):
             and x['race'] is not None]
     median = float(np.median(kept))
     want = {k: [s > median for s in v] for k, v in by_loops(frame, 'score').items()}
-    path = tmp_path/'scores.csv'
-    frame.write_csv(path)
-    frame.write_parquet(tmp_path/'scores.parquet')
-    pandas = frame.to_pandas()
-    engines = [frame, frame.lazy(), pandas, pa.table(frame.to_dict(as_series=False)),
-               duckdb.from_arrow(frame.to_arrow()), frame.to_dict(as_series=False), path,
-               tmp_path/'scores.parquet']
-    for data in engines:
+    columns = frame.to_dict(as_series=False)
+    for data in (*everywhere(columns).values(), *in_files(columns, tmp_path)):
         found = local_law_144(data, sex='sex', race='race', score='score', statement=SAID,
                               unknown_in_median=not known_only)
         assert found.median == median

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import settings as hyp_settings
 from hypothesis import strategies as st
+from oracles import same_as_torch
 
 from dlcourse.core.errors import InputError
 from dlcourse.foundations import losses as ours
@@ -16,15 +17,7 @@ from dlcourse.foundations.losses import binary_cross_entropy, cross_entropy, foc
 REDUCTIONS = ('mean', 'sum', 'none')
 
 
-def both(f, g, *tensors, tolerance=1e-12):
-    "Values and slopes of two functions of the same tensors"
-    a, b = ([t.clone().requires_grad_() for t in tensors] for _ in range(2))
-    x, y = f(*a), g(*b)
-    assert x.shape == y.shape and torch.allclose(x, y, rtol=tolerance, atol=tolerance)
-    upstream = torch.linspace(.5, 1.5, x.numel(), dtype=x.dtype).reshape(x.shape)
-    for p, q in zip(torch.autograd.grad(x, a, upstream), torch.autograd.grad(y, b, upstream),
-                    strict=True):
-        assert torch.allclose(p, q, rtol=tolerance, atol=tolerance)
+both = partial(same_as_torch, rtol=1e-12) # Values and slopes
 
 
 def numbers(*shape, seed=0, scale=3.):
@@ -151,7 +144,7 @@ def test_focal_is_its_formula(gamma):
                                                        1]), torch.tensor([1., 2., .5, 3.]).double()
     for w in (None, weight):
         both(lambda x, w=w: ours.focal(x, target, gamma=gamma, weight=w),
-             lambda x, w=w: by_probability(x, target, gamma, w), logits, tolerance=1e-10)
+             lambda x, w=w: by_probability(x, target, gamma, w), logits, rtol=1e-10)
     both(lambda x: ours.focal(x, target, gamma=0., weight=weight, reduction='none'),
          lambda x: F.cross_entropy(x, target, weight=weight, reduction='none'), logits)
 
