@@ -31,8 +31,9 @@ def course_faults(
 )->list[str]:       # One line for each fault
     "Every fault of the course as a whole"
     books = notebooks(nbs)
-    rules = (title_faults(books, nbs), link_faults(books, nbs), size_faults(package),
-             name_faults(package), private_faults(package), repetition_faults(package))
+    rules = (title_faults(books, nbs), link_faults(books, nbs), spread_faults(books, nbs),
+             size_faults(package), name_faults(package), private_faults(package),
+             repetition_faults(package))
     return [fault for rule in rules for fault in rule]
 
 
@@ -75,6 +76,48 @@ def leads_somewhere(book:Path, target:str)->bool:
     there = (book.parent/path) if path else book
     if not there.exists(): return False
     return not fragment or there.suffix != '.ipynb' or anchor(fragment) in anchors(there)
+
+
+def spread_faults(books:list[Path], nbs:Path)->Iterator[str]:
+    "Lesson cells that take the mean or the deviation of a list over seeds by hand"
+    for book in books:
+        for i, cell in enumerate(read_cells(book)):
+            if cell.kind != 'code' or cell.directives: continue
+            try: tree = ast.parse(cell.source)
+            except SyntaxError: continue # Magics
+            if averages_seeds(tree):
+                yield (f"{book.relative_to(nbs)}:{i}: a mean over seeds by hand; `over_seeds` of "
+                       "dlcourse.evaluation.runs gives it with its interval and range")
+
+
+def averages_seeds(tree:ast.Module)->bool:
+    "Is there such as `np.mean([f(seed) for seed in range(3)])`, or a mean of what a loop filled?"
+    nodes, filled = list(ast.walk(tree)), set()
+    for node in nodes:
+        if isinstance(node, ast.Assign) and over_seed(node.value):
+            filled |= {ast.unparse(target) for target in node.targets}
+        if isinstance(node, ast.For) and is_seed(node.target):
+            filled |= {ast.unparse(part.func.value) for part in ast.walk(node) if appends(part)}
+    means = [node.args[0] for node in nodes if isinstance(node, ast.Call) and node.args
+             and ast.unparse(node.func) in ('np.mean', 'np.std', 'mean', 'fmean', 'stdev')]
+    return any(over_seed(of) or ast.unparse(of) in filled for of in means)
+
+
+def is_seed(target:ast.AST)->bool:
+    "Is a loop's variable a seed?"
+    return re.fullmatch(r'(\w+_)?seed', ast.unparse(target)) is not None
+
+
+def over_seed(node:ast.AST)->bool:
+    "Is it a list with something for each seed?"
+    lists = isinstance(node, (ast.ListComp, ast.GeneratorExp))
+    return lists and any(is_seed(loop.target) for loop in node.generators)
+
+
+def appends(node:ast.AST)->bool:
+    "Is it `name.append(…)`?"
+    return (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            and node.func.attr == 'append')
 
 
 def size_faults(package:Path)->Iterator[str]:

@@ -43,6 +43,23 @@ def test_code_cells_hold_no_links(course):
     assert course({'01_a/01_one': [*lesson('One'), code('x = "[a](b.ipynb)"')]}) == []
 
 
+@pytest.mark.parametrize('source, by_hand', [
+    ('np.mean([f(seed) for seed in range(3)])', True),
+    ('{k: f"{np.std([f(k, seed) for seed in seeds]):.2f}" for k in ways}', True),
+    ('mean(f(a, first_seed) for a in b for first_seed in range(9))', True),
+    ('found = []\nfor seed in range(3): found.append(f(seed))\nnp.mean(found)', True),
+    ('found = [f(seed) for seed in range(3)]\nnp.std(found, ddof=1)', True),
+    ('found = []\nfor row in rows: found.append(f(row))\nnp.mean(found)', False),
+    ('over_seeds(f, 3).mean()', False), ('np.mean([f(row) for row in rows])', False),
+    ('nets = [train(seed) for seed in range(3)]', False), ('np.mean(seeds)', False),
+    ('%timeit np.mean([f(seed) for seed in range(3)])', False),
+    ('#| hide\nnp.mean([f(seed) for seed in range(3)])', False)])
+def test_a_mean_over_seeds_by_hand_is_found(course, source, by_hand):
+    found = course({'01_a/01_one': [*lesson('One'), code(source)]})
+    assert [fault.partition(';')[0] for fault in found] == [
+        '01_a/01_one.ipynb:1: a mean over seeds by hand']*by_hand
+
+
 def test_a_long_module_is_found(course):
     found = course(a__long='x = 1\n'*301, a__short='x = 1\n'*300)
     assert found == ['a.long has 301 lines; 300 is the most: make it two rooms']
