@@ -10,11 +10,11 @@ Run: OMP_NUM_THREADS=1 python benchmarks/blood_cells.py [seeds] [steps]
 """
 import os
 import sys
-import time
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
+from harness import cpu_seconds
 
 from dlcourse.vision.blood_cells import BLOOD_CELLS, blood_cells
 from dlcourse.vision.detection import average_precisions, find_hits, mean_average_precision
@@ -32,10 +32,9 @@ def main(seeds, steps=None):
           f'{train.dropped + test.dropped} boxes without an area; {size}, {device}', flush=True)
     there = [t.to(device) for t in train[:3]]
     for seed in range(seeds):
-        began = time.process_time()
-        model = train_detector(there, DetectorConfig(width=size['width']), seed,
-                               steps=steps or size['steps'], batch_size=8).cpu()
-        seconds = time.process_time() - began
+        seconds, model = cpu_seconds(lambda seed=seed: train_detector(
+            there, DetectorConfig(width=size['width']), seed, steps=steps or size['steps'],
+            batch_size=8).cpu())
         hits = find_hits(detect(model, test.images), *test[1:3], len(BLOOD_CELLS))
         found = mean_average_precision(hits)
         classes = dict(zip(BLOOD_CELLS, average_precisions(hits), strict=True))

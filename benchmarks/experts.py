@@ -9,12 +9,12 @@ Run: OMP_NUM_THREADS=1 python benchmarks/experts.py [--steps N] [--seeds N]
 import argparse
 import math
 import os
-import time
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
 import torch.nn.functional as F
+from harness import cpu_seconds
 from torch import nn
 
 from dlcourse.core.datasets import load
@@ -78,11 +78,11 @@ def run(way, seed, train, valid, letters, steps):
     def loss(logits, target):
         value = F.cross_entropy(logits.flatten(0, 1), target.flatten())
         return value + auxiliary_loss(model, balance) if balance else value
-    start = time.process_time()
-    fit(model, Batches(x[:, :-1], x[:, 1:], batch_size=32, seed=seed), loss,
-        FitConfig(epochs=1, lr=.01, schedule=linear(steps, 20), clip=1., device='cpu',
-                  progress=False))
-    seconds, bits, index, whose = time.process_time() - start, {}, [], []
+    batches = Batches(x[:, :-1], x[:, 1:], batch_size=32, seed=seed)
+    config = FitConfig(epochs=1, lr=.01, schedule=linear(steps, 20), clip=1., device='cpu',
+                       progress=False)
+    seconds, _ = cpu_seconds(lambda: fit(model, batches, loss, config))
+    bits, index, whose = {}, [], []
     for k, (language, text) in enumerate(valid.items()):
         with torch.no_grad(): logits = model(text[:, :-1])
         bits[language] = F.cross_entropy(logits.mT, text[:, 1:]).item()/math.log(2)

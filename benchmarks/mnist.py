@@ -7,12 +7,12 @@ data home. Run: OMP_NUM_THREADS=1 python benchmarks/mnist.py [seeds] [epochs]
 """
 import os
 import sys
-import time
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np
 import torch
+from harness import cpu_seconds
 from sklearn.neighbors import KNeighborsClassifier
 
 from dlcourse.core.datasets import load
@@ -46,10 +46,9 @@ def main(seeds, epochs):
 
     def way(name):
         def run(seed):
-            began = time.process_time()
-            model = train_digits(x, y, seed, steps=epochs*len(x)//BATCH, batch_size=BATCH,
-                                 make=WAYS[name])
-            seconds[name].append(time.process_time() - began)
+            spent, model = cpu_seconds(lambda: train_digits(
+                x, y, seed, steps=epochs*len(x)//BATCH, batch_size=BATCH, make=WAYS[name]))
+            seconds[name].append(spent)
             found = right(model, x_test, y_test)
             print(f'{name}, seed {seed}: {found:.4f}, {seconds[name][-1]:.0f} CPU s', flush=True)
             return found

@@ -5,11 +5,10 @@
 # position at a time, and the network is the same one.
 import argparse
 import math
-import time
 
 import numpy as np
 import torch
-from harness import interleave
+from harness import cpu_seconds, interleave
 
 from dlcourse.evaluation.runs import bootstrap_runs, interquartile_mean
 from dlcourse.reinforcement.games import ConnectFour, TicTacToe, double_match, openings
@@ -78,9 +77,7 @@ def players(seeds, plies=4):
     game, scores = ConnectFour(), []
     begun = openings(game, 50, plies, seed=0)
     for seed in seeds:
-        start = time.process_time()
-        net, _ = train_zero(game, connect_four(), seed)
-        seconds = time.process_time() - start
+        seconds, (net, _) = cpu_seconds(lambda s=seed: train_zero(game, connect_four(), s))
         rival = plain_player(game, 100, np.random.default_rng(1000 + seed))
         player = search_player(game, net_evaluator(net, game), 100)
         results = double_match(game, player, rival, begun)

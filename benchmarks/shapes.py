@@ -4,11 +4,11 @@ Run: OMP_NUM_THREADS=1 python benchmarks/shapes.py [seeds] [steps]
 """
 import os
 import sys
-import time
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
+from harness import cpu_seconds
 
 from dlcourse.vision.detection import average_precisions, find_hits, mean_average_precision
 from dlcourse.vision.detector import DetectorConfig, detect, train_detector
@@ -22,9 +22,8 @@ def main(seeds, steps=1500):
     world, test = shapes_world(3000, 1), shapes_world(400, 3)
     for way, config in WAYS.items():
         for seed in range(seeds):
-            began = time.process_time()
-            model = train_detector(world, config, seed, steps=steps)
-            seconds = time.process_time() - began
+            seconds, model = cpu_seconds(
+                lambda s=seed, c=config: train_detector(world, c, s, steps=steps))
             hits = find_hits(detect(model, test.images), *test[1:3], len(SHAPE_NAMES))
             found = mean_average_precision(hits, draws=200)
             classes = ', '.join(f'{k} {v:.3f}' for k, v in

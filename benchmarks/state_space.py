@@ -7,7 +7,6 @@ Run: OMP_NUM_THREADS=1 python benchmarks/state_space.py [--search] [--digits] [-
 """
 import argparse
 import os
-import time
 from functools import partial
 from itertools import product
 
@@ -15,7 +14,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
 import torch.nn.functional as F
-from harness import interleave
+from harness import cpu_seconds, interleave
 from torch import nn
 
 from dlcourse.core.datasets import load
@@ -116,10 +115,10 @@ class Rival(nn.Module):
 def trained(make, seed, x, y, *, loss=F.cross_entropy, epochs=1, lr=.02):
     torch.manual_seed(seed)
     model, batches = make(), Batches(x, y, batch_size=32, seed=seed, drop_last=True)
-    steps, start = epochs*len(batches), time.process_time()
-    fit(model, batches, loss, FitConfig(epochs=epochs, lr=lr, clip=1., device='cpu',
-                                        progress=False, schedule=linear(steps, 20)))
-    return model, time.process_time() - start
+    config = FitConfig(epochs=epochs, lr=lr, clip=1., device='cpu', progress=False,
+                       schedule=linear(epochs*len(batches), 20))
+    seconds, _ = cpu_seconds(lambda: fit(model, batches, loss, config))
+    return model, seconds
 
 
 def search(seed=10, steps=250):
