@@ -1,6 +1,7 @@
 "Shared by all tests: no setting of the machine leaks in, and real data are used where they are"
 import gc
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -12,10 +13,16 @@ hypothesis.settings.register_profile('unhurried', deadline=None,
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile('unhurried')
 
+# What pytest makes of the tests' files is kept for the next run, also where Python is told not
+# to: to make it anew took each worker half of its start
+SETTING, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+
 
 def pytest_collection_finish():
-    "What was imported and collected stays to the end; to look for garbage in it takes seconds"
+    "What was imported and collected stays; to look for garbage often takes a test in twenty"
     gc.collect(), gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    sys.dont_write_bytecode = SETTING
 
 
 @pytest.fixture(autouse=True)

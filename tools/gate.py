@@ -5,7 +5,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from environments import ROOT, Failed, lab_programs, run
 
@@ -94,36 +96,53 @@ def lessons(work:Path):
               f"`dlcourse datasets get {sets[0]}` brings it")
     skipped = '|'.join(['^[_.]', *(f'^{re.escape(name)}$' for name in lacking)])
     skip = ['--skip-file-re', skipped] if lacking else []
+    # That environment comes uncompiled; to compile torch takes each process longer than most pages
+    kept = dict(PYTHONDONTWRITEBYTECODE='', PYTHONPYCACHEPREFIX=str(ROOT/'_out'/'pycache'))
     run('nbdev-test', '--n-workers', '2', '--timing', *skip, programs=lab_programs(),
-        DLCOURSE_SIZE='smoke')
+        DLCOURSE_SIZE='smoke', **kept)
 
 
-def site(work:Path):
+def site(work:Path, told:IO|None=None):
     "Make the web site and look at every link; the tests below look at it in a browser"
     make = Path(shutil.which('make') or 'make')
-    run(make.name, '-s', 'site', f'PYTHON={sys.executable}', programs=make.parent)
+    run(make.name, '-s', 'site', f'PYTHON={sys.executable}', programs=make.parent, told=told)
 
 
-def tests(work:Path): run('pytest', '-n', '2', '--dist', 'loadgroup', MPLBACKEND='Agg')
+# Some tests wait for what other processes do, so that two workers leave two cores idle
+def tests(work:Path): run('pytest', '-n', '3', '--dist', 'loadgroup', MPLBACKEND='Agg')
 
 
-def clean(work:Path):
+def clean(work:Path, told:IO|None=None):
     copy = work/'clean'
     shutil.copytree(ROOT/'nbs', copy, ignore=HIDDEN)
     # nbdev only warns of a notebook that it cannot clean
-    run('nbdev-clean', '--fname', str(copy), PYTHONWARNINGS='error::UserWarning')
+    run('nbdev-clean', '--fname', str(copy), told=told, PYTHONWARNINGS='error::UserWarning')
     cleaned = snapshot(copy, '*.ipynb')
     changed = [name for name, data in cleaned.items() if (ROOT/'nbs'/name).read_bytes() != data]
     if not changed: return
-    print(*(f'  not clean: nbs/{name}' for name in changed), sep='\n')
+    print(*(f'  not clean: nbs/{name}' for name in changed), sep='\n', file=told)
     raise Failed("notebooks hold what nbdev-clean would remove: run `nbdev-clean`, and commit")
 
 
-STEPS = {'notebook lint': lint, 'export': export, 'package is the export': same_package,
-         'ruff': ruff, 'README': readme, 'lessons': lessons, 'site': site, 'tests': tests,
-         'notebooks are clean': clean}
-FAST = ('notebook lint', 'export', 'package is the export', 'ruff', 'README', 'tests',
-        'notebooks are clean') # What needs no second environment
+def beside(
+    step:Callable,   # A function of a scratch folder
+    other:Callable,  # Another, which uses one core; also of a file, for what is said
+)->Callable:         # A function of a scratch folder
+    "Two steps at once; what the other one said comes after the first"
+    def both(work):
+        with (work/f'{other.__name__}.txt').open('w+', encoding='utf-8') as told:
+            with ThreadPoolExecutor(1) as pool:
+                second = pool.submit(other, work, told)
+                step(work)
+            told.seek(0), print(told.read(), end='', flush=True)
+            second.result()
+    return both
+
+
+STEPS = {'notebooks, lint and clean': beside(lint, clean), 'export': export,
+         'package is the export': same_package, 'ruff': ruff, 'README': readme,
+         'lessons and site': beside(lessons, site), 'tests': tests}
+FAST = [name for name in STEPS if name != 'lessons and site'] # What needs no second environment
 
 
 def gate(

@@ -61,6 +61,7 @@ def test_what_another_right_answer_does_otherwise_is_not_asked():
     exercise = lesson_of(book(*CELLS[:3], other), '01_tiny.ipynb').exercises[0]
     assert trials(exercise, 1) == ()
     assert len(trials(tiny(), 1)) == 1
+    assert trials(tiny()) is trials(tiny(), 0) and trials(tiny()), "they are made once"
 
 
 def test_a_scaffold_is_no_reference():

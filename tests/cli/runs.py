@@ -11,8 +11,11 @@ from pathlib import Path
 START = [sys.executable, '-c', 'from dlcourse.cli.app import main; main()']
 SEEN = {'COLUMNS': '120', 'NO_COLOR': '1'}
 # What most commands load. Nothing of it is used before the fork: no thread is lost there
-LOADED = ['dlcourse.cli.app', 'dlcourse.audit.report', 'dlcourse.fairness.credit_audit', 'polars',
-          'duckdb', 'scipy.stats', 'cli.runs']
+LOADED = ['dlcourse.cli.app', 'dlcourse.audit.report', 'dlcourse.fairness.credit_audit',
+          'dlcourse.audit.leaks', 'dlcourse.privacy.dossier', 'dlcourse.privacy.accounting',
+          'dlcourse.classroom.exercises', 'dlcourse.core.bars', 'polars', 'duckdb', 'scipy.stats',
+          'narwhals', 'rich.console', 'rich.progress', 'rich.table', 'jinja2', 'matplotlib.figure',
+          'cli.runs']
 
 
 def dlcourse(*words, cwd=None, **env):

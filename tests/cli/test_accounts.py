@@ -3,25 +3,21 @@ import subprocess
 import sys
 
 import pytest
+from cli.runs import dlcourse
 
 RUN = '--sample-rate', '256/60000', '--delta', '1e-5'
 ONE = '--noise-multiplier', '1', '--steps', '5'
 
 
-def typed(*words, start='from dlcourse.cli.app import main; main()'):
-    done = subprocess.run([sys.executable, '-c', start, *words], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_the_epsilon_of_a_run():
     words = 'privacy', 'epsilon', '--noise-multiplier', '1.1', '--steps', '14062', *RUN
-    code, out, err = typed(*words)
+    code, out, err = dlcourse(*words)
     assert (code, err) == (0, '') and out.startswith('ε = 2.3816 at δ = 1e-05')
     assert 'one row more or less' in out and 'fewer than 100,000 rows' in out
-    assert '--rows' not in typed(*words, '--rows', '60000')[1]
-    code, out, err = typed(*words, '--rows', '100000')
+    assert '--rows' not in dlcourse(*words, '--rows', '60000')[1]
+    code, out, err = dlcourse(*words, '--rows', '100000')
     assert (code, out) == (2, '') and 'below one over' in err
-    code, out, err = typed(*words, '--json')
+    code, out, err = dlcourse(*words, '--json')
     found = json.loads(out)
     assert abs(found['rdp'] - 2.5966) < 1e-3 and abs(found['historical'] - 3.008) < 1e-3
     assert found['event']['steps'] == 14062 and 'Balle' in found['rule']
@@ -29,7 +25,7 @@ def test_the_epsilon_of_a_run():
 
 @pytest.mark.parametrize('given', [('--steps', '500'), ('--noise-multiplier', '1.1')])
 def test_a_budget_is_kept(given):
-    code, out, err = typed('privacy', 'calibrate', '--epsilon', '1', *given, *RUN, '--json')
+    code, out, err = dlcourse('privacy', 'calibrate', '--epsilon', '1', *given, *RUN, '--json')
     assert (code, err) == (0, '')
     found = json.loads(out)
     assert .98 < found['epsilon'] <= 1 == found['asked']
@@ -51,7 +47,7 @@ def test_a_budget_is_kept(given):
     (('calibrate', '--epsilon', '1', *RUN), 'give either'),
     (('calibrate', '--epsilon', '1', *ONE, *RUN), 'give either')])
 def test_what_cannot_be_ends_with_2(words, said):
-    code, out, err = typed('privacy', *words)
+    code, out, err = dlcourse('privacy', *words)
     assert (code, out) == (2, '') and said in err and 'Traceback' not in err
 
 
@@ -59,6 +55,6 @@ def test_torch_is_not_needed():
     start = ('import atexit, sys\n'
              'atexit.register(lambda: print("torch" in sys.modules))\n'
              'from dlcourse.cli.app import main; main()')
-    code, out, err = typed('privacy', 'epsilon', '--noise-multiplier', '1', '--steps', '9', *RUN,
-                           start=start)
-    assert code == 0 and out.endswith('False\n'), err
+    words = 'privacy', 'epsilon', '--noise-multiplier', '1', '--steps', '9', *RUN
+    done = subprocess.run([sys.executable, '-c', start, *words], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith('False\n'), done.stderr

@@ -136,7 +136,7 @@ run = run_simulated(server_app, client_app, 5, json.loads(sys.argv[1]))
 arrays = {f'a/{name}': array for name, array in run.arrays.items()}
 np.savez(sys.argv[2], used=run.history['train/used'], **arrays)
 """
-MOST = 240. # Seconds by the clock for Flower's simulation, which needs 25 and has hung
+MOST = 600. # Seconds by the clock for Flower's simulation, which needs 25 and has hung
 BUSY = 'The current node timed out during startup'
 
 

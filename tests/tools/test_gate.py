@@ -37,7 +37,19 @@ def test_of_pytorch_go_its_own_tests_and_nothing_that_is_used(tmp_path):
 
 
 def test_all_steps_but_those_with_environments_of_their_own_are_fast():
-    assert set(gate.FAST) == set(gate.STEPS) - {'lessons', 'site'}
+    assert set(gate.FAST) == set(gate.STEPS) - {'lessons and site'}
+
+
+def test_of_two_steps_at_once_each_can_fail_and_nothing_that_was_said_is_lost(tmp_path, capfd):
+    def first(work): print('one')
+    def second(work, told): environments.run('python', '-c', 'print("two")', told=told)
+    gate.beside(first, second)(tmp_path)
+    assert capfd.readouterr().out.split() == ['one', 'two']
+    def fails(work, told=None): raise gate.Failed("do this")
+    def fails_aloud(work, told): second(work, told), fails(work)
+    with pytest.raises(gate.Failed, match='do this'): gate.beside(first, fails_aloud)(tmp_path)
+    assert capfd.readouterr().out.split() == ['one', 'two']
+    with pytest.raises(gate.Failed, match='do this'): gate.beside(fails, second)(tmp_path)
 
 
 def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch, capsys):
