@@ -187,7 +187,8 @@ def audit(
     named = dict(y_pred=y_pred, y_true=y_true, score=score, sample_weight=sample_weight,
                  cluster=cluster)
     data, given, sensitive = one_table(data, named, sensitive_features)
-    policy = policy or settings_policy(settings(), given['y_true'] is not None)
+    here = settings()
+    policy = policy or settings_policy(here, given['y_true'] is not None)
     wanted = _wanted(policy.favorable, favorable)
     _check_decisions(given, threshold)
     beside = dict(price=price, points=_names(points), proposed=proposed, reviewer=reviewer,
@@ -199,7 +200,7 @@ def audit(
     if links is not None: links = read_links(links)
     least = _withheld_under(profiles, policy, asked)
     if law and missing is None: missing = 'unknown' # The rule wants them counted (5-301 b, c)
-    rows = Rows(data=data, **given, **asked, **_law_columns(law, beside),
+    rows = Rows(data=data, here=here, **given, **asked, **_law_columns(law, beside),
                 sensitive_features=sensitive, independent_weights=independent_weights,
                 strata=strata, subgroups=_names(subgroups), positive=positive, favorable=wanted,
                 threshold=threshold, missing=missing, null=null, max_groups=max_groups,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DIRECTIVE', 'EXPORTING', 'BELONGING', 'SCALES', 'NAME', 'LARGEST_PAGE', 'MAGIC', 'STORED', 'FUNCTION', 'MARK',
-           'directives', 'directive_lines', 'exercise_arguments', 'Cell', 'cells_of', 'read_notebook', 'plain_python',
-           'find_def', 'defines', 'seems_to_define', 'blank', 'is_blank', 'answering']
+           'directives', 'directive_lines', 'exercise_arguments', 'Cell', 'cells_of', 'read_notebook', 'saved_cells',
+           'plain_python', 'find_def', 'defines', 'seems_to_define', 'blank', 'is_blank', 'answering']
 
 # %% ../../nbs/23_classroom/01_cells.ipynb #c5b56229
 import ast
@@ -128,6 +128,16 @@ def read_notebook(
     path:str|Path,  # A file
 )->dict:            # The notebook
     "Read a notebook; raises `InputError` where the file is none"
+    return _read(path)[0]
+
+def saved_cells(
+    path:str|Path,  # The file of a notebook
+)->list[Cell]:
+    "The cells of a saved notebook; raises `InputError` where the file is none"
+    return _read(path)[1]
+
+def _read(path):
+    "A notebook and its cells"
     path = Path(path)
     try: data = careful_bytes(path, LARGEST_PAGE, "clear its outputs", links=True)
     except InputError as e:
@@ -138,9 +148,8 @@ def read_notebook(
         raise InputError(
             f"`{path}` is not a notebook: {e}; open it in Jupyter and save it again"
         ) from None
-    try: cells_of(nb)
+    try: return nb, cells_of(nb)
     except InputError as e: raise InputError(f"`{path}`: {e}") from None
-    return nb
 
 # %% ../../nbs/23_classroom/01_cells.ipynb #5e1c07ac
 MAGIC = re.compile(r'[ \t]*(?:[%!?,;/]|%{0,2}[^\W\d][\w.*]*\?\??[ \t]*$)')

@@ -16,7 +16,7 @@ import re
 from pathlib import PurePosixPath
 
 from .cells import BELONGING, answering, cells_of, find_def
-from .lessons import Exercise, Lesson, lesson_of
+from .lessons import Exercise, Lesson, lesson_in
 from ..core.errors import InputError
 
 # %% ../../nbs/23_classroom/03_editions.ipynb #4810c002
@@ -28,10 +28,11 @@ def learner_edition(
     nb:dict,    # A notebook of the course
 )->dict:        # A new notebook
     "The page that a learner gets: exercises blank, a line that checks each, only targets shown"
-    lesson = lesson_of(nb, 'notebook')
+    cells = cells_of(nb)
+    lesson = lesson_in(cells, 'notebook')
     exercises = {e.name: e for e in lesson.exercises}
     kept, checked = [], set()
-    for cell, raw in zip(cells_of(nb), copy.deepcopy(nb['cells']), strict=True):
+    for cell, raw in zip(cells, copy.deepcopy(nb['cells']), strict=True):
         source = _for_learners(cell, exercises, checked)
         if source is None: continue
         if cell.kind == 'code': source = _code_for_learners(cell, raw, source)

@@ -177,11 +177,17 @@ def to_polars(
 ):         # The same as a polars frame
     "A frame in memory; raises `InputError` where a column holds values of different types"
     import narwhals as nw
-    names = ', '.join(frame.collect_schema().names())
+    names = frame.collect_schema().names()
     try: return (frame.collect('polars') if isinstance(frame, nw.LazyFrame) else frame).to_polars()
+    except ImportError: # DuckDB and pandas hand over through pyarrow, which need not be installed
+        values = map(_none_for_missing, to_lists(frame))
+        return _polars(dict(zip(names, values, strict=True)), 'frame')
     except Exception as e:
-        raise InputError(f"a column of {names} holds values of different types; "
+        raise InputError(f"a column of {', '.join(names)} holds values of different types; "
                          "make each column one type, such as text") from e
+
+def _none_for_missing(values):
+    return [v if isinstance(v, str) or not is_missing(v) else None for v in values]
 
 # %% ../../nbs/00_core/12_frames.ipynb #15279cc2
 def numeric_column(

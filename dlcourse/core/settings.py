@@ -10,7 +10,7 @@ __all__ = ['setting', 'word_of', 'number_in', 'device_name', 'usual_data_home', 
 import configparser
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
@@ -107,6 +107,16 @@ class Settings:
     max_difference:float|None = setting(None, 'audit', _SHARE, _share)
     min_ratio:float|None = setting(None, 'audit', _SHARE, _share)
 
+    def but(self,
+        **arguments, # Settings by name; `None` means "not given"
+    )->'Settings':
+        "The same with arguments in their places; raises `InputError` on a slip"
+        known = {f.name: f for f in fields(self)}
+        if unknown := set(arguments) - set(known):
+            raise InputError(f"`{min(unknown)}` is no setting; there are: {', '.join(known)}")
+        given = {k: v for k, v in arguments.items() if v is not None}
+        return replace(self, **{k: _parsed(known[k], v, "an argument") for k, v in given.items()})
+
 # %% ../../nbs/00_core/05_settings.ipynb #c0c63827
 def _env(f): return f.metadata['env'] or f"DLCOURSE_{f.name.upper()}"
 def _key(f): return f.metadata['key'] or f.name
@@ -165,17 +175,12 @@ def settings(
 )->Settings:                          # What holds here and now
     """Defaults < the nearest `settings.ini` < environment < arguments;
     raises `InputError` on an unknown name or a bad value"""
-    known = {f.name: f for f in fields(Settings)}
-    if unknown := set(arguments) - set(known):
-        raise InputError(f"`{min(unknown)}` is no setting; there are: {', '.join(known)}")
-    found = {name: _usual(f) for name, f in known.items()}
+    found = {f.name: _usual(f) for f in fields(Settings)}
     if path := settings_file(start): found |= read_settings_file(path)
-    for name, f in known.items():
+    for f in fields(Settings):
         if text := env.get(_env(f)):
-            found[name] = _parsed(f, text, f"the environment variable {_env(f)}")
-        if arguments.get(name) is not None:
-            found[name] = _parsed(f, arguments[name], "an argument")
-    return Settings(**found)
+            found[f.name] = _parsed(f, text, f"the environment variable {_env(f)}")
+    return Settings(**found).but(**arguments)
 
 # %% ../../nbs/00_core/05_settings.ipynb #31a3a1cd
 def known_variables()->list[str]:

@@ -19,7 +19,7 @@ from dlcourse.core.frames import (
     as_text, blank_as_null, check_unread, is_missing, numeric_column, opened_table, to_lists,
     to_polars,
 )
-from ..core.settings import settings
+from ..core.settings import Settings, settings
 from .grouping import Grouping, check_durations, check_threshold, is_parquet
 
 # %% ../../nbs/16_fairness/04_rows.ipynb #a1d0c3e8
@@ -51,6 +51,7 @@ class Rows:
     min_count:int|None = None   # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None = None  # Refuse an attribute with more values; the setting when not given
     depth:int = 3               # Cross at most so many attributes; of more, every set of so many
+    here:Settings|None = None   # What holds where nothing is said; asked for when not given
     frame:object = None         # The table as a narwhals frame, where it is open
     coded:bool = False          # Are words held as codes, the missing as null?
 
@@ -58,8 +59,10 @@ class Rows:
         check_threshold(self.threshold)
         _check_independent(self)
         asked = {k: getattr(self, k) for k in ('missing', 'level', 'min_count', 'max_groups')}
-        s = settings(**asked)
+        here = self.here or settings()
+        s = here.but(**asked)
         for k in asked: object.__setattr__(self, k, getattr(s, k))
+        object.__setattr__(self, 'here', here) # Others made of these rows need not ask again
         for k in NAMES: object.__setattr__(self, k, _names(getattr(self, k)))
         number_of(self.depth, 'depth', 1)
         if '' in (*self.columns, self.y_pred, self.score):

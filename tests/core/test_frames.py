@@ -1,4 +1,6 @@
 "Tables: cells, columns and frames of every engine come out the same"
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -160,3 +162,24 @@ def test_bytes_after_a_first_gap_are_no_words(first):
     data = pd.DataFrame(dict(g=pd.Series([first, b'A', b'B'], dtype=object)))
     with pytest.raises(InputError, match='`g` holds lists, records or bytes'):
         to_frame(data, ['g'])
+
+
+def test_a_frame_comes_to_memory_without_pyarrow():
+    "The core and the lab have none: DuckDB and pandas hand over by lists then"
+    code = '''import sys
+from importlib.machinery import PathFinder
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, *rest):
+        return None if name.partition('.')[0] == 'pyarrow' else PathFinder.find_spec(name, *rest)
+sys.meta_path = [Without if f is PathFinder else f for f in sys.meta_path]
+import duckdb, narwhals as nw, pandas as pd
+from dlcourse.core.frames import to_polars
+columns = dict(n=[1, None, 3], x=[.5, None, 2.], g=['a', '', None])
+table = duckdb.connect().sql("from (values (1, 0.5::double, 'a'), (null, null, ''), (3, 2, null)) "
+                             "t(n, x, g)")
+for made in (table, pd.DataFrame(columns), pd.DataFrame(columns).convert_dtypes()):
+    print(to_polars(nw.from_native(made)).to_dict(as_series=False) == columns)
+print('pyarrow' in sys.modules)'''
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('True\n'*3 + 'False\n', '')
