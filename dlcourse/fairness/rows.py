@@ -58,7 +58,7 @@ class Rows:
         check_threshold(self.threshold)
         _check_independent(self)
         asked = {k: getattr(self, k) for k in ('missing', 'level', 'min_count', 'max_groups')}
-        s = settings(**asked)
+        s = settings(**asked) if self.frame is None else self # Open ones have been asked already
         for k in asked: object.__setattr__(self, k, getattr(s, k))
         for k in NAMES: object.__setattr__(self, k, _names(getattr(self, k)))
         number_of(self.depth, 'depth', 1)
