@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .terminal import said_twice, verdict_lines
 from ..core.pages import printable
-from ..fairness.wording import WORDS, gap_text, metric_name, value_text
+from ..fairness.wording import WORDS, gap_span, gap_text, metric_name, value_text
 
 # %% ../../nbs/21_audit/07_card.ipynb #8bc4ffaf
 _OBEYED = re.compile(r'([\\`*_\[\]|~$#])')
@@ -130,8 +130,8 @@ def _result_tables(audit):
     "Gaps and rates as tables"
     gaps = [[markdown_text(x) for x in (
         metric_name(d.metric), d.attribute, d.kind, ' – '.join(d.groups) or '–',
-        gap_text(d, d.value), '–' if d.low is None else f'{gap_text(d, d.low)} to '
-        f'{gap_text(d, d.high)}', gap_text(d, d.tolerance), d.verdict)] for d in audit.disparities]
+        gap_text(d, d.value), '–' if d.low is None else gap_span(d),
+        gap_text(d, d.tolerance), d.verdict)] for d in audit.disparities]
     rates = [[markdown_text(x) for x in (
         metric_name(r.metric), r.attribute or 'everyone', r.group or 'everyone',
         value_text(r.metric, r.value) if r.status == 'ok' else f'{r.status}: {r.reason}',

@@ -99,10 +99,14 @@ def _inside(metric):
 def _short(metric): return SHORT.get(metric) or _inside(metric)
 
 def _undefined(metrics, groups):
-    "Which metric is undefined, and why, each once"
-    rates = (row.get(m) for m in metrics for row in groups.values())
-    return dict.fromkeys(f'; {_short(r.metric)} undefined: {r.reason}' for r in rates
-                         if r and r.status == 'undefined' and r.reason)
+    "Which metric is undefined or without limits, and why, each once"
+    rates = [row[m] for m in metrics for row in groups.values() if m in row]
+    none = (f'; {_short(r.metric)} undefined: {r.reason}' for r in rates
+            if r.status == 'undefined' and r.reason)
+    bare = [f'; {_short(r.metric)} of {printable(r.group)}: {r.reason}' for r in rates
+            if r.status == 'ok' and r.low is None and r.reason]
+    more = f'; {len(bare) - 3} more without an interval, and why, in the report (--html)'
+    return dict.fromkeys((*none, *bare[:3], *[more]*(len(bare) > 3)))
 
 def _table(attribute, groups, metrics, *, level, width):
     "The rates by one attribute as a table of a terminal"

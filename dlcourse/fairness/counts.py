@@ -63,6 +63,8 @@ def linearized_size(
     counted:np.ndarray,   # Which cells are counted above the line, [cell]
 )->tuple[np.ndarray, np.ndarray]: # Size and its degrees of freedom; infinite where it is known
     "What weighted rows are worth whatever their weights depend on, from each row's own pull"
+    if np.array_equal(n, weight) and np.array_equal(n, weight_sq): # Each row counts once
+        return n.sum(1)*1., np.full(len(n), np.inf)
     sides = np.stack([counted, ~counted], 1)*1.
     rows, total, squares = n @ sides, weight @ sides, weight_sq @ sides # [group, side]
     worth, all_ = over(squares, total**2), total.sum(1) # 1/Kish's size of each side

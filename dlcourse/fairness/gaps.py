@@ -37,8 +37,8 @@ class Measured:
     n:np.ndarray             # Rows of each
     values:np.ndarray        # NaN where it is not known
     reasons:tuple[str|None, ...] # Why not
-    bounds:Callable          # From kind, error and which groups are known to the limits of
-                             # every ordered pair, each side of which errs that often
+    bounds:Callable          # Kind, error, known groups → limits of ordered pairs, one-sided
+    thin:tuple[str|None, ...] = () # Why a group has no limit on one side
 
     @property
     def known(self)->np.ndarray: # Places of the groups that can be compared
@@ -68,10 +68,12 @@ def mover_bounds(
 )->Callable:           # The `bounds` of a `Measured`
     "Limits of every gap from the limits of each group (Zou & Donner 2008)"
     def bounds(kind, error, at):
-        low, high = (v[at] for v in limits(error))
+        (low, high), v = (x[at] for x in limits(error)), values[at]
         i, j = ordered_pairs(len(at))
-        v = values[at]
-        found = GAP_LIMITS[kind](v[i], v[j], (low[i], high[i]), (low[j], high[j]))
+        near, far = (np.where(np.isinf(x), v, x) for x in (low, high))
+        found = GAP_LIMITS[kind](v[i], v[j], (near[i], far[i]), (near[j], far[j]))
+        found = (np.where(np.isinf(low[i] + high[j]), -np.inf, found[0]), # An open side stays open
+                 np.where(np.isinf(high[i] + low[j]), np.inf, found[1]))
         return clear_dust(v, found) if kind == 'difference' else found
     return bounds
 
@@ -94,7 +96,7 @@ def largest_gap(
     v = found.values[at]
     low, *_, high = at[np.argsort(v, kind='stable')].tolist() # Two, even where all are alike
     groups = found.groups[low], found.groups[high]
-    reason = f"without {', '.join(left)}, whose figure is not known" if left else None
+    reasons = [f"without {', '.join(left)}, whose figure is not known"]*bool(left)
     gap = found.values[high] - found.values[low]
     if kind == 'ratio':
         gap = found.values[low]/found.values[high] if found.values[high] > 0 else np.nan
@@ -103,14 +105,15 @@ def largest_gap(
                          reason="the highest is 0, and so the ratio is undefined")
     error, pairs = (1 - level)/2, len(at)*(len(at) - 1)
     near, far = (found.bounds(kind, e, at) for e in (error/pairs, error))
-    least, most = (near[0].max(), far[1].max()) if kind == 'difference' else (far[0].min(),
-                                                                          near[1].min())
-    if kind == 'difference': least, most = max(least, 0.), max(most, 0.)
-    else: least, most = np.clip((least, most), 0, 1)
+    ends = (near[0].max(), far[1].max()) if kind == 'difference' else (far[0].min(), near[1].min())
+    least, most = sorted(np.clip(ends, 0, np.inf if kind == 'difference' else 1))
     return Disparity(**who, groups=groups, comparator=groups[1], value=float(gap),
-                     low=float(min(least, most)), high=float(max(least, most)), level=level,
+                     low=float(least), high=float(most) if most < np.inf else None, level=level,
                      p_value=_p_value(found, at) if test and kind == 'difference' else None,
-                     method=GAP_METHOD, reason=reason)
+                     method=GAP_METHOD, reason='; '.join(reasons + _thin(found, at)) or None)
+
+def _thin(m, at): # The groups without a limit on one side, and why
+    return [f"{m.groups[i]} {m.thin[i]}" for i in at if m.thin and m.thin[i]]
 
 def _p_value(found, at):
     "The smallest error that parts two groups, times the ordered pairs"
@@ -178,13 +181,14 @@ def _judged(gap, m, scope, tolerance, family, level):
         if verdict == 'insufficient evidence':
             reasons.append("the data go well with a gap that is tolerated and with one that is not")
             rows = _rows_needed(gap, m.n[at], tolerance, strict[near], loose[far])
+            reasons += _thin(m, at)
     if unknown:
         reasons.append(f"nothing is known of {_said(unknown)}")
         if verdict != 'fail': verdict = 'insufficient evidence'
     if outside: reasons.append(f"not judged: {_said(outside)}")
     if gap.value is not None and len(at) < len(m.known):
-        size = number(gap.value)
-        reasons.append(f"over all groups it is {size}, between {' and '.join(gap.groups)}")
+        over = f"over all groups it is {number(gap.value)}"
+        reasons.append(f"{over}, between {' and '.join(gap.groups)}")
         values = np.where(np.isin(np.arange(len(m.values)), at), m.values, np.nan)
         gap = largest_gap(replace(m, values=values), gap.kind, level)
     new = dict(adjusted=(1 - level)/family) if len(at) > 1 else {}

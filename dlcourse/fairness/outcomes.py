@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOT_HERE', 'NO_TAILS', 'GroupValue', 'group_value', 'OutcomeAudit', 'of_class', 'opened_roles', 'summed',
-           'check_missing', 'check_few', 'weighted_cells', 'clusters_of', 'Means', 'CellSums', 'class_name',
-           'class_order']
+           'check_missing', 'check_few', 'weighted_cells', 'clusters_of', 'class_name', 'class_order']
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #823aadf2
 from collections.abc import Iterable
@@ -20,11 +19,9 @@ from dlcourse.core.frames import (
     as_number, as_text, blank_as_null, check_unread, check_weights, is_missing, numeric_column,
     to_lists, to_polars,
 )
-from .counts import Clusters, effective_size
-from .policy import FEW_CLUSTERS
+from .counts import Clusters
 from .records import Disparity, Rate
 from .rows import Rows, gap_error, opened
-from .score_limits import cluster_variance
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #786b4c8a
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +123,8 @@ NOT_HERE = dict( # Options of `Rows` that have no meaning for classes, numbers a
     threshold="it makes decisions of a score, and none is audited here. Leave it out",
     positive="it makes a yes or no of a column, and nothing is a yes here. Leave it out",
     favorable="it says which decision is good, and none is audited here. Leave it out")
-NO_TAILS = ("Errors that are rare and large, as with claims and costs: intervals of means and "
-            "verdicts lean on the normal curve, and where a few rows carry most of the error they "
-            "are too short, so that far more than one pass in twenty can be false.")
+NO_TAILS = ("Errors so rare that these rows hold none: no interval knows of them. One that comes "
+            "to 1 in 100 people is absent from 13 of 100 groups of 200.")
 
 @contextmanager
 def opened_roles(
@@ -224,66 +220,6 @@ def clusters_of(
         raise InputError(f"`{rows.cluster}` is missing in some rows, and says which rows belong "
                          "together; leave out those rows, or give each a value of its own")
     return Clusters(ids=np.array(ids), cell=np.arange(len(ids)), weight=weight)
-
-# %% ../../nbs/16_fairness/36_outcomes.ipynb #7ce11a08
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    "A mean of every group, and what it rests on"
-    mean:np.ndarray
-    square:np.ndarray # Mean of the squares
-    size:np.ndarray   # Independent rows of equal weight with the same variance
-    df:np.ndarray     # Degrees of freedom of that size
-
-@dataclass(frozen=True, kw_only=True)
-class CellSums:
-    "What was added up, by cell: a cell is a group, or a cluster in it"
-    groups:list             # Their values, `None` where missing
-    sums:dict               # 'n', parts; of weighted rows `part w` and `part w²`, `one` among them
-    into:np.ndarray         # The group of each cell
-    cluster:np.ndarray|None # The cluster of each, 0, 1, 2 …
-
-    @property
-    def weighted(self)->bool: return 'one w' in self.sums
-
-    def _cells(self, part): # Of people, where nothing has weights
-        there = part if part in self.sums else part.split(' ')[0].replace('one', 'n')
-        return self.sums[there]
-
-    def total(self, part:str)->np.ndarray:
-        "A sum of each group"
-        return np.bincount(self.into, self._cells(part), len(self.groups))
-
-    def mean(self, first:str, second:str)->Means:
-        "Mean of what was added up as `first`, whose squares were added up as `second`"
-        w, total, square = (self.total(f'{k} w') for k in ('one', first, second))
-        with np.errstate(all='ignore'):
-            mean, square, n = total/w, square/w, self.total('n')
-            one = np.maximum(square - mean**2, 0)
-            if self.cluster is None:
-                w2, t2, s2 = (self.total(f'{k} w²') for k in ('one', first, second))
-                variance, worth = (s2 - 2*mean*t2 + mean**2*w2)/w**2, effective_size(w, w2)
-                df = np.where(np.isclose(worth, n, rtol=1e-9), np.inf, worth - 1)
-            else: variance, worth, df = self.by_cluster(first, mean, w)
-            seen = (one > 1e-12*square) & (variance > 0)
-            size = np.minimum(np.where(seen, one/variance, worth), n)
-        return Means(mean=mean, square=square, size=size, df=df)
-
-    def by_cluster(self, part, mean, weight)->tuple[np.ndarray, np.ndarray, np.ndarray]:
-        "Variance of each mean, what its clusters are worth, and degrees of freedom"
-        top, below = self._cells(f'{part} w'), self._cells('one w')
-        pull = (top - mean[self.into]*below)/weight[self.into]
-        each = [cluster_variance(pull[at], below[at], self.cluster[at])
-                for at in (self.into == g for g in range(len(self.groups)))]
-        variance, many, _ = (np.array(v, float) for v in zip(*each, strict=True))
-        return variance, many, many - 1
-
-    @property
-    def few(self)->list: # A reason for each group, or `None`
-        "Why nothing is sure where rows come in few clusters"
-        if self.cluster is None: return [None]*len(self.groups)
-        _, many, _ = self.by_cluster('n', np.zeros(len(self.groups)), self.total('one w'))
-        return [f"rests on clusters worth {k:.0f}, fewer than {FEW_CLUSTERS}"
-                if k < FEW_CLUSTERS else None for k in many]
 
 # %% ../../nbs/16_fairness/36_outcomes.ipynb #7ce11a06
 def class_name(
