@@ -145,7 +145,8 @@ def favorable_metric(
                wanted=lambda a: 'four-fifths' in a.profiles,
                absent="the four-fifths rule: that takes the profile of this name")
 def _four_fifths(asked):
-    section = four_fifths_section(_each_attribute(asked.found, asked.rows.strata))
+    lost = asked.found.missing == 'unknown' and asked.found.tally.missing.get(asked.rows.strata)
+    section = four_fifths_section(_each_attribute(asked.found, asked.rows.strata), lost or 0)
     own = asked.found.policy.ratio[favorable_metric(asked.found.favorable)]
     if own >= (line := four_fifths_line()): return section
     laxer = (f"The policy tolerates a ratio of {own:g}, and the rule's line is {line:g}: the "

@@ -109,14 +109,17 @@ def _impact_row(r):
 # %% ../../nbs/21_audit/02_sections.ipynb #cef3c8b7
 def four_fifths_section(
     found:Iterable[FourFifths], # One for each attribute
+    in_no_stratum:int=0,        # People whose stratum is missing
 )->Section:                     # Ratios, tests, and one person
     "The four-fifths rule, and the second half of its paragraph"
     found = list(found)
     tables = [section_table(f'Four fifths, by {f.attribute}', IMPACT_COLUMNS,
                             map(_impact_row, f.rows)) for f in found]
     said = tuple(text for f in found for text in f.findings)
+    alone = [f"{in_no_stratum:,} people whose stratum is missing are in no comparison within "
+             "strata."]*bool(in_no_stratum)
     return Section(name='four-fifths', title='Four-fifths rule', findings=said or (NO_TWO,),
-                   notes=(_note(profile('four-fifths')),), tables=tuple(tables),
+                   notes=(*alone, _note(profile('four-fifths'))), tables=tuple(tables),
                    result=dict(attributes=[f.to_dict() for f in found]))
 
 # %% ../../nbs/21_audit/02_sections.ipynb #e1dde714

@@ -11,7 +11,8 @@ from textwrap import fill
 
 from .findings import MOST_LINES, VERDICTS, deciding
 from dlcourse.core.pages import (
-    DASH, bare_points, escape, html_list, html_table, number, p_value, percent, printable,
+    DASH, bare_points, brief, escape, html_list, html_table, number, p_value, percent, printable,
+    shorten,
 )
 from ..fairness.groups import METRICS
 from ..fairness.wording import gap_sentence, metric_name
@@ -96,6 +97,8 @@ def _inside(metric):
     name = metric_name(metric)
     return name if name.isupper() else name.lower()
 
+def _line(text): return printable(brief(text))
+
 def _short(metric): return SHORT.get(metric) or _inside(metric)
 
 def _undefined(metrics, groups):
@@ -119,15 +122,16 @@ def _table(attribute, groups, metrics, *, level, width):
     left = ', '.join(map(_inside, metrics[len(shown):]))
     note = _in_per_cent(shown, level) + ''.join(_undefined(shown, groups))
     if left: note += f'; no room here for {left}: in the report (--html) or in a wider terminal'
-    table = Table(title=Text(f'By {printable(attribute)}', style='bold'), title_justify='left',
+    title = Text(f'By {shorten(printable(attribute))}', style='bold')
+    table = Table(title=title, title_justify='left',
                   caption=Text(note, style='dim'), caption_justify='left', box=SIMPLE_HEAD,
                   pad_edge=False)
-    table.add_column('group', overflow='fold', min_width=min(max(map(len, groups)), width//3))
+    table.add_column('group', overflow='fold', min_width=min(max(map(len, groups)), width//3, 80))
     for head in ('people', *map(_short, shown)):
         table.add_column(head, justify='right', no_wrap=True)
     for i, (group, row) in enumerate(groups.items()):
         lines = [Text(cells[m][i][0]) + Text(f'\n{cells[m][i][1]}', style='dim') for m in shown]
-        table.add_row(Text(printable(group)), f"{_people(row):,}", *lines)
+        table.add_row(Text(shorten(printable(group), 80)), f"{_people(row):,}", *lines)
     return table
 
 # %% ../../nbs/21_audit/03_terminal.ipynb #6eb7cfd6
@@ -169,10 +173,10 @@ def _section_lines(section, said, width):
     found = [text for text in section.findings if text not in said]
     if not found: return
     yield Text(printable(section.title), style='bold')
-    for text in found[:LONGEST_LIST]: yield Text(f'• {printable(text)}')
+    for text in found[:LONGEST_LIST]: yield Text(f'• {_line(text)}')
     more = len(found) - LONGEST_LIST
     if more > 0: yield Text(f'  and {more} more, in the report (--html)', style='dim')
-    for note in section.notes: yield Text(f'  {printable(note)}', style='dim')
+    for note in section.notes: yield Text(f'  {_line(note)}', style='dim')
     tables = {t['caption']: _plain_table(t) for t in section.tables}
     paper = Console(width=10**4)
     fits = {name: t for name, t in tables.items() if t and paper.measure(t).minimum <= width}
@@ -181,7 +185,7 @@ def _section_lines(section, said, width):
     whole = [name for name, t in tables.items() if not t]
     for names, place in ((whole, ''), (wide, ' or in a wider terminal')):
         left = ', '.join(f'“{name}”' for name in names)
-        if left: yield Text(f'  In the report (--html){place}: {printable(left)}', style='dim')
+        if left: yield Text(f'  In the report (--html){place}: {_line(left)}', style='dim')
 
 def terminal_lines(
     audit,     # Any audit
@@ -190,18 +194,18 @@ def terminal_lines(
     "An audit as it shows itself in a terminal"
     from rich.text import Text
     tables, metrics = _tables(audit)
-    yield Text(printable(headline(audit)), style='bold')
+    yield Text(_line(headline(audit)), style='bold')
     level = getattr(audit, 'level', None)
     for attribute, groups in tables.items():
         if attribute: yield _table(attribute, groups, metrics, level=level, width=width)
-    for text in audit.warnings: yield Text(f'! {printable(text)}', style='yellow')
+    for text in audit.warnings: yield Text(f'! {_line(text)}', style='yellow')
     found = [text for text in audit.findings if not said_twice(text)]
     if found: yield Text('What was found', style='bold')
-    for text in found: yield Text(f'• {printable(text)}')
+    for text in found: yield Text(f'• {_line(text)}')
     for section in audit.sections: yield from _section_lines(section, found, width)
     verdict, *gaps = verdict_lines(audit)
     yield Text(verdict, style='bold')
-    for text in gaps: yield Text(f'• {printable(text[0].upper() + text[1:])}')
+    for text in gaps: yield Text(f'• {_line(text[0].upper() + text[1:])}')
 
 # %% ../../nbs/21_audit/03_terminal.ipynb #99de43a5
 def _html_cell(r): return '{}<br><small>{}</small>'.format(*map(escape, _cell(r)))

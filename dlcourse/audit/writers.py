@@ -28,7 +28,7 @@ from ..core.errors import InputError, need
 from ..core.files import apart, project_path, write_whole
 from ..core.settings import settings_file
 from ..core import pages
-from ..core.pages import harmless, number, percent, printable
+from ..core.pages import harmless, number, percent, printable, shorten
 from ..fairness.groups import METRICS
 from ..fairness.wording import metric_name, value_text
 
@@ -114,7 +114,7 @@ def rates_plot(
     whole = [r for r in getattr(audit, 'overall', ()) if (r.metric, r.status) == (metric, 'ok')]
     for r in whole: ax.axvline(r.value, color='black', lw=.8, ls='-')
     level = f'{100*shown[0].level:g} % interval' if shown[0].level else 'interval'
-    ax.set(yticks=range(len(shown)), yticklabels=[printable(r.group) for r in shown],
+    ax.set(yticks=range(len(shown)), yticklabels=[shorten(printable(r.group), 40) for r in shown],
            xlabel=f'{name}, with {level}' + '; line: everyone'*bool(whole))
     fig.suptitle(_title(shown, metric), x=.01, ha='left', fontsize=10, fontweight='bold')
     return fig

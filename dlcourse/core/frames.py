@@ -8,10 +8,12 @@ __all__ = ['Columns', 'FARTHEST', 'is_missing', 'as_text', 'as_number', 'some', 
            'check_plain', 'not_plain', 'look_alikes']
 
 # %% ../../nbs/00_core/12_frames.ipynb #92b5d4c6
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 from .errors import InputError
@@ -288,13 +290,16 @@ def not_plain(
     return InputError(f"`{column}` holds lists, records or bytes, and each cell must be one value: "
                       "put what is asked about, as text or number, into a column of its own")
 
+_PLAIN = re.compile(r'[+-]?[0-9]{1,40}(\.[0-9]{0,40})?')
+
 def look_alikes(
     values:Iterable[str], # Different texts
 )->list[tuple[str, ...]]: # Those that a reader would take for the same, together
-    "Texts that differ in case, in how a letter is written or in what is not seen"
+    "Texts that differ in case, in how a letter or a number is written or in what is not seen"
     alike = {}
     for v in values:
         letters = unicodedata.normalize('NFKC', v)
         seen = ''.join(c for c in letters if unicodedata.category(c) != 'Cf')
+        if _PLAIN.fullmatch(seen): seen = str(Decimal(seen).normalize())
         alike.setdefault(' '.join(seen.casefold().split()), []).append(v)
     return [tuple(sorted(same)) for same in alike.values() if len(same) > 1]

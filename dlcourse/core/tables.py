@@ -154,7 +154,7 @@ def _check_names(path, names, wanted):
         raise InputError(f"`{path.name}` has one column, '{' '.join(words)[:80]}'; if blanks "
                          "separate its cells, one each, say so: `delimiter` blank; else write "
                          "commas")
-    between = next((c for c in re.findall(r'[^\w\s"]', names[0]) if len(names) == 1
+    between = next((c for c in dict.fromkeys(re.findall(r'[^\w\s"]', names[0])) if len(names) == 1
                     and any(name in names[0].split(c) for name in wanted)), None)
     if between:
         raise InputError(f"`{path.name}` has one column, '{names[0][:80]}'; if {between} separates "
@@ -215,7 +215,7 @@ def open_table(
     if str(path) == '-' or path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"`{path}` is a pipe or a device, and a table is read more than once; "
                          "save it as a file first")
-    path = path.resolve()
+    path = Path(os.path.realpath(path)) # Of links in a circle too
     delimiter = _separator(delimiter)
     with reading(path, encoding): return _opened(path, columns, numeric, encoding, delimiter)
 

@@ -193,7 +193,7 @@ def runs_for(
 )->int:               # 2 or more
     "The least number of runs whose Student's interval is as narrow, if they scatter as these do"
     from scipy.special import stdtrit
-    n, spread = np.arange(2, 10_000), np.std(values, ddof=1)
+    n, spread = np.arange(2, 10_000), np.std(numbers_of(values, 'values'), ddof=1)
     narrow = stdtrit(n - 1, (1 + level)/2)*spread/np.sqrt(n) <= half
     if half > 0 and narrow.any(): return int(n[narrow.argmax()])
     raise InputError(f"`half` must be above 0, and within reach of 9,999 runs; got {half}")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.columns import array_of, as_floats
 from ..core.errors import InputError, need
 from ..core.figures import COLORS, band, label_lines
 from ..core.pages import html_table
@@ -28,7 +29,9 @@ class Runs:
         seeds:Iterable[int],               # In the order of the arrays
         kept:Mapping|None=None,            # Way → what each of its runs left behind
     ):
-        self.values, self.seeds, self.kept = dict(values), tuple(seeds), dict(kept or {})
+        self.values = {key: as_floats(array_of(v, f'values[{key!r}]'), f'values[{key!r}]')
+                       for key, v in values.items()}
+        self.seeds, self.kept = tuple(seeds), dict(kept or {})
         self.ways = tuple(dict.fromkeys(way for way, _ in self.values))
         self.measures = tuple(dict.fromkeys(measure for _, measure in self.values))
 
@@ -251,7 +254,7 @@ def interquartile_mean(
     scores,  # Numbers of any shape, such as runs × tasks; NaN is an `InputError`
 )->float:    # Of all the numbers together
     "The mean of the middle half: without the lowest quarter and the highest"
-    ordered = np.sort(np.asarray(scores, float), axis=None)
+    ordered = np.sort(as_floats(array_of(scores, 'scores'), 'scores'), axis=None)
     if np.isnan(ordered).any():
         raise InputError("`scores` must not be NaN; count a failed run as what it is worth")
     cut = len(ordered)//4
@@ -267,7 +270,8 @@ def bootstrap_runs(
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
     "Percentile interval from tables whose runs were drawn again, those of each task apart"
-    scores, rng = np.asarray(scores, float), np.random.default_rng(seed)
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
+    rng = np.random.default_rng(seed)
     if len(scores) < 2: raise InputError(f"`scores` must hold two runs or more; got {len(scores)}")
     results = []
     for _ in range(draws):

@@ -14,7 +14,7 @@ from numbers import Real
 import numpy as np
 
 from dlcourse.core.columns import (
-    array_of, as_floats, columns_of, lacks_values, same_rows,
+    array_of, as_floats, columns_of, lacks_values, numbers_of, same_rows, whole_of,
 )
 from ..core.errors import InputError, number_of
 
@@ -25,7 +25,8 @@ def leaked(
     labels,       # For every row of the data: whose it is (writer, patient, label of `twins`)
 )->np.ndarray:    # Row numbers: those of `test` that the training part knows, in their order
     "Test rows whose label also stands in the training part"
-    (labels,), test = columns_of(labels=labels), np.asarray(test)
+    labels, = columns_of(labels=labels)
+    train, test = whole_of(train, 'train'), whole_of(test, 'test')
     return test[np.isin(labels[test], labels[train])]
 
 # %% ../../nbs/02_evaluation/01_splits.ipynb #d7966ff9
@@ -43,7 +44,8 @@ def stratified_groups(
     np.add.at(counts, (group, kind), 1)
     counts[:, -1] = np.bincount(group)
     total = counts.sum(0)
-    lacks = np.outer(shares, total)/np.sum(shares)
+    shares = numbers_of(shares, 'shares')
+    lacks = np.outer(shares, total)/shares.sum()
     shuffled = np.random.default_rng(seed).permutation(len(people))
     part = np.empty(len(people), int)
     for g in sorted(shuffled, key=lambda g: -counts[g, -1]):
@@ -238,7 +240,8 @@ def twins(
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     same_rows(x=x, groups=groups)
-    x = np.asarray(x, float).reshape(len(x), -1)
+    x = array_of(x, 'x')
+    x = as_floats(x, 'x').reshape(len(x), -1)
     number_of(within, 'within', 0, whole=False)
     if not np.isfinite(x).all():
         raise InputError("`x` must be finite to measure distances; got NaN or infinity. "

@@ -112,6 +112,7 @@ def alike_notes(
     for same in look_alikes(seen):
         case = len({v.casefold() for v in same}) == 1
         how = "in case only" if case else "in what is hardly seen"
+        if same[0].isascii() and not case: how = "in how a number is written"
         both = ' and '.join(f"{(repr if case else ascii)(v)} ({count_text(seen[v])})" for v in same)
         yield f"`{column}` holds {both}, which differ {how}; they are taken as they stand."
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core.cards import Card
 from ..core.datasets import reader
 from ..core.errors import InputError, number_of
-from ..core.files import tar_members
+from ..core.files import careful_bytes, tar_members
 
 # %% ../../nbs/06_sequences/08_sound.ipynb #15b272ef
 class Sound(NamedTuple):
@@ -38,14 +38,10 @@ def _named(source): return 'these bytes' if isinstance(source, bytes) else f'`{s
 def _bytes_of(source):
     if isinstance(source, bytes): return source
     try:
-        size = Path(source).stat().st_size
-        data = Path(source).read_bytes() if size <= _LARGEST else b''
-    except (OSError, TypeError, ValueError) as e:
-        raise InputError(f"{_named(source)} cannot be read: "
-                         f"{getattr(e, 'strerror', None) or e}") from None
-    if size > _LARGEST:
-        raise InputError(f"{_named(source)} has {size:,} bytes, more than {_LARGEST:,}; cut it")
-    return data
+        return careful_bytes(Path(source), _LARGEST, "cut it", links=True)
+    except (InputError, TypeError) as e:
+        fault = str(e).removeprefix('the file cannot be read: ')
+        raise InputError(f"{_named(source)} cannot be read: {fault}") from None
 
 def _numbers(raw, width):
     "Whole numbers of 1 to 4 bytes as −1 to 1"

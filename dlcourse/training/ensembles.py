@@ -74,5 +74,6 @@ def given_away(
     seen:Bool[Tensor, "members rows"],      # Was the member trained on it?
 )->Float[Tensor, " rows"]: # nan where all members saw the row, or none
     "How much lower a row's mean loss is for the members that saw it than for the others"
-    others = (row_loss*~seen).sum(0)/(~seen).sum(0)
-    return others - (row_loss*seen).sum(0)/seen.sum(0)
+    seen = seen.bool() # Of 0 and 1, `~` would make −1 and −2
+    others = row_loss.where(~seen, 0).sum(0)/(~seen).sum(0)
+    return others - row_loss.where(seen, 0).sum(0)/seen.sum(0)

@@ -7,7 +7,7 @@ __all__ = ['dropout', 'Dropout', 'same_answers', 'temperature']
 
 # %% ../../nbs/03_training/08_regularization.ipynb #9e94e60e
 from copy import deepcopy
-from math import exp
+from math import exp, isfinite, nan
 
 import torch
 from jaxtyping import Float, Int
@@ -60,7 +60,8 @@ def same_answers(
 def temperature(
     logits:Float[Tensor, "rows classes"], # What a network says of rows it was not trained on
     target:Int[Tensor, " rows"],          # Their classes
-)->float:                                 # From exp(-3) to exp(3), to a hundredth of itself
+)->float: # From exp(-3) to exp(3), to a hundredth of itself; `nan` where the log loss is
     "The number by which logits are to be divided for the least log loss (Guo et al. 2017)"
-    def cost(log_t): return float(F.cross_entropy(logits/exp(log_t), target))
-    return exp(minimize_scalar(cost, bounds=(-3, 3), method='bounded').x)
+    def cost(log_t): return float(F.cross_entropy(logits.double()/exp(log_t), target))
+    best = minimize_scalar(cost, bounds=(-3, 3), method='bounded')
+    return exp(best.x) if isfinite(best.fun) else nan

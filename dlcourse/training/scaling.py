@@ -10,6 +10,7 @@ __all__ = ['EXPONENTS', 'line_at', 'lines', 'PowerLaw', 'check_runs', 'fit_power
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import index
 
 import numpy as np
 from scipy.stats import t as student
@@ -24,6 +25,7 @@ def line_at(
     floor:bool=True,     # Is there a c, or is it zero?
 )->tuple[np.ndarray, np.ndarray, float]: # (a, c) or (a,); (XᵀX)⁻¹; sum of squared errors
     "The best `a·n⁻ᵇ + c` for one exponent, by relative least squares"
+    n, loss = np.asarray(n, float), np.asarray(loss, float) # Powers of small integers are coarse
     X = (np.stack([n**-b, np.ones(len(n))], 1) if floor else n[:, None]**-b)/loss[:, None]
     inverse = np.linalg.inv(X.T @ X)
     weights = inverse @ X.sum(0)
@@ -137,8 +139,8 @@ def training_flops(
 )->int:                   # A multiplication and an addition are two
     """Operations in the matrix products of training, forwards and backwards; where nothing is
     trained before the first layer, its inputs need no gradient"""
-    products = [a*b for a, b in pairwise(widths)]
-    return rows*(6*sum(products) - 2*products[0]*(not before))
+    products = [a*b for a, b in pairwise(map(index, widths))] # Integers without an end
+    return index(rows)*(6*sum(products) - 2*products[0]*(not before))
 
 # %% ../../nbs/03_training/15_scaling.ipynb #d99add66
 def compute_optimal(

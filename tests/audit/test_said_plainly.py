@@ -1,7 +1,10 @@
 "What a reader of an audit could take wrongly is refused, or said"
+import warnings
+
 import pytest
 
 from dlcourse.audit.report import audit
+from dlcourse.audit.terminal import terminal_lines
 from dlcourse.core.errors import InputError
 from dlcourse.core.pages import at_least
 from dlcourse.fairness.pay import pay_gaps
@@ -44,3 +47,23 @@ def test_a_decimal_comma_accuses_nobody(comma):
     table = dict(group=['f', 'm'], n=['1000', '1000'], rate=[comma, '0.400'], ratio=['1', '0.952'])
     with pytest.raises(InputError, match='a decimal comma has to become a point'):
         audit_published(table)
+
+
+def test_a_long_name_stays_short_in_a_terminal_and_in_a_figure(tmp_path):
+    long = dict(TABLE, sex=['x'*5000, 'm']*100)
+    found = audit(long, y_pred='hired', sensitive_features=['sex'])
+    said = [str(line) for line in terminal_lines(found, 80)]
+    assert max(map(len, said)) < 1100 and 'x'*5000 in found.to_json()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        found.save(plot=tmp_path/'a.png')
+
+
+def test_whose_stratum_is_missing_is_said():
+    jobs = [None, *['cook', 'clerk', 'guard', 'pilot', 'nurse']*40][:200]
+    asked = dict(y_pred='hired', sensitive_features=['sex'], strata='job', favorable=1,
+                 profile=['four-fifths'])
+    for missing, said in {'unknown': True, 'drop': False}.items():
+        section = audit(dict(TABLE, job=jobs), missing=missing, **asked).sections[0]
+        notes = [n for n in section.notes if n.startswith('1 people whose stratum is missing')]
+        assert bool(notes) == said

@@ -3,6 +3,7 @@ import gzip
 import re
 import subprocess
 import sys
+import time
 
 import duckdb
 import pytest
@@ -238,3 +239,16 @@ def test_what_is_no_number_in_parquet_is_found_whatever_its_statistics_say(kind,
     for chosen in ('isnan(s)', 's > 0.9'): # To DuckDB what is no number is above all
         (value,), = table.filter(chosen).fetchall()
         assert value != value
+
+
+def test_a_long_line_of_marks_is_read_in_linear_time(tmp_path):
+    (tmp_path/'t.csv').write_text('a.'*50_000 + 'a=1\n1\n')
+    begun = time.process_time()
+    with pytest.raises(InputError, match='`g` is not a column|has one column'):
+        open_table(tmp_path/'t.csv', ['g'])
+    assert time.process_time() - begun < 3
+
+
+def test_a_link_to_itself_is_no_table(tmp_path):
+    (tmp_path/'t.csv').symlink_to('t.csv')
+    with pytest.raises(InputError, match='`t.csv` does not exist'): open_table(tmp_path/'t.csv')

@@ -1,5 +1,6 @@
 "WAV files that are odd, spectra against SciPy and torch, the worlds of recordings"
 import io
+import os
 import tarfile
 import wave
 
@@ -75,7 +76,7 @@ def test_what_is_odd_is_named(tmp_path):
         with pytest.raises(InputError, match='odd.wav` '): read_wav(tmp_path/'odd.wav')
     with pytest.raises(InputError, match='must have 16,000 samples a second, got 8,000'):
         read_wav(good, 16000)
-    with pytest.raises(InputError, match='cannot be read: No such file'):
+    with pytest.raises(InputError, match='cannot be read: there is no such file'):
         read_wav(tmp_path/'none.wav')
     floats = io.BytesIO()
     wavfile.write(floats, 8000, np.zeros(50, np.float32))
@@ -84,7 +85,8 @@ def test_what_is_odd_is_named(tmp_path):
     for bad in ([np.nan], [[0.]]):
         with pytest.raises(InputError, match='`samples` must be one row of finite numbers'):
             wav_bytes(bad)
-    for source in (tmp_path, None, bytearray(good), 'a\0b'):
+    os.mkfifo(tmp_path/'pipe.wav')
+    for source in (tmp_path, None, bytearray(good), 'a\0b', tmp_path/'pipe.wav', '/dev/zero'):
         with pytest.raises(InputError, match='cannot be read'): read_wav(source)
 
 
