@@ -16,6 +16,7 @@ The aim, at most 0.4 % in 60 CPU s, is not reached. The settings of `RECIPE` had
 of the eleven that were tried (seed 0, 20 to 65 CPU s each, training on takes 10 to 49): 11 of 900
 digits in strings of takes 5 to 9 after 2,000 steps (60.7 CPU s); most wrong strings were nicolas's.
 With noise and changing loudness in training, among other differences, it was 20 of 900.
+Some recordings of nicolas's takes 5 to 9 are cut within the word: 6_nicolas_7.wav lasts 0.144 s.
 `spotter 600`, 18 CPU s: real-time factor .014; at a threshold of .5 4 of 30 sevens are missed
 (13 %, 4 to 31) and 4 of 270 other words taken for one.
 Run: OMP_NUM_THREADS=1 python benchmarks/spoken_digits.py official 1800 0 1 2

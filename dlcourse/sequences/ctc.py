@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..core.errors import InputError, number_of
+from .sound import SoundConfig
 
 # %% ../../nbs/06_sequences/09_ctc.ipynb #97ca3886
 def _states(targets, lengths, blank):
@@ -89,12 +90,17 @@ class _CTC(torch.autograd.Function):
 
 # %% ../../nbs/06_sequences/09_ctc.ipynb #7e9aca7b
 def _checked(log_probs, targets, input_lengths, target_lengths, blank):
+    if log_probs.ndim != 3 or log_probs.dtype not in (torch.float32, torch.float64):
+        raise InputError("`log_probs` must be [time, batch, vocab], float32 or float64; got "
+                         f"{log_probs.dtype} {tuple(log_probs.shape)}")
     time, batch, vocab = log_probs.shape
     number_of(blank, 'blank', 0, vocab - 1)
-    if not (log_probs < torch.inf).all():
-        raise InputError("`log_probs` must be log-probabilities; got NaN or infinity")
+    if not (log_probs < 1e-3).all():
+        raise InputError("`log_probs` must be log-probabilities, as log_softmax gives them; got "
+                         "NaN or a number above 0")
     lengths = len(targets), len(input_lengths), len(target_lengths)
-    if targets.ndim != 2 or targets.is_floating_point() or set(lengths) != {batch}:
+    whole = not any(map(torch.is_floating_point, (targets, input_lengths, target_lengths)))
+    if targets.ndim != 2 or not whole or set(lengths) != {batch}:
         raise InputError(f"`targets` must be whole numbers, [{batch}, most], with lengths for "
                          f"each row; got {targets.dtype} {tuple(targets.shape)}, and "
                          f"{lengths[1]} and {lengths[2]} lengths")
@@ -118,6 +124,8 @@ def ctc_loss(
     blank:int=0,                                 # Which symbol says nothing
 )->Float[Tensor, " batch"]: # inf, with the gradient 0, where no path is short enough
     "−log p of each target (Graves et al. 2006); raises `InputError` for lengths or symbols"
+    targets, input_lengths, target_lengths = map(torch.as_tensor, (targets, input_lengths,
+                                                                   target_lengths))
     targets = _checked(log_probs, targets, input_lengths, target_lengths, blank)
     return _CTC.apply(log_probs, targets, input_lengths, target_lengths, blank)
 
@@ -127,6 +135,8 @@ def exhaustive(
     blank:int=0,
 )->dict[tuple, float]: # Answer → probability, the likeliest first
     "Every answer by adding up all paths; raises `InputError` where there are over a million"
+    if log_probs.ndim != 2:
+        raise InputError(f"`log_probs` must be [time, vocab]; got {tuple(log_probs.shape)}")
     time, vocab = log_probs.shape
     if vocab**time > 1_000_000:
         raise InputError(f"`log_probs` allow {vocab}**{time} paths; a million is the most")
@@ -155,6 +165,7 @@ def edit_distance(
 class RecognizerConfig:
     "How large a recognizer is"
     mels:int=40         # Numbers of a frame
+    rate:int=8000       # Samples a second of the sound it hears
     symbols:int=11      # The blank, 0, and what may come out
     channels:int=96     # Of the convolutions
     hidden:int=64       # Of the LSTM, in each direction
@@ -162,9 +173,19 @@ class RecognizerConfig:
     dropout:float=.1
 
     def __post_init__(self):
-        for name in ('mels', 'channels', 'hidden'): number_of(getattr(self, name), name, 1)
+        for name in ('mels', 'rate', 'channels', 'hidden'):
+            number_of(getattr(self, name), name, 1)
         number_of(self.symbols, 'symbols', 2)
         number_of(self.dropout, 'dropout', 0, 1, whole=False)
+
+    def sound(self,
+        rate:int, # Of what comes in
+    )->SoundConfig:
+        "How sound of that rate becomes frames; raises `InputError` for a rate it does not hear"
+        if rate != self.rate:
+            raise InputError(f"`rate` must be {self.rate:,}, for that is what the model hears; got "
+                             f"{rate!r}; bring the sound there by `at_rate`")
+        return SoundConfig(rate=rate, mels=self.mels)
 
 SPAN, EVERY = 13, 4 # Frames that a place looks at, and from one place to the next
 
@@ -197,6 +218,9 @@ class Recognizer(nn.Module):
         state:tuple|None=None, # Of the LSTM, for what follows on what was heard
     )->tuple: # [place, batch, symbol], real places of each, and the state
         "Log-probabilities; raises `InputError` where there are too few frames"
+        if x.ndim != 3 or x.shape[2] != self.config.mels or not len(x):
+            raise InputError(f"`x` must be [batch, frame, {self.config.mels}]; got "
+                             f"{tuple(x.shape)}")
         if frames is None: frames = torch.full((len(x),), x.shape[1])
         if frames.shape != x.shape[:1] or (frames > x.shape[1]).any():
             raise InputError(f"`frames` must be {len(x)} numbers up to {x.shape[1]}; got "

@@ -22,7 +22,7 @@ from ..core.cards import Card
 from ..core.errors import InputError, number_of
 from ..foundations.schedules import clip_grad_norm_, linear
 from .ctc import EVERY, SPAN, Recognizer, RecognizerConfig, edit_distance
-from .sound import SoundConfig, digit_strings, spliced, stft, tone_digits
+from .sound import SoundConfig, digit_strings, row_of, spliced, stft, tone_digits
 from ..training.artefacts import trained_once
 from ..vision.digit_reader import in_evaluation
 
@@ -53,8 +53,10 @@ def log_mel(
     config:SoundConfig,
 )->Float[Tensor, "*batch frame mel"]:
     "The logarithm of the power in each band; raises `InputError` without samples"
-    power = stft(x, config).abs().square()
-    return (power @ mel_filter_bank(config).to(power).T + 1e-6).log()
+    power, bank = stft(x, config).abs().square(), mel_filter_bank(config)
+    if not bank.any(1).all():
+        raise InputError("`mels` must be fewer, or `size` larger: some bands hold no frequency")
+    return (power @ bank.to(power).T + 1e-6).log()
 
 # %% ../../nbs/06_sequences/10_speech.ipynb #99590453
 def centered(
@@ -134,12 +136,17 @@ def train_recognizer(
     blank_bias:float=-3., # How likely the blank starts out
     watch=None,      # Called after each step with the model, the step and the loss
 )->Recognizer:       # Ready to be asked
-    "A recognizer of digits; half of the strings mix speakers"
+    "A recognizer of digits, half of its strings mix speakers; raises `InputError` for odd numbers"
+    for name, n in dict(steps=steps, batch=batch, most=most).items(): number_of(n, name, 1)
+    rows, digits, speakers = np.asarray(rows), recordings['digits'], recordings['speakers']
+    if not len(rows): raise InputError("`rows` must name recordings; got none")
     torch.manual_seed(seed)
     rng, draw = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    model, sound = Recognizer(config or RecognizerConfig()), SoundConfig(rate=recordings['rate'])
+    model = Recognizer(config or RecognizerConfig(rate=recordings['rate']))
+    sound = model.config.sound(recordings['rate'])
+    number_of(hide, 'hide', 0, sound.mels)
+    for d in set(digits[rows].tolist()): number_of(d, 'digits', 0, model.config.symbols - 2)
     with torch.no_grad(): model.head.bias[0] = blank_bias
-    digits, speakers = recordings['digits'], recordings['speakers']
     of = {s: rows[speakers[rows] == s] for s in np.unique(speakers[rows])}
     optimizer = torch.optim.AdamW(model.parameters(), lr, weight_decay=.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear(steps, min(30, steps//2)))
@@ -167,11 +174,9 @@ def say(
     rate:int=8000,
 )->list[tuple[Tensor, list[int]]]: # [place, symbol]; the digits of the likeliest path
     "What was said in each string, place by place; raises `InputError` without strings or samples"
-    if not len(waves): raise InputError("`waves` must hold strings; got none")
-    waves = [np.asarray(w, np.float32) for w in waves]
-    if not all(w.ndim == 1 and np.isfinite(w).all() for w in waves):
-        raise InputError("`waves` must each be one row of finite numbers")
-    x, frames = string_frames(waves, SoundConfig(rate=rate), model.config.both_ways)
+    waves = [row_of(w, 'waves') for w in waves]
+    if not waves: raise InputError("`waves` must hold strings; got none")
+    x, frames = string_frames(waves, model.config.sound(rate), model.config.both_ways)
     with in_evaluation(model), torch.inference_mode(): log_probs, places, _ = model(x, frames)
     heard = [log_probs[:n, i] for i, n in enumerate(places.tolist())]
     return [(p, [s - 1 for s in collapse(p.argmax(1).tolist())]) for p in heard]
@@ -220,9 +225,8 @@ def prefix_beam_search(
 )->list[tuple[list[int], float]]: # Texts and their log-probabilities, the likeliest first
     "The likeliest texts; raises `InputError` for what is no table of log-probabilities"
     log_probs = np.asarray(log_probs, float)
-    if log_probs.ndim != 2 or not len(log_probs) or np.isnan(log_probs).any():
-        raise InputError("`log_probs` must be numbers, [place, symbol], and no NaN; got the shape "
-                         f"{log_probs.shape}")
+    if log_probs.ndim != 2 or not log_probs.size or not (log_probs < 1e-3).all():
+        raise InputError("`log_probs` must be [place, symbol], none of them above 0 or NaN")
     number_of(width, 'width', 1)
     number_of(blank, 'blank', 0, log_probs.shape[1] - 1)
     beams = {(): (0., -np.inf)}
@@ -234,19 +238,15 @@ class Listener:
     "Hears piece by piece with a recognizer that looks forward only"
     def __init__(self, model:Recognizer, rate:int=8000):
         if model.config.both_ways:
-            raise InputError("`model` must hear forward only, for a listener cannot wait for the "
-                             "end; train it with RecognizerConfig(both_ways=False)")
-        self.model, self.sound = model.eval(), SoundConfig(rate=rate)
+            raise InputError("`model` must hear forward only: RecognizerConfig(both_ways=False)")
+        self.model, self.sound = model.eval(), model.config.sound(rate)
         self.samples, self.state = np.zeros(0, np.float32), None
 
     def feed(self,
         samples, # What came in, from −1 to 1; any number of them
     )->Float[Tensor, "place symbol"]: # Log-probabilities at the places that are now complete
         "Go on listening; raises `InputError` where a sample is no finite number"
-        new = np.asarray(samples, np.float32)
-        if new.ndim != 1 or not np.isfinite(new).all():
-            raise InputError("`samples` must be finite numbers in one row")
-        self.samples = np.concatenate([self.samples, new])
+        self.samples = np.concatenate([self.samples, row_of(samples, 'samples')])
         hop, window = self.sound.hop, self.sound.window
         needed = hop*(SPAN - 1) + window # Samples of one place
         places = (len(self.samples) - needed)//(EVERY*hop) + 1
@@ -265,6 +265,7 @@ def spotted(
 )->list[int]:           # Places at which it began
     "Where a keyword's probability rises above a threshold"
     number_of(digit, 'digit', 0, log_probs.shape[1] - 2)
+    number_of(threshold, 'threshold', 0, 1, whole=False)
     above = (log_probs[:, digit + 1].exp() > threshold).tolist()
     return [i for i, now in enumerate(above) if now and not (i and above[i - 1])]
 
@@ -293,8 +294,7 @@ def speech_model(
             title=f'A recognizer of strings of digits, learnt from {data}',
             summary='Log-mel frames of sound at 8,000 samples a second to digits.',
             source=f'dlcourse.sequences.speech.speech_model, {steps or usual} steps, seed {seed}',
-            results={f'{errors} of {said} digits wrong, on takes 0 to 4 of voices that it has '
-                     'heard': 'its making'},
-            not_for=['voices that it has never heard: some are hardly understood',
-                     'anything but digits in quiet'])
-    return trained_once(f'speech-{data}', lambda: Recognizer(config), make, home)
+            results={f'{errors} of {said} digits wrong, takes 0 to 4, known voices': 'its making'},
+            not_for=['voices that it has never heard', 'anything but digits in quiet'])
+    name = f'speech-{data}' + f'-{steps or usual}-{seed}'*bool(steps or seed)
+    return trained_once(name, lambda: Recognizer(config), make, home)

@@ -67,6 +67,8 @@ def test_all_answers_are_all_probability():
     assert list(answers.values()) == sorted(answers.values(), reverse=True)
     assert not any(2 in a for a in answers)
     with pytest.raises(InputError, match='a million is the most'): exhaustive(torch.zeros(30, 4))
+    with pytest.raises(InputError, match='must be .time, vocab.'):
+        exhaustive(torch.zeros(3, 1, 4))
 
 
 @given(st.text('abc', max_size=7), st.text('abc', max_size=7), st.text('abc', max_size=7))
@@ -100,6 +102,12 @@ def test_forward_only_needs_a_whole_place():
         model(torch.zeros(1, SPAN - 1, 5))
 
 
+@pytest.mark.parametrize('shape', [(2, 20, 4), (20, 5), (0, 20, 5)])
+def test_frames_are_as_wide_as_was_said(shape):
+    with pytest.raises(InputError, match='`x` must be .batch, frame, 5.; got'):
+        Recognizer(RecognizerConfig(mels=5))(torch.zeros(shape))
+
+
 @pytest.mark.parametrize('frames', [[20], [21, 20]])
 def test_frames_are_those_of_the_batch(frames):
     model = Recognizer(RecognizerConfig(mels=5)).eval()
@@ -116,6 +124,12 @@ def test_a_second_gradient_is_refused():
     assert torch.autograd.grad(loss(p), p)[0].abs().sum() > 0
 
 
+def test_lengths_may_be_tuples_as_in_torch():
+    p = torch.randn(4, 1, 3).log_softmax(-1)
+    want = F.ctc_loss(p, torch.tensor([[1, 2]]), (4,), (2,), reduction='none')
+    torch.testing.assert_close(ctc_loss(p, [[1, 2]], (4,), (2,)), want)
+
+
 def test_bad_input_is_named():
     p = torch.zeros(4, 1, 3).log_softmax(-1)
     def loss(targets=((1,),), inputs=4, lengths=1, p=p, blank=0):
@@ -130,7 +144,9 @@ def test_bad_input_is_named():
                          (dict(targets=[1]), '`targets` must be whole numbers, .1, most.'),
                          (dict(targets=[[1.]]), '`targets` must be whole numbers'),
                          (dict(targets=[[1], [1]]), '`targets` must be whole numbers'),
-                         (dict(p=p + np.inf), 'NaN or infinity'),
+                         (dict(p=p + np.inf), 'or a number above 0'), (dict(p=p + 2), 'above 0'),
+                         (dict(p=p[0]), '.time, batch, vocab.'), (dict(p=p.half()), 'float16'),
+                         (dict(inputs=3.5), 'must be whole numbers'),
                          (dict(p=p*np.nan), 'got NaN'), (dict(blank=3), '`blank`')):
         with pytest.raises(InputError, match=text): loss(**change)
     for change in (dict(symbols=1), dict(dropout=2.), dict(hidden=0)):

@@ -1,6 +1,7 @@
 "WAV files that are odd, spectra against SciPy and torch, the worlds of recordings"
 import io
 import os
+import struct
 import tarfile
 import wave
 
@@ -65,6 +66,26 @@ def test_stereo_is_refused_or_mixed():
                                200/32768)
 
 
+def extensible(kind):
+    guid = kind + bytes.fromhex('000000001000800000aa00389b71')
+    about = struct.pack('<IHHIIHHHHI', 40, 65534, 1, 8000, 24000, 3, 24, 22, 24, 4) + guid
+    return b'RIFF' + struct.pack('<I', 78) + b'WAVEfmt ' + about + b'data' + struct.pack(
+        '<I', 9) + bytes(5) + b'\x40' + bytes(3) + b'\0'
+
+
+def test_an_extensible_header_of_whole_numbers_is_read():
+    assert read_wav(extensible(b'\1\0')).samples.tolist() == [0, .5, 0]
+    with pytest.raises(InputError, match='this file is no WAV file of whole numbers'):
+        read_wav(extensible(b'\3\0'))
+
+
+def test_what_came_through_a_pipe_is_read():
+    good = wav_bytes(np.linspace(-1, 1, 60))
+    endless = good[:4] + b'\xff'*4 + good[8:40] + b'\xff'*4 + good[44:]
+    assert np.array_equal(read_wav(endless).samples, read_wav(good).samples)
+    assert len(read_wav(endless[:-1]).samples) == 59
+
+
 def test_what_is_odd_is_named(tmp_path):
     good = wav_bytes(np.zeros(100))
     cases = [(good[:-20], 'is cut off: its header promises 100 samples, 90 came'),
@@ -82,18 +103,21 @@ def test_what_is_odd_is_named(tmp_path):
     wavfile.write(floats, 8000, np.zeros(50, np.float32))
     with pytest.raises(InputError, match='no WAV file of whole numbers .* convert it to 16-bit'):
         read_wav(floats.getvalue())
-    for bad in ([np.nan], [[0.]]):
+    for bad in ([np.nan], [[0.]], np.zeros(9, 'i2'), 'a', [1, 'b'], [1j], None,
+                Sound(np.zeros(9), 8000)):
         with pytest.raises(InputError, match='`samples` must be one row of finite numbers'):
             wav_bytes(bad)
+    assert len(read_wav(bytearray(good)).samples) == 100
     os.mkfifo(tmp_path/'pipe.wav')
-    for source in (tmp_path, None, bytearray(good), 'a\0b', tmp_path/'pipe.wav', '/dev/zero'):
+    for source in (tmp_path, None, 'a\0b', tmp_path/'pipe.wav', '/dev/zero'):
         with pytest.raises(InputError, match='cannot be read'): read_wav(source)
 
 
 @pytest.mark.parametrize('make, name', [
     (lambda: read_wav(wav_bytes([0.]), '8000'), 'rate'), (lambda: wav_bytes([0.], 2**31), 'rate'),
     (lambda: at_rate(Sound(np.zeros(9, 'f4'), 4294967291), 8000), 'rate'),
-    (lambda: next(digit_strings(['ann'], [0], most=0)), 'most')])
+    (lambda: next(digit_strings(['ann'], [0], most=0)), 'most'),
+    (lambda: next(digit_strings(['ann'], [1])), 'rows')])
 def test_numbers_out_of_range_are_named(make, name):
     with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
 
@@ -131,6 +155,12 @@ def test_spectra_are_scipys(config):
                              nfft=config.size, window=hann, boundary=None, padded=False)
     got = stft(torch.tensor(x), config)
     np.testing.assert_allclose(got, want.T*hann.sum(), atol=1e-9)
+
+
+def test_only_a_tensor_of_samples_has_a_spectrum():
+    for bad in (np.zeros(300), torch.zeros(300).half(), torch.zeros(300).int(), torch.tensor(1.)):
+        with pytest.raises(InputError, match='`x` must be a tensor of samples'):
+            stft(bad, SoundConfig())
 
 
 def test_spectra_are_torchs():

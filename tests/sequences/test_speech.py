@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.sequences.ctc import Recognizer, RecognizerConfig, exhaustive
-from dlcourse.sequences.sound import SoundConfig, tone_digits
+from dlcourse.sequences.sound import Sound, SoundConfig, tone_digits
 from dlcourse.sequences.speech import (
     Listener,
     collapse,
@@ -78,9 +78,14 @@ def test_the_path_is_not_the_text():
     assert collapse(p.argmax(1).tolist()) == [] and prefix_beam_search(p, 2)[0][0] == [1]
 
 
+def test_a_band_without_a_frequency_is_named():
+    with pytest.raises(InputError, match='`mels` must be fewer, or `size` larger'):
+        log_mel(torch.zeros(300), SoundConfig(mels=200))
+
+
 def test_bad_tables_are_named():
-    for bad in (np.zeros((0, 3)), np.zeros(3), np.full((2, 2), np.nan)):
-        with pytest.raises(InputError, match='`log_probs` must be numbers'):
+    for bad in (np.zeros((0, 3)), np.zeros(3), np.full((2, 2), np.nan), np.full((2, 2), .5)):
+        with pytest.raises(InputError, match='`log_probs` must be .place, symbol.'):
             prefix_beam_search(bad)
 
 
@@ -89,16 +94,35 @@ def test_bad_tables_are_named():
     (lambda: prefix_beam_search(np.zeros((2, 3)), 2.5), 'width'),
     (lambda: prefix_beam_search(np.zeros((2, 3)), blank=9), 'blank'),
     (lambda: spotted(torch.zeros(1, 11), -1), 'digit'),
-    (lambda: spotted(torch.zeros(1, 11), 10), 'digit')])
+    (lambda: spotted(torch.zeros(1, 11), 10), 'digit'),
+    (lambda: spotted(torch.zeros(1, 11), 7, 2.), 'threshold'),
+    (lambda: train_recognizer(tone_digits(1), np.arange(9), TINY, steps=0), 'steps'),
+    (lambda: train_recognizer(tone_digits(1), np.arange(9), TINY, batch=0), 'batch'),
+    (lambda: train_recognizer(tone_digits(1), np.arange(9), TINY, hide=41), 'hide'),
+    (lambda: train_recognizer(tone_digits(1) | dict(digits=np.arange(2, 62)), np.arange(9), TINY),
+     'digits')])
 def test_numbers_out_of_range_are_named(make, name):
-    with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
+    with pytest.raises(InputError, match=f'`{name}` must be a '): make()
+
+
+def test_another_rate_is_not_heard_silently():
+    model, wave = Recognizer(TINY), np.zeros(4000, 'f4')
+    ahead = Recognizer(RecognizerConfig(channels=8, hidden=8, both_ways=False))
+    world = tone_digits(1) | dict(rate=16000)
+    for ask in (lambda: say(model, [wave], 16000), lambda: Listener(ahead, 44100),
+                lambda: train_recognizer(world, np.arange(9), TINY, steps=1)):
+        with pytest.raises(InputError, match='`rate` must be 8,000.* `at_rate`'): ask()
+    assert train_recognizer(world, [0, 1], steps=1, batch=2).config.rate == 16000
+    with pytest.raises(InputError, match='`rows` must name recordings'):
+        train_recognizer(world, [], steps=1)
 
 
 def test_any_row_of_numbers_is_heard_and_nothing_else():
     model, x = Recognizer(TINY).eval(), np.random.default_rng(0).normal(size=4000)
     assert torch.equal(say(model, [x])[0][0], say(model, [x.astype('f4')])[0][0])
-    for bad in (np.full(4000, np.nan), np.zeros((4000, 2)), 0.):
-        with pytest.raises(InputError, match='`waves` must each be one row'): say(model, [bad])
+    for bad in (np.full(4000, np.nan), np.zeros((4000, 2)), 0., 'a', Sound(x, 8000),
+                np.zeros(4000, 'i2')):
+        with pytest.raises(InputError, match='`waves` must be one row of finite'): say(model, [bad])
 
 
 def test_learning_leaves_the_readers_chance_alone():
@@ -151,8 +175,8 @@ def test_a_listener_refuses_what_it_cannot_hear():
     with pytest.raises(InputError, match='`model` must hear forward only'):
         Listener(Recognizer(TINY))
     listener = Listener(Recognizer(RecognizerConfig(channels=8, hidden=8, both_ways=False)))
-    for bad in ([np.inf], np.zeros((9, 2)), 0.):
-        with pytest.raises(InputError, match='`samples` must be finite'): listener.feed(bad)
+    for bad in ([np.inf], np.zeros((9, 2)), 0., 'a', None):
+        with pytest.raises(InputError, match='`samples` must be one row'): listener.feed(bad)
 
 
 def test_a_keyword_counts_where_it_begins():
@@ -163,7 +187,9 @@ def test_a_keyword_counts_where_it_begins():
 
 def test_the_model_is_kept(tmp_path):
     model, card = speech_model(tmp_path, steps=1)
-    again, _ = speech_model(tmp_path)
+    again, _ = speech_model(tmp_path, steps=1)
+    other, _ = speech_model(tmp_path, steps=1, seed=1)
+    assert digest(other) != digest(model)
     assert digest(model) == digest(again) and 'digits wrong' in card.results[0].claim
     with pytest.raises(InputError, match='`data` must be tones or people'):
         speech_model(tmp_path, data='birds')
