@@ -105,6 +105,8 @@ class TuneConfig:
         for name, least in (('epochs', 0), ('batch', 1), ('rank', 1)):
             number_of(getattr(self, name), name, least)
         number_of(self.warm, 'warm', 0, 1, whole=False)
+        for name in ('lr', 'head_lr'):
+            if getattr(self, name) is not None: number_of(getattr(self, name), name, 0, whole=False)
 
 def free(
     model:SentenceClassifier,

@@ -114,10 +114,19 @@ def load_word_pieces(
         if kinds != ('WordPiece', 'BertNormalizer', 'BertPreTokenizer'):
             raise InputError(f"BERT's word pieces are wanted; the file holds {kinds[0]} over "
                              f"{kinds[2]}, normalized by {kinds[1]}")
+        lower = bool(normal['lowercase'])
+        usual = dict(clean_text=True, handle_chinese_chars=True, unk_token='[UNK]',
+                     max_input_chars_per_word=LONGEST_WORD, continuing_subword_prefix='##')
+        for name, value in usual.items():
+            given = (normal | model).get(name, value)
+            if given != value: raise InputError(f"{name}={given!r} is not known here")
+        if normal.get('strip_accents') not in (None, lower):
+            raise InputError("accents that go without the capitals, or stay without them, are "
+                             "not known here")
         vocabulary = {str(t): int(i) for t, i in model['vocab'].items()}
         if sorted(vocabulary.values()) != list(range(len(vocabulary))):
             raise InputError("its tokens must be numbered from 0 without a gap")
-        return WordPieces(vocabulary, lower=bool(normal['lowercase']))
+        return WordPieces(vocabulary, lower=lower)
     except InputError as e: raise InputError(f"{path}: {e}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is no `tokenizer.json` of word pieces") from None

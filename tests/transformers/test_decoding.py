@@ -304,3 +304,8 @@ def test_tokens_that_are_no_table_are_refused():
             FastGPT(model)(ids, caches=caches_for(model, 1))
     with pytest.raises(InputError, match='`size` must be a whole number from 1'):
         caches_for(model, 1, size=0)
+
+
+def test_heads_of_odd_width_where_nothing_is_turned():
+    model = GPT(GPTConfig(vocab_size=23, context=16, dim=9, heads=3, modern=False)).eval()
+    assert continue_texts(FastGPT(model), [[1]], 30) == continue_texts(model, [[1]], 30)
