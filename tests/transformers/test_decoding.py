@@ -271,6 +271,8 @@ def test_the_kept_model_is_made_once(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(),
                                                  strict=True))
     assert model.config.vocab_size == 256 and 'nats a byte' in card.results[0].claim
+    other, _ = character_gpt(tmp_path, size='tiny', steps=2, seed=1)
+    assert not torch.equal(other.embed.weight, model.embed.weight)
     with pytest.raises(InputError, match='`size` must be small or tiny'): character_gpt(size='big')
 
 

@@ -116,3 +116,10 @@ def test_a_setting_that_is_not_known_is_refused_and_not_left_out(tmp_path, part,
     data[part] |= own
     path.write_text(json.dumps(data), encoding='utf-8')
     with pytest.raises(InputError, match=words): load_word_pieces(path)
+
+
+def test_as_many_special_tokens_as_there_are():
+    special = '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'
+    cut = WordPieces({t: i for i, t in enumerate(special)})
+    found = cut.pieces('[MASK]'*2000 + 'a[SEP]a', special=True)
+    assert found == [*['[MASK]']*2000, 'a', '[SEP]', 'a']
