@@ -7,19 +7,29 @@ __all__ = ['words_of', 'Keyboard']
 
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #e7ac6e48
 import re
+import sys
+import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from functools import cache
 
 from ..core.errors import InputError, number_of, string_of
 
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #ab064cf1
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_A-Z]+)?|\d+") # Letters of any script
+@cache
+def _word():
+    "Letters of any script with the marks on them, such as the vowels of Devanagari; or digits"
+    every = map(chr, range(sys.maxunicode + 1))
+    marks = ''.join(c for c in every if unicodedata.category(c)[0] == 'M')
+    letter = rf'[^\W\d_][{marks}]*'
+    return re.compile(rf"(?:{letter})+(?:'(?:(?![A-Z]){letter})+)?|\d+")
 
 def words_of(
     text:str,   # Any
 )->list[str]:   # In small letters; a number is a word
     "The words of a text, in order"
-    return [w.lower() for w in _WORD.findall(string_of(text, 'text').replace('’', "'"))]
+    text = unicodedata.normalize('NFC', string_of(text, 'text')).replace('’', "'")
+    return [w.lower() for w in _word().findall(text)]
 
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #3bd9b436
 class Keyboard:

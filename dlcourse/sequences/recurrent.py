@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -130,10 +129,9 @@ class Recurrent(nn.Module):
         lengths:Int[Tensor, " batch"]|None=None,  # Steps that count; all when not given
     )->tuple[Float[Tensor, "batch time hidden"], tuple[Tensor, ...]]: # `h` at each step; the last
         "Outputs and last state; `InputError` for steps of another width, and impossible lengths"
-        if x.ndim != 3 or x.shape[2] != self.inputs:
-            raise InputError(f"`x` must be [batch, time, {self.inputs}]; got {list(x.shape)}")
+        if x.ndim != 3 or x.shape[2] != self.inputs or not x.shape[1]:
+            raise InputError(f"`x` must be [batch, steps ≥ 1, {self.inputs}]; got {list(x.shape)}")
         batch, time, _ = x.shape
-        if not time: raise InputError("`x` must have one step or more; got none")
         if lengths is not None:
             lengths = check_lengths(lengths, batch, time).to(x.device)
             behind = torch.arange(time, device=x.device) >= lengths[:, None]
@@ -164,6 +162,8 @@ def gradient_flow(
     x:Float[Tensor, "batch time inputs"], # Sequences
 )->Float[Tensor, " time"]:                # 1 at the last step
     "How long the gradient of the last output is at each step of the input, relative to the last"
+    if not getattr(model, 'batch_first', True):
+        raise InputError("`model` must be made with batch_first=True; this one reads time first")
     x = x.detach().clone().requires_grad_()
     last = model(x)[0][:, -1]
     g, = torch.autograd.grad(last, x, torch.randn_like(last))
@@ -177,15 +177,16 @@ def chrono_(
 )->nn.Module:        # The same
     "Open the gates that keep, each for a span of its own; `InputError` where there are no gates"
     number_of(longest, 'longest', 2)
-    size = model.weight_hh_l0.shape[1]
-    gates = model.weight_hh_l0.shape[0]//size
-    if gates == GATES['RNN']:
+    if len([*model.parameters()]) != 4:
+        raise InputError("`model` must have one layer, one direction, biases and no projection")
+    rows, size = model.weight_hh_l0.shape
+    if rows == GATES['RNN']*size:
         raise InputError("`model` must have gates, as an LSTM or a GRU; a plain RNN has none")
     with torch.no_grad():
         span = torch.empty(size, dtype=torch.float64).uniform_(1, longest - 1).log()
         for bias, share in ((model.bias_ih_l0, 1.), (model.bias_hh_l0, 0.)):
             bias[size:2*size] = share*span
-            if gates == GATES['LSTM']: bias[:size] = -share*span
+            if rows == GATES['LSTM']*size: bias[:size] = -share*span
     return model
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #d72e6666
@@ -243,9 +244,8 @@ def copy_batch(
     number_of(silence, 'silence', 0)
     word = torch.randint(0, letters, (batch, length), generator=rng)
     x = torch.full((batch, 2*length + silence), letters)
-    x[:, :length] = word
-    x[:, length + silence] = letters + 1
-    return F.one_hot(x, letters + 2).float(), word
+    x[:, :length], x[:, length + silence] = word, letters + 1
+    return nn.functional.one_hot(x, letters + 2).float(), word
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #9c02d032
 def hidden_for(

@@ -21,7 +21,7 @@ from ..core.pages import harmless
 from .passages import (
     Passage, checked_documents, manual, manual_questions, passages_of, sentences_of)
 from .retrieval import BM25, reciprocal_rank_fusion, rerank
-from .search import kept_vectors, meaning_of, order_of
+from .search import LatentMeaning, kept_vectors, meaning_of, order_of
 
 # %% ../../nbs/07_transformers/24_assistant.ipynb #83567482
 @dataclass(frozen=True)
@@ -80,6 +80,9 @@ class Assistant:
         "The assistant with more documents; raises `InputError` for a name that is taken"
         taken = [name for name in checked_documents(more) if name in self.documents]
         if taken: raise InputError(f"`more` has a document {taken[0]!r} that is there already")
+        if isinstance(self.meaning, LatentMeaning): # Learnt from these documents alone
+            return Assistant({**self.documents, **more}, self.threshold, pretrained=False,
+                             words=self.words, home=self.home)
         new, passages = copy(self), passages_of(more, self.words)
         new.documents, new.passages = {**self.documents, **more}, [*self.passages, *passages]
         if not passages: return new

@@ -62,8 +62,9 @@ class FastGPT:
         c = self.config
         self.layers = [_layer(block) for block in model.blocks.blocks]
         self.heads = [c.heads, c.kv_heads or c.heads, c.kv_heads or c.heads]
+        if not c.modern: return # Its positions are learned, and nothing is turned
         at = torch.arange(c.context, device=model.embed.weight.device)
-        angles = phases(at, c.dim//c.heads, c.block.rope_base or 1e4)
+        angles = phases(at, c.dim//c.heads, c.block.rope_base)
         self.cos, self.sin = angles.cos(), angles.sin()
 
     @torch.no_grad()

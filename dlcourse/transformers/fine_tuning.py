@@ -105,6 +105,8 @@ class TuneConfig:
         for name, least in (('epochs', 0), ('batch', 1), ('rank', 1)):
             number_of(getattr(self, name), name, least)
         number_of(self.warm, 'warm', 0, 1, whole=False)
+        for name in ('lr', 'head_lr'):
+            if getattr(self, name) is not None: number_of(getattr(self, name), name, 0, whole=False)
 
 def free(
     model:SentenceClassifier,
@@ -201,7 +203,7 @@ def reviews(
 def review_classifier(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    labels:int=1000,         # Sentences to learn from, where it has to be made
+    labels:int=1000,         # Sentences to learn from; each choice is an artefact of its own
     epochs:int=2,
     seed:int=0,              # Which sentences, and in which order
 )->tuple[SentenceClassifier, Card]: # Ready to be asked, and what to know of it
@@ -224,4 +226,5 @@ def review_classifier(
             not_for=['what people feel, or sentences about people: words that name groups move it',
                      'other texts than reviews of films, other languages than English'])
     def build(): return SentenceClassifier(sentence_encoder(home))
-    return trained_once(f'reviews-{labels}', build, make, home)
+    name = f'reviews-{labels}' + f'-{epochs}-{seed}'*((epochs, seed) != (2, 0))
+    return trained_once(name, build, make, home)

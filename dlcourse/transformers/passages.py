@@ -40,7 +40,8 @@ def checked_documents(
 
 # Lines without a blank one between; each begins in one way, so that time is linear in the text
 _BLOCK = re.compile(r'(?m)^[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*')
-_END = re.compile(r'(?<=[.!?])["”)]*\s+(?=[A-Z"“(*])') # Behind a sentence
+# Behind a sentence: what follows is no small letter, which only a look at it can tell
+_END = re.compile(r'(?<=[.!?])["”)]*\s+(?=["“(*]|[^\W\d_])')
 
 def sentence_spans(
     text:str,
@@ -50,6 +51,7 @@ def sentence_spans(
     for block in _BLOCK.finditer(text):
         start = block.start()
         for gap in _END.finditer(text, start, block.end()):
+            if text[gap.end()].islower(): continue
             spans.append((start, gap.start()))
             start = gap.end()
         spans.append((start, block.end()))
@@ -138,7 +140,7 @@ def all_words(
     text:str,
 )->list[str]:
     "The words of a text in small letters; digits and underscores are letters"
-    return re.findall(r'[a-z0-9_]+', text.lower())
+    return re.findall(r'\w+', text.lower())
 
 def stem(
     word:str,

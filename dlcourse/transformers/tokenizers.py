@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
+
 from pathlib import Path
 
 from ..core.errors import InputError, string_of
@@ -78,8 +79,7 @@ def cut_pieces(
     "Letters, digits and other signs apart, each with the blank before it, as GPT-2 cuts"
     try: string_of(text, 'text').encode()
     except UnicodeEncodeError as e:
-        raise InputError(f"`text` holds half of a character at place {e.start}, "
-                         f"{ascii(text[e.start])}; leave it out") from None
+        raise InputError(f"`text` holds half of a character at place {e.start}: {text!a}") from None
     return _rule().findall(text)
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #785c1e1d
@@ -98,8 +98,7 @@ def learned(
         for pair in pairwise(word):
             counts[pair] += times[w]
             where[pair].add(w)
-    heap = [(-n, pair) for pair, n in counts.items()]
-    heapq.heapify(heap)
+    heap = sorted((-n, pair) for pair, n in counts.items()) # A sorted list is a heap
     while heap and len(tokens) < size - first:
         n, pair = heapq.heappop(heap)
         if -n != counts[pair]: # Out of date
@@ -152,8 +151,7 @@ def apply_to_long(
     "One merge at a time, in n log n steps: the same where no two merges make one token"
     ids, n = list(ids), len(ids)
     left, right = [*range(-1, n - 1)], [*range(1, n), -1]
-    heap = [(ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in ranks]
-    heapq.heapify(heap)
+    heap = sorted((ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in ranks)
     while heap:
         rank, i = heapq.heappop(heap)
         j = right[i]
@@ -195,10 +193,13 @@ class Tokenizer:
         "Learn a vocabulary; raises `InputError` where it cannot hold all bytes"
         n = len(special)
         if isinstance(texts, str): raise InputError("`texts` must be several texts; put [ ] around")
-        if len({*special, ''}) <= n: raise InputError("`special` must differ, and none be empty")
+
         if size < 256 + n: raise InputError(f"`size` must be {256 + n} or more, got {size}")
         tokens, merges = learned(texts, size, first=n)
-        return cls([*(s.encode() for s in special), *tokens], merges,
+        every = [*(s.encode() for s in special), *tokens]
+        if len({*every, b''}) <= len(every):
+            raise InputError("`special` must differ, and none be empty or a usual token")
+        return cls(every, merges,
                    {s: i for i, s in enumerate(special)})
 
     def __len__(self): return len(self.tokens)
@@ -209,7 +210,7 @@ class Tokenizer:
     )->list[int]:
         "The numbers of a text's tokens; raises `InputError` for what is no text"
         if not (special and self.special): return self._encode(text)
-        parts = self._spelled.split(text)
+        parts = self._spelled.split(string_of(text, 'text'))
         return [i for k, part in enumerate(parts)
                 for i in ([self.special[part]] if k % 2 else self._encode(part))]
 
@@ -229,14 +230,15 @@ class Tokenizer:
         ids:Sequence[int], # Numbers of tokens
     )->str:
         "The text again; raises `InputError` for a number that is not in the vocabulary"
-        if any(int(i) != i for i in ids): raise InputError("`ids` must be whole numbers")
-        return decoded([int(i) for i in ids], self.tokens)
+        try: return decoded([*ids], self.tokens)
+        except TypeError: raise InputError("`ids` must be whole numbers, in a list") from None
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #97b2fe14
 _LEVEL = dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=True)
-_MODEL = dict(type='BPE', dropout=None, unk_token=None, continuing_subword_prefix=None,
-              end_of_word_suffix=None, fuse_unk=False, byte_fallback=False, ignore_merges=False)
+_MODEL = dict(type='BPE', unk_token=None, fuse_unk=False, byte_fallback=False)
 _FLAGS = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
+_UNKNOWN = ('add_prefix_space', 'single_word', 'lstrip', 'rstrip', 'dropout', 'truncation',
+            'end_of_word_suffix', 'continuing_subword_prefix')
 
 def save_tokenizer(
     tokenizer:Tokenizer, # Any
@@ -247,8 +249,7 @@ def save_tokenizer(
     written = [named.get(i) or ''.join(BYTE_LETTERS[b] for b in t)
                for i, t in enumerate(tokenizer.tokens)]
     added = [dict(id=i, content=s, **_FLAGS) for i, s in sorted(named.items())]
-    plain = {t: i for i, t in enumerate(written) if i not in named}
-    model = _MODEL | dict(vocab=plain | {s: i for i, s in named.items()},
+    model = _MODEL | dict(vocab={t: i for i, t in enumerate(written)},
                           merges=[[written[a], written[b]] for a, b in tokenizer.merges])
     data = dict(version='1.0', truncation=None, padding=None, added_tokens=added, normalizer=None,
                 pre_tokenizer=_LEVEL, post_processor=None, decoder=_LEVEL, model=model)
@@ -261,23 +262,23 @@ def load_tokenizer(
     try: return _read(json.loads(careful_bytes(Path(path), 100_000_000, "is it one?", links=True)))
     except InputError as e: raise InputError(f"{path}: {e}") from None
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise InputError(f"{path} is no `tokenizer.json` of byte pairs; "
-                         "`save_tokenizer` writes one") from None
+        raise InputError(f"{path} is no `tokenizer.json`; `save_tokenizer` writes one") from None
 
 def _read(data):
     model, cut = data['model'], data['pre_tokenizer'] or {}
     kind = model.get('type', 'BPE'), cut.get('type'), data['normalizer']
-    if kind != ('BPE', 'ByteLevel', None) or not cut.get('use_regex', True):
-        raise InputError(f"byte pairs over GPT-2's pieces are wanted; the file holds {kind[0]} "
-                         f"over {kind[1]}, normalized by {(kind[2] or {}).get('type')}")
-    special = {a['content']: a['id'] for a in data['added_tokens']}
+    added = data['added_tokens']
+    odd = [name for part in (data, cut, model, *added) for name in _UNKNOWN if part.get(name)]
+    if kind != ('BPE', 'ByteLevel', None) or not cut.get('use_regex', True) or odd:
+        raise InputError(f"byte pairs as GPT-2 has them are wanted; the file holds {kind[0]} over "
+                         f"{kind[1]}, normalized by {(kind[2] or {}).get('type')}, and sets {odd}")
+    special = {a['content']: a['id'] for a in added}
     ids = model['vocab'] | special
     if sorted(ids.values()) != list(range(len(ids))):
         raise InputError(f"its {len(ids)} tokens must be numbered from 0 without a gap")
     back = {letter: b for b, letter in BYTE_LETTERS.items()}
-    tokens = [b'']*len(ids)
-    for token, i in ids.items():
-        tokens[i] = token.encode() if token in special else bytes(back[c] for c in token)
+    tokens = [token.encode() if token in special else bytes(back[c] for c in token)
+              for token in sorted(ids, key=ids.get)]
     pairs = (m.split(' ') if isinstance(m, str) else m for m in model['merges'])
     return Tokenizer(tokens, [(ids[a], ids[b]) for a, b in pairs], special)
 

@@ -192,6 +192,8 @@ def check_translations(
     if not len(hypotheses) == len(references) > 0:
         raise InputError("`hypotheses` and `references` must be as many, and one at least; got "
                          f"{len(hypotheses)} and {len(references)}")
+    if not all(isinstance(text, str) for text in (*hypotheses, *references)):
+        raise InputError("`hypotheses` and `references` must be texts, one reference to each")
 
 # %% ../../nbs/07_transformers/05_translation_scores.ipynb #d056b7d8
 def chrf(

@@ -7,6 +7,7 @@ __all__ = ['LONGEST_WORD', 'plain_words', 'WordPieces', 'load_word_pieces']
 
 # %% ../../nbs/07_transformers/03_wordpiece.ipynb #37747a8e
 import json
+import re
 import string
 import unicodedata
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import InputError
+from ..core.errors import InputError, string_of
 from ..core.files import careful_bytes
 from .tokenizers import cut_pieces, longest_pieces
 
@@ -69,10 +70,8 @@ class WordPieces:
     )->list[str]:
         "The tokens of a text, without those before and behind"
         if not special: return [p for word in plain_words(text, self.lower) for p in self._of(word)]
-        first = min(self.special, key=lambda t: (text + t).index(t))
-        before, found, behind = text.partition(first)
-        if not found: return self.pieces(text)
-        return [*self.pieces(before), first, *self.pieces(behind, special=True)]
+        parts = re.split(f"({'|'.join(map(re.escape, self.special))})", string_of(text, 'text'))
+        return [p for k, part in enumerate(parts) for p in ([part] if k % 2 else self.pieces(part))]
 
     def _of(self, word):
         return ['[UNK]'] if len(word) > LONGEST_WORD else longest_pieces(word, self.vocabulary)
@@ -114,10 +113,19 @@ def load_word_pieces(
         if kinds != ('WordPiece', 'BertNormalizer', 'BertPreTokenizer'):
             raise InputError(f"BERT's word pieces are wanted; the file holds {kinds[0]} over "
                              f"{kinds[2]}, normalized by {kinds[1]}")
+        lower = bool(normal['lowercase'])
+        usual = dict(clean_text=True, handle_chinese_chars=True, unk_token='[UNK]',
+                     max_input_chars_per_word=LONGEST_WORD, continuing_subword_prefix='##')
+        for name, value in usual.items():
+            given = (normal | model).get(name, value)
+            if given != value: raise InputError(f"{name}={given!r} is not known here")
+        if normal.get('strip_accents') not in (None, lower):
+            raise InputError("accents that go without the capitals, or stay without them, are "
+                             "not known here")
         vocabulary = {str(t): int(i) for t, i in model['vocab'].items()}
         if sorted(vocabulary.values()) != list(range(len(vocabulary))):
             raise InputError("its tokens must be numbered from 0 without a gap")
-        return WordPieces(vocabulary, lower=bool(normal['lowercase']))
+        return WordPieces(vocabulary, lower=lower)
     except InputError as e: raise InputError(f"{path}: {e}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is no `tokenizer.json` of word pieces") from None

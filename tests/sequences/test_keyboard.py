@@ -11,6 +11,7 @@ def test_words_are_letters_and_numbers_in_small():
     assert words_of("Don't touch PIN 4711, or x_y!") == ["don't", 'touch', 'pin', '4711', 'or', 'x',
                                                          'y']
     assert words_of('…') == []
+    assert words_of('cafe\u0301 हिन्दी العَرَبِيَّة') == ['café', 'हिन्दी', 'العَرَبِيَّة']
 
 
 def test_scores_are_the_mixture_by_hand():

@@ -236,7 +236,7 @@ def test_training_learns_and_reports_each_batch():
     (lambda: Recurrent('RNN', 2, 0), "`hidden` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 0, 2), "`inputs` must be a whole number from 1 up, got 0"),
     (lambda: Recurrent('RNN', 2, 3)(torch.zeros(1, 4, 5)),
-     "`x` must be [batch, time, 2]; got [1, 4, 5]"),
+     "`x` must be [batch, steps ≥ 1, 2]; got [1, 4, 5]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([0, 4])),
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [0, 4]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([4, 5])),
@@ -245,6 +245,12 @@ def test_training_learns_and_reports_each_batch():
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [4]"),
     (lambda: chrono_(nn.RNN(2, 3), 10),
      "`model` must have gates, as an LSTM or a GRU; a plain RNN has none"),
+    (lambda: gradient_flow(nn.LSTM(2, 3), torch.zeros(4, 2, 2)),
+     "`model` must be made with batch_first=True; this one reads time first"),
+    *((lambda own=own: chrono_(nn.LSTM(2, 4, **own), 9),
+       "`model` must have one layer, one direction, biases and no projection")
+      for own in (dict(proj_size=2), dict(num_layers=2), dict(bidirectional=True),
+                  dict(bias=False))),
     (lambda: chrono_(nn.LSTM(2, 3), 1), "`longest` must be a whole number from 2 up, got 1"),
     (lambda: adding_batch(2, 1), "`time` must be a whole number from 2 up, got 1"),
     (lambda: copy_batch(2, -1), "`silence` must be a whole number from 0 up, got -1"),
@@ -271,7 +277,7 @@ def test_lengths_are_whole_numbers_and_there_is_a_step():
     model = Recurrent('GRU', 2, 3)
     with pytest.raises(InputError, match="`lengths` must be 2 whole numbers from 1 to 4"):
         model(torch.zeros(2, 4, 2), lengths=torch.tensor([1.5, 2.]))
-    with pytest.raises(InputError, match="`x` must have one step or more; got none"):
+    with pytest.raises(InputError, match=r"`x` must be \[batch, steps ≥ 1, 2\]; got \[2, 0, 2\]"):
         model(torch.zeros(2, 0, 2))
     y, _ = model(torch.zeros(0, 4, 2), lengths=torch.zeros(0, dtype=torch.int64))
     assert y.shape == (0, 4, 3)

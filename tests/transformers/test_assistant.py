@@ -104,3 +104,10 @@ def test_one_passage_is_enough_and_questions_come_in_a_list(helper):
         Assistant({'a': 'it is.', 'b': 'the one.'}, .2, pretrained=False)
     with pytest.raises(InputError, match='`texts` must be a list'): helper.nearness('How?')
     assert helper.nearness([]).shape == (0,)
+
+
+def test_what_is_learnt_from_documents_is_learnt_anew_from_more():
+    doors = Assistant({'a': 'A green door.', 'b': 'A green window.'}, .1, pretrained=False)
+    more = doors.with_documents({'new': 'Zebras have stripes and hooves.'})
+    assert doors.ask('zebra stripes').declined
+    assert more.ask('zebra stripes').quotes[0].source == 'new'

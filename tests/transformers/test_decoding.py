@@ -271,6 +271,8 @@ def test_the_kept_model_is_made_once(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(),
                                                  strict=True))
     assert model.config.vocab_size == 256 and 'nats a byte' in card.results[0].claim
+    other, _ = character_gpt(tmp_path, size='tiny', steps=2, seed=1)
+    assert not torch.equal(other.embed.weight, model.embed.weight)
     with pytest.raises(InputError, match='`size` must be small or tiny'): character_gpt(size='big')
 
 
@@ -304,3 +306,8 @@ def test_tokens_that_are_no_table_are_refused():
             FastGPT(model)(ids, caches=caches_for(model, 1))
     with pytest.raises(InputError, match='`size` must be a whole number from 1'):
         caches_for(model, 1, size=0)
+
+
+def test_heads_of_odd_width_where_nothing_is_turned():
+    model = GPT(GPTConfig(vocab_size=23, context=16, dim=9, heads=3, modern=False)).eval()
+    assert continue_texts(FastGPT(model), [[1]], 30) == continue_texts(model, [[1]], 30)

@@ -84,3 +84,11 @@ def test_bad_input_is_named():
 def test_blanks_take_no_time(text):
     begun = time.process_time() # Backtracking would take minutes
     assert len(sentence_spans(text)) == text.count('x') and time.process_time() - begun < 5
+
+
+def test_words_and_sentences_of_other_alphabets():
+    assert key_words('Größe, размер; naïve') == ['größe', 'размер', 'naïve']
+    text = 'Die Höhe ist 2 m. Öffnen Sie. Это дверь. Она открыта, z.B. hier. übrigens klein.'
+    assert [text[a:b] for a, b in sentence_spans(text)] == [
+        'Die Höhe ist 2 m.', 'Öffnen Sie.', 'Это дверь.',
+        'Она открыта, z.B. hier. übrigens klein.']

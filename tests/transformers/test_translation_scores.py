@@ -101,6 +101,8 @@ def test_runs_are_counted():
     (lambda: Symbols(['ab']).decode([5]), '`ids` must be from 0 to 4, got 5'),
     (lambda: filled([]), '`rows` must hold a row at least'),
     (lambda: chrf(['a'], []), 'must be as many'),
+    (lambda: chrf(['a'], [['a']]), 'must be texts, one reference to each'),
+    (lambda: chrf([None], ['a']), 'must be texts'),
 ])
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError, match=words): make()

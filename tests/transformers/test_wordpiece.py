@@ -94,3 +94,32 @@ def test_a_file_of_another_kind_is_named(tmp_path, data, words):
     (tmp_path/'t.json').write_text(json.dumps(data), encoding='utf-8')
     with pytest.raises(InputError, match=words) as e: load_word_pieces(tmp_path/'t.json')
     assert 't.json' in str(e.value)
+
+
+@pytest.mark.parametrize('part, own, words', [
+    ('normalizer', dict(strip_accents=False), 'accents'),
+    ('normalizer', dict(strip_accents=True, lowercase=False), 'accents'),
+    ('normalizer', dict(handle_chinese_chars=False), 'handle_chinese_chars=False'),
+    ('normalizer', dict(clean_text=False), 'clean_text=False'),
+    ('model', dict(max_input_chars_per_word=5), 'max_input_chars_per_word=5'),
+    ('model', dict(continuing_subword_prefix='@@'), "prefix='@@'"),
+    ('model', dict(unk_token='[MASK]'), r"unk_token='\[MASK\]'"),
+])
+def test_a_setting_that_is_not_known_is_refused_and_not_left_out(tmp_path, part, own, words):
+    special = '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'
+    data = dict(model=dict(type='WordPiece', vocab={t: i for i, t in enumerate(special)}),
+                normalizer=dict(type='BertNormalizer', lowercase=True, strip_accents=None),
+                pre_tokenizer=dict(type='BertPreTokenizer'))
+    path = tmp_path/'t.json'
+    path.write_text(json.dumps(data), encoding='utf-8')
+    assert load_word_pieces(path).pieces('A é') == ['a', '[UNK]']
+    data[part] |= own
+    path.write_text(json.dumps(data), encoding='utf-8')
+    with pytest.raises(InputError, match=words): load_word_pieces(path)
+
+
+def test_as_many_special_tokens_as_there_are():
+    special = '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'
+    cut = WordPieces({t: i for i, t in enumerate(special)})
+    found = cut.pieces('[MASK]'*2000 + 'a[SEP]a', special=True)
+    assert found == [*['[MASK]']*2000, 'a', '[SEP]', 'a']
