@@ -6,8 +6,11 @@ with the same weights in four programs, logits first. The peer "nanoGPT" is writ
 description (its generate: the last 64 tokens anew for each token), with the GELU of GPT-2. The
 floor for 64 texts: a step is 102 million multiplications and additions (.5 ms at the 200 billion a
 second of one core here) and reads 8 MB of keys and values on average (.4 ms at 20 GB/s): 150 times
-nanoGPT's 2.1 ms. Steps timed alone take 2.0 to 2.9 ms, some hundred small calls among them: 31.9
-times at a load of 1 to 4, 27.7 at one of 17 to 21 (28 November 2026). Forty is not reached.
+nanoGPT's 2.1 ms. Steps timed alone take 2.0 to 2.9 ms: 31.9 times at a load of 1 to 4, 27.7 at
+one of 17 to 21 (28 November 2026). Forty is not reached. The parts of a step, each repeated on warm
+memory, take 1.2 ms; the rest is waiting for keys, values and weights. With 480 characters, as many
+as its sample.py writes, nothing changes: 29.1 times beside 29.2 at a load of 18 to 20, and one text
+at a time 3.5 beside 2.9.
 Needs `tinyshakespeare` in the data home. Peers: pip install -r benchmarks/gpt.txt
 gpu: nanoGPT's own size for this text (6 blocks, 6 heads, 384 wide, windows of 256, batches of
 64), which it brings to 1.4697; seconds of training after a first run that only compiles.

@@ -58,6 +58,7 @@ def mase(
 )->float:         # 1 is as good as that forecast was on `seen`
     "Mean absolute scaled error; raises `InputError` where the naive forecast made no error"
     seen = checked_series(seen, name='seen').values
+    if seen.ndim > 1: raise InputError("`seen` must be one series; judge each channel by itself")
     number_of(period, 'period', 1, len(seen) - 1)
     usual = np.abs(seen[period:] - seen[:-period]).mean()
     if not usual:
@@ -263,6 +264,7 @@ def train_forecaster(
         raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
                          f"the shapes {tuple(x.shape)} and {tuple(y.shape)}")
     _check_quantiles(quantiles)
+    quantiles = sorted(quantiles) # As `predict` gives them
     number_of(steps, 'steps', 4)
     scale = (y - x[:, -1:]*relative).std()
     with random_state(seed):

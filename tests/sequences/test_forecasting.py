@@ -32,6 +32,7 @@ def test_errors_of_the_simple_ones():
     with pytest.raises(InputError, match="`period` must be a whole number from 1 to 2"):
         mase([1], [1, 2, 3], 3)
     with pytest.raises(InputError, match="`seen` must be finite"): mase([1], [1, np.nan, 3])
+    with pytest.raises(InputError, match="`seen` must be one series"): mase([1], np.eye(4))
     with pytest.raises(InputError, match="`level` must be between 0 and 1"):
         conformal_quantile(np.ones(3), 90)
     with pytest.raises(InputError, match="`target` is 0 everywhere"):
