@@ -62,7 +62,7 @@ $(VENV)/core.done: $(WANTED) | $(BIN)/python
 	@touch $@
 
 $(VENV)/lab.done: $(WANTED) | $(BIN)/python
-	@echo "Setting up .venv with JupyterLab and PyTorch (once; with PyTorch's CPU build about 1.5 GB,"
+	@echo "Setting up .venv with JupyterLab and PyTorch (once; with PyTorch's CPU build about 1.6 GB,"
 	@echo "with the build for NVIDIA's GPUs several GB more) …"
 	@$(PIP) install --no-compile -c constraints.txt -e '.[lab,torch]'
 	@$(BIN)/python tools/slim.py

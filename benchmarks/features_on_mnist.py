@@ -14,11 +14,11 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import numpy as np
 import torch
 import torch.nn.functional as F
+from harness import mnist
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dlcourse.core.datasets import load
 from dlcourse.foundations.neurons import MLP, MLPConfig, oriented_gradients
 
 SIZES, SEEDS, STEPS = (1000, 10_000, 40_000), 3, 8000
@@ -49,10 +49,7 @@ def learned(x, y, x_test, y_test, seed, lr=3e-3, noise=.3):
 
 def main(most):
     torch.set_num_threads(1)
-    data = load('mnist')
-    pictures, tests = (torch.tensor(data[k]/255, dtype=torch.float32)
-                       for k in ('images', 'test_images'))
-    labels, test_labels = (torch.tensor(data[k].astype(int)) for k in ('labels', 'test_labels'))
+    (pictures, tests), (labels, test_labels) = mnist()
     print(f"{'training images':>15} {'oriented gradients':>24} {'learned':>24} {'CPU s':>7}")
     for n in (n for n in SIZES if n <= most):
         began, results = time.process_time(), []

@@ -90,3 +90,14 @@ def interleave(
             times = (repeats or {}).get(name, 1)
             seconds[name].append(min(per_call(ways[name]) for _ in range(times)))
     return Timing(seconds, (before, load()))
+
+
+def mnist():
+    "MNIST as tensors: pictures from 0 to 1 and labels, those to learn from and those to test on"
+    import torch
+
+    from dlcourse.core.datasets import load
+    data = load('mnist')
+    pictures = [torch.tensor(data[k]/255, dtype=torch.float32) for k in ('images', 'test_images')]
+    labels = [torch.tensor(data[k].astype(int)) for k in ('labels', 'test_labels')]
+    return pictures, labels

@@ -25,9 +25,9 @@ import time
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import torch
+from harness import mnist
 from torch import nn
 
-from dlcourse.core.datasets import load
 from dlcourse.privacy.accounting import noise_for
 from dlcourse.privacy.private_loop import fit_private
 from dlcourse.training.callbacks import FitConfig
@@ -80,10 +80,7 @@ def network(pictures, labels, tests, answers, epsilons, seeds, most):
 
 def main(o):
     torch.set_num_threads(1)
-    data = load('mnist')
-    pictures, tests = (torch.tensor(data[k]/255, dtype=torch.float32)
-                       for k in ('images', 'test_images'))
-    labels, answers = (torch.tensor(data[k].astype(int)) for k in ('labels', 'test_labels'))
+    (pictures, tests), (labels, answers) = mnist()
     epsilons = (3., 2.) if o.epsilon is None else (o.epsilon,)
     seeds = range(SEEDS) if o.seed is None else [o.seed]
     if o.choose:

@@ -141,13 +141,13 @@ def _columns_said(rows):
 
 # %% ../../nbs/21_audit/13_report.ipynb #0d2eebfc
 def audit(
-    data=None,                     # A frame, a dict, or the path of a file; `None` with arrays
+    data=None,                     # A frame, a dict, a file's path; `None` with arrays for columns
     *,
-    y_pred=None,                   # Decisions, 0/1 or words: a column's name, or an array
-    sensitive_features,            # Columns whose groups are compared, alone and crossed; or arrays
-    y_true=None,                   # True outcomes; without them only selection is audited
+    y_pred=None,                   # Column of decisions, 0/1 or words
+    sensitive_features,            # Columns whose groups are compared, alone and crossed
+    y_true=None,                   # Column of true outcomes; without it only selection is audited
     score=None,                    # Scores: audited too, or with a `threshold` the decisions
-    sample_weight=None,            # Weights of the rows
+    sample_weight=None,            # Column of weights
     independent_weights:bool=False,# Have these nothing to do with outcomes? Kish's size then
     cluster=None,                  # Whose rows belong together, such as a person of several
     favorable:str|int|None=None,   # The prediction that is good for the person; ratios need it
@@ -157,11 +157,11 @@ def audit(
     null:Iterable[str]=(),         # Texts that mean "missing", beside the empty one
     min_count:int|None=None,       # Withhold what rests on fewer rows; the setting when not given
     max_groups:int|None=None,      # Refuse an attribute with more values; else the setting
-    policy:Policy|Mapping|str|Path|None=None, # What is tolerated, or a TOML file of it
-    declared:str|Path|None=None,   # The file that says when the policy's file was declared
+    policy:Policy|Mapping|str|Path|None=None, # TOML file of what is tolerated
+    declared:str|Path|None=None,   # What dlcourse audit policy --declare wrote, before the run
     profile:str|Iterable[str]=(),  # Laws, such as 'four-fifths', 'nyc-ll144', 'eu-ai-act'
-    inputs:Mapping|str|Path|None=None, # What 'nyc-ll144' asks for, or a TOML file of it
-    links:Mapping|str|Path|None=None, # To documents of clauses, or a TOML file (`blank_links`)
+    inputs:Mapping|str|Path|None=None, # TOML file that 'nyc-ll144' asks for (dlcourse audit inputs)
+    links:Mapping|str|Path|None=None, # TOML file of links to documents (dlcourse audit links)
     strata:str|None=None,          # Such as the job: 'four-fifths' and prices compare within it too
     price:str|None=None,           # Column of what is paid, for 'ecoa-reg-b'; compared in `strata`
     points:str|Iterable[str]=(),   # Columns of what each factor added to a score, for its reasons

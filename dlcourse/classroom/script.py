@@ -143,7 +143,11 @@ def used_imports(
 )->list[ast.stmt]:     # Of each import only the names that are used
     "What the lesson's own cells import and the exercise's checks use"
     trees = [ast.parse(s) for s in exercise.checks + exercise.wrongs]
-    used = {n.id for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Name)}
+    return _imports_of(exercise, {n.id for tree in trees for n in ast.walk(tree)
+                                  if isinstance(n, ast.Name)})
+
+def _imports_of(exercise, used):
+    "The lesson's imports, of each only the names that are used"
     found = []
     for node in lesson_imports(exercise):
         node.names = [a for a in node.names if imported_name(a) in used]
@@ -164,12 +168,7 @@ def page_imports(
 )->list[ast.stmt]:     # Of each import only the names that the cell may use
     "What only the page imports, and a learner's cell uses all the same"
     names = (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name))
-    used = {n.id for n in names} - set(there)
-    found = []
-    for node in lesson_imports(exercise):
-        node.names = [a for a in node.names if imported_name(a) in used]
-        if node.names: found.append(node)
-    return found
+    return _imports_of(exercise, {n.id for n in names} - set(there))
 
 def imported_name(
     alias:ast.alias, # Part of an import

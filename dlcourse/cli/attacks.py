@@ -20,11 +20,9 @@ OUTPUTS_OF = dict(label='y_true', chance='chances', logit='logits')
          ends=ENDS)
 def privacy(
     *,
-    members:Path,           # CSV, TSV or Parquet file: people who were in the training data
-    non_members:Path,       # The same of people who were not
-    score:str='score',      # Column of the attack's scores, higher for who is taken for a member
-    label:str|None=None,    # Column of the right class, for --chance (0 or 1 with one) or --logit
-    policy:Path|None=None,  # TOML file of what is tolerated (dlcourse audit policy --kind privacy)
+    members:Path,           # …: CSV, TSV or Parquet
+    non_members:Path,
+    policy:Path|None=None,  # … (dlcourse audit policy --kind privacy)
     **options,
 ):
     """Audit what an attack finds out about who was in a model's training data.
@@ -39,8 +37,7 @@ def privacy(
     check_title(options['title'])
     files, form = output_files(options, (members, non_members, policy, options['declared']))
     asked = {k: v for k, v in options.items() if k not in FORMS}
-    found = audit_privacy(members, non_members, score=score, y_true=label, policy=policy,
-                          **asked)
+    found = audit_privacy(members, non_members, policy=policy, **asked)
     finish_audit(as_audit(found), files, form)
 
 # %% ../../nbs/cli/attacks.ipynb #da279952

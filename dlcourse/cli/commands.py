@@ -123,7 +123,8 @@ def command(
     "Register a function as a command, with the options and the help of the function that it calls"
     def register(f):
         doc, own, node = _own(f)
-        called = [_called(node, n) for n in ((of,) if isinstance(of, str) else of)]
+        names_of = (of,) if isinstance(of, str) else of
+        called = [_called(node, n, f.__globals__) for n in names_of]
         theirs = [p for _, parameters in called for p in parameters]
         ours = {function: command for command, function in names.items()}
         derived = {ours.get(p.name, p.name): p for p in theirs if p.name not in without}
@@ -161,19 +162,24 @@ def _own(f):
     path = Path(f.__code__.co_filename)
     return read_function(path, f.__name__) if path.is_file() else read_source(inspect.getsource(f))
 
-def _called(node, name):
-    "Docstring and parameters of a function that the body of another imports"
+def _called(node, name, here):
+    "Docstring and parameters of a function that the body of another imports, or that stands beside"
     imports = (n for n in ast.walk(node) if isinstance(n, ast.ImportFrom))
-    module = next(n.module for n in imports if any(a.name == name for a in n.names))
+    module = next((n.module for n in imports if any(a.name == name for a in n.names)), None)
+    if module is None: return _own(here[name])[:2]
     path = Path(dlcourse.__file__).parents[1].joinpath(*module.split('.')).with_suffix('.py')
-    doc, parameters, _ = read_function(path, name)
-    return doc, parameters
+    return read_function(path, name)[:2]
 
 def _merged(own, derived):
     "The command's parameters: its own arguments, those of the function, its own options"
     first = {name: p for name, p in own.items() if not p.keyword and name not in derived}
-    middle = {name: own.get(name, p) for name, p in derived.items()}
+    middle = {name: _worded(own.get(name, p), p) for name, p in derived.items()}
     return first | middle | {name: p for name, p in own.items() if name not in first | middle}
+
+def _worded(mine, theirs):
+    "A parameter in the function's words, where the command has none or only adds to them"
+    if mine.help.startswith('…'): return replace(mine, help=theirs.help + mine.help[1:])
+    return mine if mine.help else replace(mine, help=theirs.help)
 
 def _as_option(p, stays):
     "A parameter with a default, to be given by name unless it stays an argument"

@@ -18,10 +18,8 @@ forms_app = typer.Typer()
 @command(
     forms_app, of='sample_size', names=dict(share='shares'), without=('family', 'draws'))
 def plan(
-    rate:float,                 # The rate that is expected, such as 0.3
-    gap:float,                  # The difference that shall be found, such as 0.1; or the ratio
-    *,
-    share:list[float]=(.5, .5), # Share of each group; repeat it for each
+    rate:float,
+    gap:float,
     **options,
 ):
     """How many rows an audit needs before it can find a gap, or before it can pass without one.
@@ -40,7 +38,7 @@ def plan(
     if kind == 'ratio' and not tolerance:
         raise InputError("a ratio is planned against the smallest one that is tolerated; "
                          "give it: --tolerance 0.8")
-    n = sample_size(rate, gap, shares=tuple(share), **options)
+    n = sample_size(rate, gap, **options)
     verdict = "fail" if (gap > tolerance) == (kind == 'difference') else "pass"
     found = f"{options['power']:.0%} of such audits would {verdict} (tolerance {tolerance:g})"
     true = 'gap' if kind == 'difference' else 'ratio'
@@ -50,9 +48,9 @@ def plan(
 @command(forms_app, of=('policy_text', 'declare_policy'), without=('policy', 'read'))
 def policy(
     *,
-    kind:str='fairness',     # fairness, scores, classes, regression, ranking or privacy
+    kind:str='fairness',     # … or privacy
     declare:Path|None=None,  # Write down that this policy file holds from now on, for --declared
-    to:Path|None=None,       # The file that --declare writes; else beside it, .declared.toml
+    to:Path|None=None,       # …; goes with --declare
 ):
     """Print a policy file to fill in, or declare one before anybody has looked.
 

@@ -134,7 +134,7 @@ def _typed(folder):
 
 @command(learn_app, of='check_saved', names=EXERCISE, complete=NAMES)
 def check(
-    exercise:str|None=None,    # The exercise, such as causal_mask or attention.causal_mask
+    exercise:str|None=None,
     *,
     package:bool=False,        # Check my_dlcourse, the package that nbdev-export wrote, all of it
     json:bool=False,           # Print JSON

@@ -260,7 +260,7 @@ def audit_classes(
     sensitive_features:Iterable[str]=(), # Columns whose groups are compared, each by itself
     sample_weight:str|None=None, # Column of weights
     cluster:str|None=None,     # Column that says which rows belong together, such as a writer
-    policy:Policy|str|Path|None=None, # What gaps of accuracy and of each class's rates may be
+    policy:Policy|str|Path|None=None, # TOML file of tolerated gaps of accuracy and rates
     missing:str|None=None,     # 'error', 'unknown' (a group of its own) or 'drop'
     null:Iterable[str]=(),     # Texts that mean "missing", beside the empty one
     level:float|None=None,     # Confidence level; the setting when not given

@@ -153,7 +153,7 @@ def _home(metric): return ' or '.join(k for k, metrics in JUDGED.items() if metr
 
 # %% ../../nbs/16_fairness/12_judged.ipynb #ce11a007
 def policy_text(
-    kind:str='fairness', # What is audited, a key of `JUDGED`
+    kind:str='fairness', # What is audited: fairness, scores, classes, regression, ranking
 )->str:                  # TOML
     "A policy to fill in: what is tolerated in one kind of audit"
     if kind not in JUDGED:

@@ -127,10 +127,10 @@ def _first(enough, low, steps=64):
 
 # %% ../../nbs/16_fairness/11_planning.ipynb #3302ed9f
 def sample_size(
-    rate:float,           # Rate of the other groups
-    gap:float,            # How much lower it is in the smallest group; of a ratio, its share there
+    rate:float,           # Rate that is expected of the other groups, such as 0.3
+    gap:float,            # How much lower that of the smallest group is, such as 0.1; or the ratio
     tolerance:float=0.,   # Largest difference tolerated, or smallest ratio
-    shares:tuple=(.5, .5),# Share of each group
+    shares:tuple[float, ...]=(.5, .5), # Share of each group
     *,
     kind:str='difference',# 'difference' or 'ratio'
     level:float=.95,      # Confidence level

@@ -242,7 +242,7 @@ def audit_ranking(
     k:int=10,                # Length of the top
     relevance:str|None=None, # Column of relevance or merit, 0 or more
     seed:int=0,              # Of the resampling
-    policy:Policy|str|Path|None=None, # What gaps of `top_ratio`, `exposure_ratio` … are tolerated
+    policy:Policy|str|Path|None=None, # TOML file of tolerated gaps of top_ratio, exposure_ratio …
     missing:str|None=None,   # 'error', 'unknown' (a group of its own) or 'drop'; else the setting
     null:Iterable[str]=(),   # Texts that mean "missing"
     level:float|None=None,   # Confidence level; the setting when not given

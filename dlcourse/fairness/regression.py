@@ -237,7 +237,7 @@ def audit_regression(
     sensitive_features:Iterable[str]=(),# Columns whose groups are compared, each by itself
     sample_weight:str|None=None,        # Column of weights; there are no quantiles with them
     cluster:str|None=None,              # Column that says which rows belong together
-    policy:Policy|str|Path|None=None,   # What gaps of `mean_error` and `mae` are tolerated
+    policy:Policy|str|Path|None=None,   # TOML file of tolerated gaps of `mean_error` and `mae`
     quantiles:Iterable[float]=(.1, .5, .9), # Of predictions and errors, linear between neighbours
     missing:str|None=None,              # 'error', 'unknown' (a group) or 'drop'; else the setting
     null:Iterable[str]=(),              # Texts that mean "missing"

@@ -245,12 +245,12 @@ def audit_scores(
     data,                      # A `Rows`, a frame, or the path of a CSV or Parquet file
     *,
     score:str|None=None,       # Column of scores
-    y_true:str|None=None,      # Column of true outcomes
+    y_true:str|None=None,      # Column of true outcomes, 0/1 or words
     sensitive_features:Iterable[str]=(), # Columns whose groups are compared, each by itself
     sample_weight:str|None=None, # Column of weights
     cluster:str|None=None,     # Column that says which rows belong together, such as a person
     positive:Iterable[str]=(), # Values of the label that count as positive, where not 0/1
-    policy:Policy|str|Path|None=None, # What gaps of AUC and calibration bias are tolerated
+    policy:Policy|str|Path|None=None, # TOML file of tolerated gaps of AUC and calibration bias
     missing:str|None=None,     # 'error', 'unknown' (a group of its own) or 'drop'
     null:Iterable[str]=(),     # Texts that mean "missing", beside the empty one
     level:float|None=None,     # Confidence level; the setting when not given

@@ -1,14 +1,17 @@
 "Commands: options, types, defaults and help come from the function that is called"
+import ast
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer
 from cli.runs import dlcourse
 
+from dlcourse import cli
 from dlcourse.cli.app import app
-from dlcourse.cli.commands import read_function
+from dlcourse.cli.commands import Parameter, _called, _worded, read_function
 
 OPTIONS = {
     'audit fairness': 'file --card --cluster --csv --delimiter --depth --encoding --declared '
@@ -184,3 +187,31 @@ def test_what_is_refused_is_called_as_on_the_command_line(tmp_path, monkeypatch,
     Path('p.csv').write_text('y,g,label,missing\n1,a,x,u\n0,b,z,\n')
     code, _, err = dlcourse(*shlex.split(words))
     assert code == 2 and said in err, err
+
+
+def own_words(module):
+    "Options that a command words itself although a function it calls has them: command, option"
+    tree = ast.parse(Path(module.__file__).read_text(encoding='utf-8'))
+    for node in (f for f in tree.body if isinstance(f, ast.FunctionDef)):
+        said = {k.arg: eval(ast.unparse(k.value), vars(module)) for d in node.decorator_list
+                for k in getattr(d, 'keywords', ()) if ast.unparse(d.func) == 'command'}
+        names, without = said.get('names', {}), said.get('without', ())
+        of = (said['of'],) if isinstance(said.get('of'), str) else said.get('of', ())
+        theirs = {p.name for f in of for p in _called(node, f, vars(module))[1]} - {*without}
+        for p in read_function(Path(module.__file__), node.name)[1]:
+            if names.get(p.name, p.name) in theirs and p.help and not p.help.startswith('…'):
+                yield node.name, p.name
+
+
+MODULES = [p.stem for p in sorted(Path(cli.__file__).parent.glob('[a-z]*.py'))]
+
+@pytest.mark.parametrize('name', MODULES)
+def test_no_option_is_worded_twice(name):
+    assert not [*own_words(import_module(f'dlcourse.cli.{name}'))]
+
+
+def test_a_command_may_add_to_what_the_function_says():
+    theirs = Parameter('x', str, 'How many', default=3, keyword=True)
+    for mine, help in (('', 'How many'), ('… (at most 9)', 'How many (at most 9)'),
+                       ('Mine', 'Mine')):
+        assert _worded(Parameter('x', int, mine), theirs) == Parameter('x', int, help)
