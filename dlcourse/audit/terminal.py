@@ -45,7 +45,7 @@ def said_twice(text:str)->bool: # A sentence of the findings
 
 # %% ../../nbs/21_audit/03_terminal.ipynb #9ad9830d
 SHORT = dict( # Metric → what it is called where there is little room; the most asked for first
-    selection_rate='selected', favorable_rate='favourable', mean_prediction='mean score',
+    selection_rate='selected', favorable_rate='favourable', mean_prediction='mean prediction',
     true_positive_rate='true pos.', false_positive_rate='false pos.', precision_score='precision',
     accuracy_score='accuracy', false_negative_rate='false neg.', attack_tpr='found',
     attack_fpr='wrongly found', attack_auc='AUC')

@@ -13,7 +13,7 @@ from .judged import FIGURES
 # %% ../../nbs/16_fairness/43_wording.ipynb #280484f7
 WORDS = { # Metric → what it is called, what it is, and of whom
     'count': ("Count", "people in the group", "everyone"),
-    'mean_prediction': ("Mean score", "average of the score", "everyone"),
+    'mean_prediction': ("Mean prediction", "average of what is predicted", "everyone"),
     'rmse': ("RMSE", "root of the mean squared error", "everyone"),
     'attack_tpr': ("Members found", "taken for a member by an attack at its threshold", "members"),
     'attack_fpr': ("Wrongly found", "taken for a member at that threshold without being one",
