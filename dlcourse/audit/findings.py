@@ -97,8 +97,8 @@ def _warnings(audit):
     "What a reader has to know before believing a number"
     tally = audit.tally
     if audit.favorable is None:
-        yield ("Nobody said which prediction is favourable for the person (`favorable`), so no "
-               "ratio is given: a ratio of rates depends on it.")
+        yield ("Nobody said which prediction is favourable for the person (`favorable`, in the "
+               "command line `--favorable`), so no ratio is given: it depends on that.")
     for r in audit.overall:
         if r.metric == 'selection_rate' and r.value in (0, 1):
             who, at = ('nobody', 'above') if r.value == 0 else ('everybody', 'below')

@@ -4,7 +4,7 @@ import time
 import pytest
 from classroom.made_up import HEAD, MASK, MASK_CHECK, MASK_WRONG, PAGE
 
-from dlcourse.classroom.lessons import find_exercise, untouched
+from dlcourse.classroom.lessons import find_exercise, lessons, untouched
 from dlcourse.core.errors import InputError
 
 
@@ -75,3 +75,12 @@ def test_untouched(mask, lesson):
     assert not untouched(mask, 'def f(:')
     assert untouched(mask, 'def causal_mask(n, other=1):\n    raise NotImplementedError("Your '
                            'turn: x")')
+
+
+LEVELS = dict(draw=2, sgd_update=2, evaluate=3, roc_auc=3, wilson=3, successive_halving=4,
+              auc_bounds=3, log_softmax=1, padding_mask=1, disagreement=2, dropout=1, crossed_terms=1)
+
+
+def test_levels_that_a_reader_disputed_are_as_he_found_them():
+    found = {e.name: e.level for one in lessons() for e in one.exercises if e.name in LEVELS}
+    assert found == LEVELS
