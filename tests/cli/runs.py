@@ -32,9 +32,9 @@ def dlcourse(*words, cwd=None, **env):
 
 
 def can_be_forked(env):
-    "Some variables are read when Python or a library starts"
-    ours = ('DLCOURSE_', 'PYTEST_')
-    return {k: v for k, v in env.items() if not k.startswith(ours)}.items() <= STARTED.items()
+    "Some variables are read when Python or a library starts; not by ours, nor by what comes later"
+    late = ('DLCOURSE_', 'PYTEST_', 'FLWR_', 'RAY_', 'GRPC_') # Who imports Flower has it set them
+    return {k: v for k, v in env.items() if not k.startswith(late)}.items() <= STARTED.items()
 
 
 STARTED = os.environ | SEEN

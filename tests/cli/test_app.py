@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from cli.runs import dlcourse
+from cli.runs import STARTED, can_be_forked, dlcourse
 
 
 def test_a_fault_is_no_verdict(tmp_path):
@@ -32,3 +32,8 @@ def test_version_and_help():
     assert 'Withhold what rests on fewer rows' in out
     assert 'CSV, TSV or Parquet file of any size' in out, "help is the comment beside the parameter"
     assert dlcourse('audit', 'fairnes')[0] == 2
+
+
+def test_a_command_is_copied_from_one_that_is_loaded_unless_its_libraries_would_start_otherwise():
+    assert can_be_forked(STARTED | {'FLWR_TELEMETRY_ENABLED': '0', 'DLCOURSE_SEED': '1'})
+    assert not can_be_forked(STARTED | {'PYTHONDEVMODE': '1'})
