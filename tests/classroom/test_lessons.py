@@ -78,7 +78,8 @@ def test_untouched(mask, lesson):
 
 
 LEVELS = dict(draw=2, sgd_update=2, evaluate=3, roc_auc=3, wilson=3, successive_halving=4,
-              auc_bounds=3, log_softmax=1, padding_mask=1, disagreement=2, dropout=1, crossed_terms=1)
+              auc_bounds=3, log_softmax=1, padding_mask=1, disagreement=2, dropout=1,
+              crossed_terms=1)
 
 
 def test_levels_that_a_reader_disputed_are_as_he_found_them():
