@@ -42,8 +42,11 @@ def read_labelled_series(
     "A series and its labelled windows; raises `InputError` where they do not fit"
     path = {f.holds: paths[f.path] for f in card.files}
     name = path['series'].name
-    with open(path['series'], encoding='utf-8', newline='') as f:
-        rows = [row for row in csv.reader(f) if row][1:]
+    try:
+        with open(path['series'], encoding='utf-8', newline='') as f:
+            rows = [row for row in csv.reader(f) if row][1:]
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise InputError(f"`{name}` must be a CSV file in UTF-8; {e}") from None
     if any(len(row) < 2 for row in rows):
         raise InputError(f"`{name}` must have a time and a value in each row")
     series = checked_series([row[1] for row in rows], [row[0] for row in rows])

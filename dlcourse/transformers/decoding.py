@@ -29,8 +29,8 @@ def character_gpt(
     home:str|Path|None=None,  # The data home; the setting when not given
     *,
     size:str='small',         # Or `tiny`: one block, 32 wide, to guess for the small one
-    steps:int=400,            # Of training, where it has to be made
-    seed:int=0,               # Of training, where it has to be made
+    steps:int=400,            # Of training; each number of steps …
+    seed:int=0,               # … and each seed is a model of its own
 )->tuple[GPT, Card]:          # Over bytes, ready to be asked, and what to know of it
     "A GPT that has read Python's manual, trained on first use; another `size` is an `InputError`"
     shapes = dict(small=dict(dim=96, heads=3, depth=3), tiny=dict(dim=32, heads=1, depth=1))
@@ -49,7 +49,8 @@ def character_gpt(
                      'its making'},
             not_for=['information about Python, or about anything: it writes what looks alike',
                      'English at large'])
-    return trained_once(f'character-gpt-{size}', lambda: GPT(config), make, home)
+    name = f'character-gpt-{size}-{steps}-steps-seed-{seed}'
+    return trained_once(name, lambda: GPT(config), make, home)
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #20cb9368
 class KVCache:

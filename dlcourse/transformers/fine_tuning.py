@@ -201,7 +201,7 @@ def reviews(
 def review_classifier(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    labels:int=1000,         # Sentences to learn from, where it has to be made
+    labels:int=1000,         # Sentences to learn from; each setting is a model of its own
     epochs:int=2,
     seed:int=0,              # Which sentences, and in which order
 )->tuple[SentenceClassifier, Card]: # Ready to be asked, and what to know of it
@@ -224,4 +224,5 @@ def review_classifier(
             not_for=['what people feel, or sentences about people: words that name groups move it',
                      'other texts than reviews of films, other languages than English'])
     def build(): return SentenceClassifier(sentence_encoder(home))
-    return trained_once(f'reviews-{labels}', build, make, home)
+    name = f'reviews-{labels}-labels-{epochs}-epochs-seed-{seed}'
+    return trained_once(name, build, make, home)

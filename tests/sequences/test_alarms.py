@@ -62,6 +62,10 @@ def test_the_reader_of_a_labelled_series(tmp_path):
     labels.write_text('{}')
     with pytest.raises(InputError, match="has no windows for nyc_taxi.csv"):
         read_labelled_series(c, {table.name: table, labels.name: labels})
+    for wrong in ('time,Wärme\n'.encode('latin-1'), b'time,value\n' + b'9'*200_000):
+        table.write_bytes(wrong)
+        with pytest.raises(InputError, match="`nyc_taxi.csv` must be a CSV file in UTF-8"):
+            read_labelled_series(c, {table.name: table, labels.name: labels})
 
 
 def test_windows_within_windows_keep_their_ends():
