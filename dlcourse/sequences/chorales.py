@@ -72,6 +72,9 @@ def chord_nll(
     lengths:Int[Tensor, " batch"],          # Steps that count, from 2
 )->Float[Tensor, ""]:                       # Nats for each step that was predicted
     "Mean over steps of the sum over keys, as in Boulanger-Lewandowski et al. (2012)"
+    if (lengths > rolls.shape[1]).any():
+        raise InputError(f"`lengths` must be at most {rolls.shape[1]}, the steps of `rolls`; got "
+                         f"{int(lengths.max())}")
     each = F.binary_cross_entropy_with_logits(logits[:, :-1], rolls[:, 1:], reduction='none').sum(2)
     counts = torch.arange(1, rolls.shape[1], device=rolls.device) < lengths[:, None]
     if not counts.any(): raise InputError("`lengths` must be 2 or more for one roll at least")

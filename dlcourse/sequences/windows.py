@@ -7,6 +7,7 @@ __all__ = ['Series', 'checked_series', 'carried_forward', 'past_and_future', 'Ba
            'fit_ridge', 'World', 'demand']
 
 # %% ../../nbs/06_sequences/05_windows.ipynb #05a1e4e0
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -28,7 +29,12 @@ def _as_times(times):
     "Times that can be compared, dates or numbers"
     given = np.array(times)
     try:
-        if given.dtype.kind in 'OUT': given = given.astype(str).astype('datetime64')
+        with warnings.catch_warnings():
+            warnings.simplefilter('error') # NumPy's, where it drops a time zone
+            if given.dtype.kind in 'OUT': given = given.astype(str).astype('datetime64')
+    except Warning:
+        raise InputError("`times` must not name a time zone; take all of them to one, and leave "
+                         "its name or the Z away") from None
     except ValueError as e:
         raise InputError("`times` must be dates such as 2014-07-01 00:30:00 or 1949-01, or "
                          f"numbers; got a text that is neither: {e}") from None
@@ -66,6 +72,7 @@ def _step(times):
 
 def _as_values(values, name):
     "Floats, [time] or [time, channel]"
+    if isinstance(values, Series): values = values.values
     try:
         if np.ma.is_masked(values) or np.iscomplexobj(values): raise TypeError
         found = np.array(values, float)
@@ -124,7 +131,8 @@ def carried_forward(
     places = _places(when, step)
     at = np.rint(places).astype(int)
     if np.abs(places - at).max() > 1e-6 or np.diff(at).min() < 1:
-        raise InputError(f"`times` must lie a whole number of steps of {step} apart")
+        raise InputError(f"`times` must lie a whole number of steps of {step} apart; "
+                         "write months as 1949-01")
     whole = np.full(at[-1] + 1, np.nan)
     whole[at] = found
     known = np.isfinite(whole)
@@ -143,13 +151,13 @@ def past_and_future(
     stride:int=1,       # From one window to the next
 )->tuple[np.ndarray, np.ndarray]: # Pasts [window, length, …] and futures [window, horizon, …]
     "Windows whose targets lie wholly from `start` to `stop`; `InputError` where there is none"
-    values = np.asarray(values)
-    checked_series(values)
+    values = checked_series(values).values
+    number_of(start, 'start', 0)
     stop = len(values) if stop is None else stop
     for name, value in (('length', length), ('horizon', horizon), ('stride', stride)):
         number_of(value, name, 1)
     first = max(start, length)
-    if not 0 <= start <= stop <= len(values) or first + horizon > stop:
+    if not start <= number_of(stop, 'stop', 0) <= len(values) or first + horizon > stop:
         raise InputError(f"`start`…`stop` must hold a window of {length} + {horizon} steps; got "
                          f"{start}…{stop} of {len(values)}")
     rows = values[first - length:stop]
@@ -194,6 +202,11 @@ def rolling_origins(
                          f"and {horizon} values follow; got {first}")
     return np.arange(number_of(first, 'first', 1), n - horizon + 1, stride)
 
+def _as_numbers(given):
+    try: return np.asarray(given, float)
+    except (TypeError, ValueError):
+        raise InputError(f"`forecast` must give numbers; got {str(given)[:80]}") from None
+
 def backtest(
     forecast:Callable, # Past [time], horizon → forecasts [horizon]
     values,            # [time]
@@ -207,7 +220,7 @@ def backtest(
     if values.ndim > 1: raise InputError("`values` must be one series; take its channels in turn")
     origins, made = rolling_origins(len(values), horizon, first=first, stride=stride), []
     for t in origins.tolist():
-        given = np.asarray(forecast(values[:t].copy(), horizon), float)
+        given = _as_numbers(forecast(values[:t].copy(), horizon))
         if given.shape != (horizon,) or not np.isfinite(given).all():
             raise InputError(f"`forecast` must give {horizon} finite numbers; from place {t} it "
                              f"gave the shape {given.shape}: {given.ravel()[:3]}")
@@ -285,7 +298,7 @@ def demand(
     angle = 2*np.pi*hour/24
     day = -6*np.cos(angle - .6) - 3*np.cos(2*angle - 1.2)
     week = np.where(hour % 168 >= 120, -7., 2.8) # Mean 0
-    opens = 168*(weeks - 3 if shift_week is None else shift_week)
+    opens = 168*(max(weeks - 3, 0) if shift_week is None else shift_week)
     parts = dict(trend=40 + .004*hour, day=day, week=week, shift=shift*(hour >= opens),
                  noise=np.random.default_rng(seed).normal(0, noise, len(hour)))
     return World(values=sum(parts.values()), shift_at=opens, **parts)

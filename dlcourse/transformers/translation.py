@@ -189,6 +189,7 @@ def greedy(
         last = advance(last, rows).argmax(-1).masked_fill(ended, PAD)
         out.append(last)
         ended |= last == EOS
+    out[-1] = out[-1].masked_fill(~ended, PAD) # Behind `max_len` symbols only an end may stand
     return torch.stack(out, 1)
 
 # %% ../../nbs/07_transformers/06_translation.ipynb #c744f131

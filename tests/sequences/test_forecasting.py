@@ -10,6 +10,7 @@ from dlcourse.core.random import random_state
 from dlcourse.sequences.forecasting import (
     QUANTILES,
     TCN,
+    DLinear,
     Forecaster,
     TCNBlock,
     conformal_quantile,
@@ -149,3 +150,48 @@ def test_a_kernel_of_one_is_refused():
 def test_training_refuses_windows_and_quantiles_that_do_not_fit(x, y, quantiles, says):
     with pytest.raises(InputError, match=says):
         train_forecaster('DLinear', x, y, steps=4, quantiles=quantiles)
+
+
+def test_channels_stay_apart():
+    past = np.arange(12.).reshape(6, 2)
+    np.testing.assert_array_equal(seasonal_naive(past, 3, 2), [[8, 9], [10, 11], [8, 9]])
+    values = np.random.default_rng(0).normal(size=(60, 2))*[1, 100] + [0, 1000]
+    both = training_and_test(values, 6, 4, 40)
+    for i in range(2):
+        for got, want in zip(both, training_and_test(values[:, i], 6, 4, 40), strict=True):
+            np.testing.assert_allclose(got[..., i], want)
+    with pytest.raises(InputError, match="`seen` must be one series"): mase([1.], values)
+
+
+@pytest.mark.parametrize(('values', 'cut'), [(np.ones(20), 10), (np.arange(20.), 0),
+                                            (np.c_[np.arange(20.), np.ones(20)], 10)])
+def test_what_cannot_be_standardized_is_named(values, cut):
+    with pytest.raises(InputError, match="`values` must change before `cut`"):
+        training_and_test(values, 2, 1, cut)
+
+
+@pytest.mark.parametrize('shape', [(5, 1), (1,), (), (5, 3)])
+def test_a_pinball_loss_is_never_broadcast(shape):
+    with pytest.raises(InputError, match="`predicted` must have the shape of `target`"):
+        pinball_loss(torch.zeros(5, 3), torch.zeros(shape), QUANTILES)
+    with pytest.raises(InputError, match="`quantiles` must each be between 0 and 1"):
+        pinball_loss(torch.zeros(5, 3), torch.zeros(5), (10, 50, 90))
+
+
+@pytest.mark.parametrize('level', [1e8, 1e9, -1e12])
+def test_a_high_level_costs_no_precision(level):
+    x, y = past_and_future(np.random.default_rng(0).integers(-8, 8, 80), 8, 2)
+    low, high = (train_forecaster('DLinear', x + v, y + v, steps=20).predict(x + v) - v
+                 for v in (0., level))
+    np.testing.assert_allclose(high, low, atol=2e-4*max(1, abs(level)/1e9))
+    assert low.std() > .1
+
+
+def test_a_forecaster_refuses_what_it_cannot_say():
+    x, y = past_and_future(np.random.default_rng(0).normal(size=40), 8, 2)
+    for quantiles in ((.9, .1), (.5, .5)):
+        with pytest.raises(InputError, match="`quantiles` must rise"):
+            train_forecaster('DLinear', x, y, steps=4, quantiles=quantiles)
+    model = train_forecaster('DLinear', x, y, steps=4)
+    with pytest.raises(InputError, match="`past` must be finite"): model.predict(x*np.nan)
+    with pytest.raises(InputError, match="`span` must be odd"): DLinear(8, 2, span=4)

@@ -186,3 +186,29 @@ def test_windows_of_a_series_with_a_hole_are_refused():
     values[4] = np.nan
     with pytest.raises(InputError, match='`values` must be finite numbers; 1 are not'):
         past_and_future(values, 3, 2)
+
+
+def test_windows_of_a_series_and_of_whole_numbers():
+    series = checked_series([1, 2, 3, 4])
+    for values in (series, [1, 2, 3, 4]):
+        x, y = past_and_future(values, 2, 1)
+        assert x.dtype == float and x.tolist() == [[1, 2], [2, 3]] and y.tolist() == [[3], [4]]
+    with pytest.raises(InputError, match="`values` must be numbers"):
+        past_and_future(['a', 'b'], 1, 1)
+    for wrong in (dict(start=1.5), dict(stop=3.5), dict(start=-1)):
+        with pytest.raises(InputError, match="`st(art|op)` must be a whole number from 0"):
+            past_and_future(series, 2, 1, **wrong)
+
+
+def test_months_and_zones_are_explained():
+    with pytest.raises(InputError, match="steps of 29 days apart; write months as 1949-01"):
+        carried_forward([1., 2, 3], ['2020-01-01', '2020-02-01', '2020-03-01'])
+    for zone in ('Z', '+02:00'):
+        with pytest.raises(InputError, match="`times` must not name a time zone"):
+            checked_series([1., 2], [f'2020-01-0{i}T00:00{zone}' for i in (1, 2)])
+
+
+def test_a_forecast_of_words_and_a_short_town():
+    with pytest.raises(InputError, match="`forecast` must give numbers; got cloudy"):
+        backtest(lambda past, horizon: 'cloudy', np.ones(9), 1, first=4)
+    assert demand(weeks=2).shift_at == 0 and demand(weeks=4).shift_at == 168

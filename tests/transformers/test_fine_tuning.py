@@ -124,6 +124,8 @@ def test_the_kept_classifier_is_the_one_that_was_made(monkeypatch, tmp_path):
     monkeypatch.setattr(fine_tuning, 'reviews', lambda home: lines)
     monkeypatch.setattr(fine_tuning, 'sentence_encoder', lambda home: sentence())
     one, card = review_classifier(tmp_path, labels=10)
+    assert review_classifier(tmp_path, labels=10, seed=1)[1].source.endswith('seed 1')
+    assert '3 epochs' in review_classifier(tmp_path, labels=10, epochs=3)[1].source
     monkeypatch.setattr(fine_tuning, 'reviews', lambda home: 1/0)
     other, _ = review_classifier(tmp_path, labels=10)
     np.testing.assert_array_equal(classify(one, TEXTS), classify(other, TEXTS))

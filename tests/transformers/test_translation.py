@@ -2,6 +2,7 @@
 import itertools
 import math
 import random
+import sys
 from dataclasses import replace
 
 import pytest
@@ -152,6 +153,15 @@ def test_one_beam_without_a_penalty_is_greedy():
         for a, b in zip(one.tolist(), two.tolist(), strict=True):
             n = b.index(EOS) + 1 if EOS in b else 6
             assert a[:n] == b[:n]
+
+
+@pytest.mark.parametrize(('last', 'none', 'six'), [
+    (3, [PAD], [3]*6 + [PAD]), (EOS, [EOS], [EOS])])
+def test_no_more_symbols_are_written_than_were_allowed(monkeypatch, last, none, six):
+    def writer(model, source): return lambda symbols, rows: torch.eye(9)[symbols*0 + last]
+    monkeypatch.setattr(sys.modules[greedy.__module__], 'writer', writer)
+    for max_len, want in ((0, none), (6, six)):
+        assert greedy(model_of(), rows(3, 5, 4), max_len).tolist() == [want]*3
 
 
 def test_more_beams_find_what_is_at_least_as_probable_here():
