@@ -27,26 +27,33 @@ from ..training.loop import fit
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #fc127700
 def seasonal_naive(
-    past:np.ndarray, # [time], a period or longer
+    past:np.ndarray, # [time] or [time, channel], a period or longer
     horizon:int,     # Steps to forecast
     period:int=1,    # Steps after which the series repeats; 1 is persistence
-)->np.ndarray:       # [horizon]
+)->np.ndarray:       # [horizon] or [horizon, channel]
     "The last period, again and again; raises `InputError` where the past holds none"
     if not 1 <= period <= len(past):
         raise InputError("`period` must be from 1 to the length of the past, so that there is "
                          f"one to repeat; got period={period} and {len(past)} values")
-    return np.resize(np.asarray(past)[-period:], horizon)
+    return np.asarray(past)[-period:][np.arange(horizon) % period]
+
+# %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
+def _check_varies(seen):
+    if len(seen) and np.ptp(seen, axis=0).all(): return
+    raise InputError("`values` must change before `cut`, so that there is a deviation to divide "
+                     f"by; got {len(seen)} values before it that do not")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #b2e2127b
 def training_and_test(
-    values:np.ndarray, # [time]
+    values:np.ndarray, # [time] or [time, channel]
     length:int,        # Steps of past in a window
     horizon:int,       # Steps of future in a window
     cut:int,           # Place of the first value that belongs to the test
-)->tuple: # Past and future to train on, past and future to test on: each [window, steps]
+)->tuple: # Past and future to train on, past and future to test on: each [window, steps, …]
     "Standardized windows on both sides of a moment, by what was known before it"
     seen = values[:cut]
-    scaled = (values - seen.mean())/seen.std()
+    _check_varies(seen)
+    scaled = (values - seen.mean(0))/seen.std(0)
     return (*past_and_future(scaled, length, horizon, stop=cut),
             *past_and_future(scaled, length, horizon, start=cut))
 
@@ -66,22 +73,31 @@ def mase(
                          "its naive error; give another period, or measure without scaling")
     return float(np.abs(checked_series(np.ravel(errors), name='errors').values).mean()/usual)
 
+# %% ../../nbs/06_sequences/06_forecasting.ipynb #4c1869d9
+def _check_quantiles(quantiles):
+    if len(quantiles) and all(0 < q < 1 for q in quantiles): return
+    raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
+
+def _check_forecasts(predicted, target, quantiles):
+    _check_quantiles(quantiles)
+    if predicted.shape != (*target.shape, len(quantiles)):
+        raise InputError(f"`predicted` must have the shape of `target` and an axis of "
+                         f"{len(quantiles)} quantiles; got {tuple(predicted.shape)} for "
+                         f"{tuple(target.shape)}")
+
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(
     predicted:Float[Tensor, "*batch quantile"], # A forecast for each quantile
     target:Float[Tensor, "*batch"],             # What came
     quantiles:Sequence[float],                  # Each between 0 and 1
 )->Float[Tensor, ""]:                           # Mean over everything
-    "The loss that is least, on average, when each forecast is the quantile of its level"
+    "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
+    _check_forecasts(predicted, target, quantiles)
     levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #1e6837ac
-def _check_quantiles(quantiles):
-    if len(quantiles) and all(0 < q < 1 for q in quantiles): return
-    raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
-
 def wql(
     predicted, # [..., quantile]
     target,    # [...]
@@ -92,11 +108,7 @@ def wql(
     predicted, target = (v if v.is_floating_point() else v.double() for v in (predicted, target))
     if not (predicted.isfinite().all() and target.isfinite().all()):
         raise InputError("`predicted` and `target` must be finite numbers")
-    _check_quantiles(quantiles)
-    if predicted.shape != (*target.shape, len(quantiles)):
-        raise InputError(f"`predicted` must have the shape of `target` and an axis of "
-                         f"{len(quantiles)} quantiles; got {tuple(predicted.shape)} for "
-                         f"{tuple(target.shape)}")
+    _check_forecasts(predicted, target, quantiles)
     size = target.abs().mean()
     if not size > 0: raise InputError("`target` is 0 everywhere, so nothing can be divided by it")
     return float(2*pinball_loss(predicted, target, quantiles)/size)
@@ -155,6 +167,8 @@ class DLinear(nn.Module):
         span:int=25, # Of the moving mean, odd
     ):
         super().__init__()
+        if number_of(span, 'span', 1) % 2 == 0:
+            raise InputError(f"`span` must be odd, so that a mean has a middle; got {span}")
         self.span = min(span, length - 1 + length % 2)
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
 
@@ -213,6 +227,9 @@ class Forecaster(nn.Module):
         relative:bool=True, # Differences from the last value, or the values themselves?
     ):
         super().__init__()
+        _check_quantiles(quantiles)
+        if list(quantiles) != sorted({*quantiles}):
+            raise InputError(f"`quantiles` must rise, as `predict` gives them; got {quantiles}")
         self.body, self.quantiles, self.relative = body, tuple(quantiles), relative
         self.register_buffer('scale', torch.tensor(float(scale)))
 
@@ -227,9 +244,11 @@ class Forecaster(nn.Module):
     def predict(self,
         past, # [window, length], an array
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
-        "Forecasts as an array; where quantiles cross they are sorted"
-        past = torch.tensor(np.array(past), dtype=self.scale.dtype, device=self.scale.device)
-        return self(past).sort(-1).values.cpu().numpy()
+        "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
+        past = checked_series(past, name='past').values
+        last = past[:, -1:]*self.relative # Taken off before single precision rounds it
+        given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)
+        return self(given).sort(-1).values.cpu().numpy() + last[..., None]
 
 def network(
     kind:str,    # `DLinear`, `LSTM`, `TCN` or `patches`
@@ -258,15 +277,15 @@ def train_forecaster(
     seed:int=0,          # Of the first weights and of the order
 )->Forecaster:
     "Train a network by the pinball loss; raises `InputError` for windows with NaN"
-    x, y = (torch.tensor(checked_series(v, name=n).values, dtype=torch.float32)
-            for v, n in ((x, 'x'), (y, 'y')))
+    x, y = (checked_series(v, name=n).values for v, n in ((x, 'x'), (y, 'y')))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
-                         f"the shapes {tuple(x.shape)} and {tuple(y.shape)}")
-    _check_quantiles(quantiles)
-    quantiles = sorted(quantiles) # As `predict` gives them
+                         f"the shapes {x.shape} and {y.shape}")
+    _check_quantiles(quantiles) # Before the network is built for them
     number_of(steps, 'steps', 4)
-    scale = (y - x[:, -1:]*relative).std()
+    last = x[:, -1:]*relative # Taken off before single precision rounds it
+    x, y = (torch.tensor(v - last, dtype=torch.float32) for v in (x, y))
+    scale = y.std()
     with random_state(seed):
         body = network(kind, x.shape[1], y.shape[1]*len(quantiles), patch)
     model = Forecaster(body, scale if scale > 0 else 1., quantiles, relative)

@@ -151,7 +151,7 @@ class KneserNey:
         text:str,  # Of known letters
     )->np.ndarray: # One number for each letter but the first
         "How surprising each letter of a text is; raises `InputError` for an unknown letter"
-        strange = set(text) - set(self.place)
+        strange = set(string_of(text, 'text')) - set(self.place)
         if strange: raise InputError(f"`text` holds letters that the model does not know: "
                                      f"{''.join(sorted(strange))[:20]!r}")
         far = self.order - 1
@@ -195,6 +195,9 @@ def train_lm(
     lr:float=.02,              # Of Adam, at its highest
 )->list[float]:                # The loss of each piece in nats, before its update
     "Train on a text from its beginning to its end and over again; raises `InputError` if too short"
+    if not isinstance(ids, Tensor) or ids.ndim != 1:
+        raise InputError("`ids` must be a tensor of one row, as `encode` gives; got "
+                         f"{type(ids).__name__}")
     length = len(ids)//number_of(batch, 'batch', 1)
     if length <= number_of(piece, 'piece', 1):
         raise InputError(f"`ids` must be longer than batch·(piece + 1) = {batch*(piece + 1)}; "
@@ -230,7 +233,9 @@ def nats_of(
     ids:Int[Tensor, " time"], # A text, of two tokens or more
 )->Float[Tensor, " next"]:    # One number for each token but the first
     "How surprising each token of a text is"
-    if len(ids) < 2: raise InputError(f"`ids` must hold two tokens or more; got {len(ids)}")
+    if not isinstance(ids, Tensor) or ids.ndim != 1 or len(ids) < 2:
+        raise InputError("`ids` must hold two tokens or more, in a tensor of one row; got "
+                         f"{len(ids) if isinstance(ids, Tensor) and ids.ndim else str(ids)[:40]}")
     with _reading(model): logits, _ = model(ids[None, :-1])
     return F.cross_entropy(logits[0], ids[1:], reduction='none')
 
@@ -257,6 +262,9 @@ def sample_next(
 )->Int[Tensor, " batch"]:
     "Draw a token for each text; raises `InputError` for settings that leave none"
     number_of(temperature, 'temperature', 0, 10**6, whole=False)
+    if logits.ndim != 2:
+        raise InputError("`logits` must be [batch, vocab], a row for each text; got the shape "
+                         f"{tuple(logits.shape)}")
     if not logits.amax(-1).isfinite().all():
         raise InputError("`logits` must be numbers with a largest one in each row; got NaN or none")
     if temperature < 1e-6: return logits.argmax(-1)
@@ -265,7 +273,8 @@ def sample_next(
         top = logits.topk(min(number_of(top_k, 'top_k', 1), logits.shape[-1]))
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
     if top_p is not None:
-        if not 0 < top_p <= 1: raise InputError(f"`top_p` must be above 0 and up to 1, got {top_p}")
+        if not number_of(top_p, 'top_p', 0, 1, whole=False):
+            raise InputError(f"`top_p` must be above 0 and up to 1, got {top_p}")
         if top_p < 1: logits = nucleus(logits, top_p)
     return torch.multinomial(logits.softmax(-1), 1, generator=rng)[:, 0]
 
@@ -276,9 +285,9 @@ def generate(
     **how,                             # As for `sample_next`
 )->Int[Tensor, "batch more"]:          # What was written, without the prompt
     "Go on with texts, token by token; raises `InputError` for an empty prompt"
-    if prompt.ndim != 2 or not prompt.shape[1]:
+    if not isinstance(prompt, Tensor) or prompt.ndim != 2 or not prompt.shape[1]:
         raise InputError("`prompt` must hold a token at least for each text, such as a line end; "
-                         f"got a shape of {tuple(prompt.shape)}")
+                         f"got a shape of {tuple(getattr(prompt, 'shape', ()))}")
     written = []
     with _reading(model):
         logits, state = model(prompt)
