@@ -38,10 +38,10 @@ def seasonal_naive(
     return np.asarray(past)[-period:][np.arange(horizon) % period]
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
-def _check_varies(seen):
-    if len(seen) and np.ptp(seen, axis=0).all(): return
+def _check_varies(known):
+    if len(known) and np.ptp(known, axis=0).all(): return
     raise InputError("`values` must change before `cut`, so that there is a deviation to divide "
-                     f"by; got {len(seen)} values before it that do not")
+                     f"by; got {len(known)} values before it that do not")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #b2e2127b
 def training_and_test(

@@ -218,7 +218,7 @@ def test_nobody_changes_the_probabilities_of_a_model():
     (lambda: generate(CharLM(3), 'a', 3), "`prompt` must hold a token at least for each text"),
     (lambda: sample_next(torch.ones(3)), "`logits` must be .batch, vocab., a row for each"),
     (lambda: sample_next(torch.ones(1, 3), top_p='a'), "`top_p` must be a number"),
-    (lambda: nats_of(CharLM(3), torch.tensor([1])), "`ids` must hold two tokens or more, in a tensor of one row; got 1"),
+    (lambda: nats_of(CharLM(3), torch.tensor([1])), "`ids` must hold two tokens or more"),
     (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=0), "`batch` must be"),
     (lambda: train_lm(CharLM(3), torch.ones(9).long(), 2, batch=1, piece=0), "`piece` must be"),
     (lambda: sample_next(torch.ones(1, 3), temperature=math.inf), "`temperature` must be"),
