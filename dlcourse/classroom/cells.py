@@ -32,10 +32,8 @@ def directives(
     found = {}
     for line in source.splitlines():
         match = DIRECTIVE.match(line)
-        if match:
-            found[match[1]] = match[2]
-        elif line.strip() and not line.startswith('%%'):
-            break
+        if match: found[match[1]] = match[2]
+        elif line.strip() and not line.startswith('%%'): break
     return found
 
 def directive_lines(
@@ -56,16 +54,13 @@ def exercise_arguments(
     "Read the argument of `#| exercise`; raises `InputError`"
     name, *pairs = text.split() or ['']
     if not NAME.fullmatch(name):
-        raise InputError(
-            f"`#| exercise` needs the name of a function or Class.method, got '{name}'"
-        )
+        raise InputError("`#| exercise` needs the name of a function or Class.method, got "
+                         f"'{name}'")
     found = dict(name=name, level=1, importance=3, minutes=10, without=())
     for pair in pairs:
         key, _, value = pair.partition('=')
-        if key == 'without':
-            found[key] = tuple(filter(None, value.split(',')))
-        else:
-            found[key] = _on_its_scale(key, value, name)
+        if key == 'without': found[key] = tuple(filter(None, value.split(',')))
+        else: found[key] = _on_its_scale(key, value, name)
     return found
 
 def _on_its_scale(key, value, name):
@@ -75,9 +70,8 @@ def _on_its_scale(key, value, name):
         raise InputError(f"`{key}` is no argument of an exercise ({name}); there are: {known}")
     least, most = SCALES[key][0], SCALES[key][-1]
     if not (value.isdigit() and least <= int(value) <= most):
-        raise InputError(
-            f"`{key}` must be a whole number from {least} to {most}, got '{value}' ({name})"
-        )
+        raise InputError(f"`{key}` must be a whole number from {least} to {most}, got '{value}' "
+                         f"({name})")
     return int(value)
 
 # %% ../../nbs/23_classroom/01_cells.ipynb #2b9ca308
@@ -145,9 +139,8 @@ def _read(path):
         raise InputError(f"`{path}` cannot be read: {fault}") from None
     try: nb = json.loads(data) # In UTF-8 or UTF-16, with a BOM or without
     except (ValueError, RecursionError) as e:
-        raise InputError(
-            f"`{path}` is not a notebook: {e}; open it in Jupyter and save it again"
-        ) from None
+        raise InputError(f"`{path}` is not a notebook: {e}; open it in Jupyter and save it "
+                         "again") from None
     try: return nb, cells_of(nb)
     except InputError as e: raise InputError(f"`{path}`: {e}") from None
 

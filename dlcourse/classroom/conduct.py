@@ -87,7 +87,6 @@ def changeable(
 # %% ../../nbs/23_classroom/05_conduct.ipynb #48ede634
 def _parts(x):
     "What a value that can change holds, or one that may hold such a value; `None` for others"
-    if type(x) in (list, tuple): return list(x) # At once: the most common by far
     torch = loaded_torch()
     if isinstance(x, (type, types.ModuleType)): return None
     if torch and isinstance(x, torch.Tensor): return [x.grad] if x.is_leaf else []
@@ -104,17 +103,14 @@ def is_generator(
 )->bool:
     "Is this a generator of random numbers?"
     torch = loaded_torch()
-    if isinstance(x, np.random.Generator): return True
-    return bool(torch) and torch.Generator in type(x).__mro__ # Its own `isinstance` is slow
+    return isinstance(x, np.random.Generator) or bool(torch) and isinstance(x, torch.Generator)
 
 def _parts_of_function(f):
     "What a function of a check keeps; nothing of anybody else's"
-    if not _is_of_a_check(f): return None
+    if not f.__code__.co_filename.startswith(CHECKS): return None
     closed = [cell.cell_contents for cell in f.__closure__ or () if _is_filled(cell)]
     named = [f.__globals__[name] for name in f.__code__.co_names if name in f.__globals__]
     return [*closed, *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values(), *named]
-
-def _is_of_a_check(f): return f.__code__.co_filename.startswith(CHECKS)
 
 def _is_filled(cell):
     try: return cell.cell_contents is not cell
@@ -122,8 +118,8 @@ def _is_filled(cell):
 
 def _parts_of_object(x):
     if not has_attributes(x): return None
-    functions = (f for f in vars(type(x)).values() if isinstance(f, types.FunctionType))
-    return [*vars(x).values(), *filter(_is_of_a_check, functions)]
+    methods = [f for f in vars(type(x)).values() if isinstance(f, types.FunctionType)]
+    return [*vars(x).values(), *methods]
 
 def has_attributes(
     x, # Any value
@@ -137,7 +133,6 @@ def state_of(
     x, # Something that can change
 ):     # To be compared with a later one
     "What there is to tell about a value now"
-    if type(x) in (list, tuple): return tuple(x) if type(x) is list else ()
     torch = loaded_torch()
     if torch and isinstance(x, torch.Tensor):
         return x.detach().clone(), x.grad if x.is_leaf else None, x.requires_grad
@@ -159,9 +154,9 @@ def has_changed(
     return len(before) != len(after) or not all(map(_same, before, after))
 
 def _same(a, b):
+    torch = loaded_torch()
     if a is b: return True
     if type(a) is not type(b): return False
-    torch = loaded_torch()
     if torch and isinstance(a, torch.Tensor): return _same_tensors(a, b)
     if isinstance(a, np.ndarray): return _same_arrays(a, b)
     return isinstance(a, (int, float, complex, str, bytes, set)) and (a == b or a != a and b != b)

@@ -16,7 +16,7 @@ import re
 from pathlib import PurePosixPath
 
 from .cells import BELONGING, answering, cells_of, find_def
-from .lessons import Exercise, Lesson, lesson_in
+from .lessons import Exercise, Lesson, lesson_of
 from ..core.errors import InputError
 
 # %% ../../nbs/23_classroom/03_editions.ipynb #4810c002
@@ -29,7 +29,7 @@ def learner_edition(
 )->dict:        # A new notebook
     "The page that a learner gets: exercises blank, a line that checks each, only targets shown"
     cells = cells_of(nb)
-    lesson = lesson_in(cells, 'notebook')
+    lesson = lesson_of(cells, 'notebook')
     exercises = {e.name: e for e in lesson.exercises}
     kept, checked = [], set()
     for cell, raw in zip(cells, copy.deepcopy(nb['cells']), strict=True):

@@ -190,11 +190,8 @@ def trials(
 @cache # Here: to the cache a seed that is left out is another one than 0
 def _trials(exercise, seed):
     if exercise.source == exercise.blank: return () # Where answers are judged without it
-    with unheard(): return tuple(_sound_trials(exercise, _own_seed(exercise, seed)))
-
-def _own_seed(exercise, seed):
-    "One that says nothing about those of other exercises"
-    return int.from_bytes(hashlib.sha256(f'{seed} {exercise.id}'.encode()).digest()[:4])
+    digest = hashlib.sha256(f'{seed} {exercise.id}'.encode()).digest() # Says nothing of others
+    with unheard(): return tuple(_sound_trials(exercise, int.from_bytes(digest[:4])))
 
 def _sound_trials(exercise, seed):
     reference, found = Stage(exercise, None, answers=True), []

@@ -9,12 +9,12 @@ __all__ = ['Columns', 'FARTHEST', 'is_missing', 'as_text', 'as_number', 'some', 
 
 # %% ../../nbs/00_core/12_frames.ipynb #92b5d4c6
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from unicodedata import category, normalize
 
 from .errors import InputError
 from .pages import count_text
@@ -182,14 +182,12 @@ def to_polars(
     names = frame.collect_schema().names()
     try: return (frame.collect('polars') if isinstance(frame, nw.LazyFrame) else frame).to_polars()
     except ImportError: # DuckDB and pandas hand over through pyarrow, which need not be installed
-        values = map(_none_for_missing, to_lists(frame))
+        values = [[None if not isinstance(v, str) and is_missing(v) else v for v in column]
+                  for column in to_lists(frame)]
         return _polars(dict(zip(names, values, strict=True)), 'frame')
     except Exception as e:
         raise InputError(f"a column of {', '.join(names)} holds values of different types; "
                          "make each column one type, such as text") from e
-
-def _none_for_missing(values):
-    return [v if isinstance(v, str) or not is_missing(v) else None for v in values]
 
 # %% ../../nbs/00_core/12_frames.ipynb #15279cc2
 def numeric_column(
@@ -290,16 +288,13 @@ def not_plain(
     return InputError(f"`{column}` holds lists, records or bytes, and each cell must be one value: "
                       "put what is asked about, as text or number, into a column of its own")
 
-_PLAIN = re.compile(r'[+-]?[0-9]{1,40}(\.[0-9]{0,40})?')
-
 def look_alikes(
     values:Iterable[str], # Different texts
 )->list[tuple[str, ...]]: # Those that a reader would take for the same, together
     "Texts that differ in case, in how a letter or a number is written or in what is not seen"
     alike = {}
     for v in values:
-        letters = unicodedata.normalize('NFKC', v)
-        seen = ''.join(c for c in letters if unicodedata.category(c) != 'Cf')
-        if _PLAIN.fullmatch(seen): seen = str(Decimal(seen).normalize())
+        seen = ''.join(c for c in normalize('NFKC', v) if category(c) != 'Cf')
+        if re.fullmatch(r'[+-]?\d{1,40}(\.\d{0,40})?', seen): seen = str(Decimal(seen).normalize())
         alike.setdefault(' '.join(seen.casefold().split()), []).append(v)
     return [tuple(sorted(same)) for same in alike.values() if len(same) > 1]

@@ -29,8 +29,7 @@ class Runs:
         seeds:Iterable[int],               # In the order of the arrays
         kept:Mapping|None=None,            # Way → what each of its runs left behind
     ):
-        self.values = {key: as_floats(array_of(v, f'values[{key!r}]'), f'values[{key!r}]')
-                       for key, v in values.items()}
+        self.values = {k: as_floats(array_of(v, f'{k}'), f'{k}') for k, v in values.items()}
         self.seeds, self.kept = tuple(seeds), dict(kept or {})
         self.ways = tuple(dict.fromkeys(way for way, _ in self.values))
         self.measures = tuple(dict.fromkeys(measure for _, measure in self.values))
@@ -82,8 +81,7 @@ class Runs:
         "The same runs, with one measure only"
         if name not in self.measures:
             raise InputError(f"`name` must be one of {[*self.measures]}; got {name!r}")
-        own = {key: array for key, array in self.values.items() if key[1] == name}
-        return Runs(own, self.seeds, self.kept)
+        return Runs({k: v for k, v in self.values.items() if k[1] == name}, self.seeds, self.kept)
 
     def at(self,
         step:int=-1, # Which value of a curve; the last when left out
@@ -245,8 +243,7 @@ def plot(self:Runs,
     if ax is None:
         height = 3.6 if curves else 1. + .5*len(runs.ways)
         _, ax = need('matplotlib.pyplot', 'lab').subplots(figsize=(7, height))
-    if curves: _bands(runs, ax, x)
-    else: _points(runs, ax, level)
+    _bands(runs, ax, x) if curves else _points(runs, ax, level)
     return ax
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #d09c15d2
@@ -270,8 +267,7 @@ def bootstrap_runs(
     seed:int=0,                            # Of the draws
 )->tuple[float, float]:                    # Limits
     "Percentile interval from tables whose runs were drawn again, those of each task apart"
-    scores = as_floats(array_of(scores, 'scores'), 'scores')
-    rng = np.random.default_rng(seed)
+    scores, rng = as_floats(array_of(scores, 'scores'), 'scores'), np.random.default_rng(seed)
     if len(scores) < 2: raise InputError(f"`scores` must hold two runs or more; got {len(scores)}")
     results = []
     for _ in range(draws):

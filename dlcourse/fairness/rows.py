@@ -59,10 +59,9 @@ class Rows:
         check_threshold(self.threshold)
         _check_independent(self)
         asked = {k: getattr(self, k) for k in ('missing', 'level', 'min_count', 'max_groups')}
-        here = self.here or settings()
-        s = here.but(**asked)
+        object.__setattr__(self, 'here', self.here or settings()) # Others of these need not ask
+        s = self.here.but(**asked)
         for k in asked: object.__setattr__(self, k, getattr(s, k))
-        object.__setattr__(self, 'here', here) # Others made of these rows need not ask again
         for k in NAMES: object.__setattr__(self, k, _names(getattr(self, k)))
         number_of(self.depth, 'depth', 1)
         if '' in (*self.columns, self.y_pred, self.score):
@@ -157,9 +156,8 @@ def opened(
 
 def _slow(data):
     "Is it a file that is better read once, and not too large for that? Parquet is read in parts"
-    if not isinstance(data, (str, Path)): return False
+    if not isinstance(data, (str, Path)) or is_parquet(data): return False
     path = Path(data).expanduser()
-    if is_parquet(path): return False
     return path.stat().st_size*(8 if path.suffix.lower() == '.gz' else 1) <= KEEP
 
 FEW_WORDS = 1_000 # Words that are held as codes, one byte or two a row
@@ -180,8 +178,7 @@ def _held(rows):
         i = held.columns.index(c)
         terms[i] = _coded(held, c, f'words{i}', rows.null)
     held.project(', '.join(terms)).create('coded')
-    coded = table.query('asked', 'from coded')
-    coded.query('asked', 'drop table held')
+    table.query('asked', 'from coded').query('asked', 'drop table held')
     return replace(rows, frame=nw.from_native(table.query('asked', 'from coded')), coded=True)
 
 def _coded(table, column, kind, null):
