@@ -131,7 +131,7 @@ def _table(attribute, groups, metrics, *, level, width):
         table.add_column(head, justify='right', no_wrap=True)
     for i, (group, row) in enumerate(groups.items()):
         lines = [Text(cells[m][i][0]) + Text(f'\n{cells[m][i][1]}', style='dim') for m in shown]
-        table.add_row(Text(shorten(printable(group), 80)), f"{_people(row):,}", *lines)
+        table.add_row(Text(shorten(printable(group), 200)), f"{_people(row):,}", *lines)
     return table
 
 # %% ../../nbs/21_audit/03_terminal.ipynb #6eb7cfd6

@@ -72,8 +72,9 @@ def mover_bounds(
         i, j = ordered_pairs(len(at))
         near, far = (np.where(np.isinf(x), v, x) for x in (low, high))
         found = GAP_LIMITS[kind](v[i], v[j], (near[i], far[i]), (near[j], far[j]))
-        found = (np.where(np.isinf(low[i] + high[j]), -np.inf, found[0]), # An open side stays open
-                 np.where(np.isinf(high[i] + low[j]), np.inf, found[1]))
+        below, above = np.isinf(low), np.isinf(high) # An open side stays open
+        found = (np.where(below[i] | above[j], -np.inf, found[0]),
+                 np.where(above[i] | below[j], np.inf, found[1]))
         return clear_dust(v, found) if kind == 'difference' else found
     return bounds
 
@@ -182,9 +183,8 @@ def _judged(gap, m, scope, tolerance, family, level):
             reasons.append("the data go well with a gap that is tolerated and with one that is not")
             rows = _rows_needed(gap, m.n[at], tolerance, strict[near], loose[far])
             reasons += _thin(m, at)
-    if unknown:
-        reasons.append(f"nothing is known of {_said(unknown)}")
-        if verdict != 'fail': verdict = 'insufficient evidence'
+    if unknown: reasons.append(f"nothing is known of {_said(unknown)}")
+    if unknown and verdict != 'fail': verdict = 'insufficient evidence'
     if outside: reasons.append(f"not judged: {_said(outside)}")
     if gap.value is not None and len(at) < len(m.known):
         over = f"over all groups it is {number(gap.value)}"

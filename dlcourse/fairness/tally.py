@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from ..core.errors import InputError
-from ..core.frames import as_text, look_alikes, some
+from ..core.frames import as_number, as_text, look_alikes, some
 from ..core.pages import count_text, shorten
 from .counts import Counts
 
@@ -111,8 +111,9 @@ def alike_notes(
         if v is not None: seen[as_text(v)] += n
     for same in look_alikes(seen):
         case = len({v.casefold() for v in same}) == 1
-        how = "in case only" if case else "in what is hardly seen"
-        if same[0].isascii() and not case: how = "in how a number is written"
+        numbers = all(as_number(v) is not None for v in same)
+        how = "in how a number is written" if numbers else "in what is hardly seen"
+        if case: how = "in case only"
         both = ' and '.join(f"{(repr if case else ascii)(v)} ({count_text(seen[v])})" for v in same)
         yield f"`{column}` holds {both}, which differ {how}; they are taken as they stand."
 

@@ -206,6 +206,13 @@ def test_a_mean_that_few_rows_carry_passes_nothing(more):
     mirror = rare(200) | dict(p=-rare(200)['p'])
     [other, *_] = audit_regression(mirror, **asked, policy=wide).disparities
     assert other.verdict == 'insufficient evidence' and 'B rests on' in other.reason
+    n = 200
+    p = np.r_[-np.array(rare(n)['p'])[n:], np.array(rare(n, seed=2)['p'])[n:]]
+    apart = rare(n) | dict(p=p) # Both have a tail, on opposite sides
+    for d in audit_regression(apart, **asked, policy=wide).disparities:
+        if (d.metric, d.kind) != ('mean_error', 'difference'): continue
+        assert (d.verdict, d.high) == ('insufficient evidence', None), d
+        assert 'A rests on' in d.reason and 'B rests on' in d.reason
 
 
 def test_a_tail_is_seen_through_weights_and_clusters_alike():
