@@ -124,7 +124,11 @@ def reciprocal_rank_fusion(
     *scores:Float[np.ndarray, "question passage"], # One table for each search, one at least
     k:float=60,      # The larger, the less the first places stand out
 )->Float[np.ndarray, "question passage"]:
-    "Fuse searches by the places that they give; of equal scores the earlier passage comes first"
+    """Fuse searches by the places that they give; of equal scores the earlier passage comes first.
+    Raises `InputError` unless the tables have one shape"""
+    shapes = {np.shape(table) for table in scores}
+    if len(shapes) != 1:
+        raise InputError(f"`scores` must be tables of one shape, one at least; got {shapes}")
     return sum(1/(k + ranks_of(table)) for table in scores)
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #a38c6799

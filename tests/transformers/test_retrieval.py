@@ -117,6 +117,12 @@ def test_what_cannot_be_searched():
             cut_words({'a': 'b c'}, 4, overlap)
 
 
+def test_tables_of_other_shapes_are_not_fused():
+    for shapes in ((), ((1, 3), (1, 1)), ((2, 3), (1, 3))):
+        with pytest.raises(InputError, match='`scores` must be tables of one shape, one at least'):
+            reciprocal_rank_fusion(*map(np.zeros, shapes))
+
+
 def test_texts_may_come_one_by_one():
     index = BM25(t for t in ('hello world', 'bye'))
     assert index.scores(t for t in ('bye',)).argmax(1).tolist() == [1]
