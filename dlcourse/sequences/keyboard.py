@@ -50,22 +50,20 @@ class Keyboard:
 
     def forget(self):
         "Empty what its owner typed"
-        self.typed = []
         self.own = _counted([])
 
     def learn(self,
-        text:str, # That its owner typed
+        text:str, # That its owner typed: a message; its first word follows on none
     ):
         "Add to what the owner typed"
-        self.typed += words_of(text)
-        self.own = _counted(self.typed)
+        self.own = _counted(words_of(text), self.own)
 
     def scores(self,
         last:str,       # The word before; empty at the beginning
         prefix:str='',  # Letters of the word so far
     )->dict[str, float]: # Word → a share, of those that begin so and may be offered
         "How likely each word is"
-        trust = self.trust*bool(self.typed)
+        trust = self.trust*bool(self.own[0])
         found = Counter()
         for weight, counts in ((1 - trust, self.general), (trust, self.own)):
             for word, p in _mixed(counts, last, prefix, self.share).items():
@@ -82,12 +80,13 @@ class Keyboard:
         scores = self.scores(last.lower(), prefix.lower())
         return sorted(scores, key=lambda w: (-scores[w], w))[:number_of(count, 'count', 0)]
 
-def _counted(words):
+def _counted(words, before=None):
     "Words, for each the words that followed it, and all words in the order of the alphabet"
-    after = defaultdict(Counter)
+    single, after, ordered = before or (Counter(), defaultdict(Counter), [])
     for a, b in zip(words, words[1:], strict=False): after[a][b] += 1
-    single = Counter(words)
-    return single, after, sorted(single)
+    ordered = sorted([*ordered, *(set(words) - single.keys())])
+    single.update(words)
+    return single, after, ordered
 
 def _mixed(counts, last, prefix, share):
     "Word → how likely, of those with this beginning"

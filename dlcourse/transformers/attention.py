@@ -57,7 +57,9 @@ def phases(
     if dim % 2:
         raise InputError("`dim` must be even, one sine and one cosine for each hand; got "
                          f"dim={dim}")
-    return positions[..., None]*base**(-torch.arange(0, dim, 2, device=positions.device)/dim)
+    exact = torch.promote_types(positions.dtype, torch.float32) # Of whole numbers float32
+    pairs = torch.arange(0, dim, 2, device=positions.device, dtype=exact)
+    return positions[..., None]*base**(-pairs/dim)
 
 def sinusoid(
     positions:Num[Tensor, "*batch seq"], # Where each one stands, such as `torch.arange(n)`
@@ -149,8 +151,9 @@ class MultiHeadAttention(nn.Module):
         if context is not None:
             raise InputError("`rope_base` compares places within one sequence; leave it out for "
                              "attention to a `context`")
-        angles = phases(torch.arange(start, start + x.shape[1], device=x.device), q.shape[-1],
-                        self.rope_base)
+        at = torch.arange(start, start + x.shape[1], device=x.device,
+                          dtype=torch.promote_types(x.dtype, torch.float32))
+        angles = phases(at, q.shape[-1], self.rope_base)
         return rotate(q, angles), rotate(k, angles), v
 
     def merge(self,

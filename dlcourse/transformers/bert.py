@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from .encoder import Encoder
 
 # %% ../../nbs/07_transformers/14_bert.ipynb #0f7e336b
@@ -106,8 +106,7 @@ class LoRA(nn.Module):
     ):
         super().__init__()
         outputs, inputs = linear.weight.shape
-        if not 1 <= rank <= min(outputs, inputs):
-            raise InputError(f"`rank` must be from 1 to {min(outputs, inputs)}, got {rank}")
+        number_of(rank, 'rank', 1, min(outputs, inputs))
         self.linear, self.scale = linear.requires_grad_(False), alpha/rank
         like = dict(dtype=linear.weight.dtype, device=linear.weight.device)
         self.down = nn.Parameter(torch.randn(rank, inputs, **like)/inputs**.5)

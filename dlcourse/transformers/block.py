@@ -8,6 +8,7 @@ __all__ = ['BENDS', 'squared_relu', 'BlockConfig', 'FeedForward', 'Block', 'Bloc
 # %% ../../nbs/07_transformers/04_block.ipynb #055be20f
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 import torch.nn.functional as F
@@ -56,16 +57,19 @@ class BlockConfig:
         if self.kv_heads is not None and self.heads % self.kv_heads:
             raise InputError(f"`kv_heads` must divide `heads`, got kv_heads={self.kv_heads}, "
                              f"heads={self.heads}")
-        if self.activation not in BENDS:
+        if self.activation not in [*BENDS]:
             raise InputError(f"`activation` must be one of {', '.join(BENDS)}; got "
                              f"{self.activation!r}")
         if self.norm not in ('layer', 'rms'):
             raise InputError(f"`norm` must be layer or rms; got {self.norm!r}")
-        if self.rope_base is not None and not 0 < self.rope_base < math.inf:
-            raise InputError(f"`rope_base` must be above 0, or None; got {self.rope_base}")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"`dropout` must lie in [0, 1), got {self.dropout}")
-        if not self.eps > 0: raise InputError(f"`eps` must be above 0, got {self.eps}")
+        def within(x, least, end): return isinstance(x, Real) and least <= x < end
+        least = math.ulp(0) # The smallest number above 0
+        if self.rope_base is not None and not within(self.rope_base, least, math.inf):
+            raise InputError(f"`rope_base` must be above 0, or None; got {self.rope_base!r}")
+        if not within(self.dropout, 0, 1):
+            raise InputError(f"`dropout` must lie in [0, 1), got {self.dropout!r}")
+        if not within(self.eps, least, math.inf):
+            raise InputError(f"`eps` must be above 0, got {self.eps!r}")
 
     def make_norm(self)->nn.Module: # Over the last axis
         "A normalization of the stream"

@@ -12,6 +12,7 @@ from itertools import count, islice
 from operator import index
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -177,16 +178,20 @@ def token_probabilities(
     if top_k is not None and number_of(top_k, 'top_k', 1) < logits.shape[-1]:
         top = logits.topk(top_k)
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
-    if temperature > 1e-20: return (logits/temperature).softmax(-1) # Below, it would overflow
-    top = logits == logits.amax(-1, keepdim=True)
-    return top/top.sum(-1, keepdim=True)
+    logits = logits - logits.amax(-1, keepdim=True) # So that no division can give +∞
+    if temperature > 1e-20: return (logits/temperature).softmax(-1) # Below, 0/0
+    top = logits == 0
+    return (top/top.sum(-1, keepdim=True)).to(logits.dtype)
 
 def draw_token(
     p:Float[Tensor, "*batch vocab"], # Probabilities, or shares of any sum
     u:Float[Tensor, "*batch"],       # From 0 to below 1
 )->Int[Tensor, "*batch"]:            # The first token at which the running sum exceeds u's share
-    "A token for a uniform number; one without a share is never drawn"
+    """A token for a uniform number; one without a share is never drawn. Raises `InputError` where
+    none has a share, or one is NaN"""
     sums = p.double().cumsum(-1)
+    if not ((sums[..., -1] > 0) & sums[..., -1].isfinite()).all():
+        raise InputError("`p` must hold finite shares, one of them above 0")
     chosen = (sums <= u[..., None]*sums[..., -1:]).sum(-1)
     last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
     return torch.minimum(chosen, last)
@@ -209,11 +214,13 @@ def written_by(
     *,
     temperature:float=1.,           # As in `token_probabilities`
     top_k:int|None=None,            # As in `token_probabilities`
-    seed:int=0,                     # Prompt i draws with the seed `seed + i`
+    seed:int=0, # From 0; each prompt draws by a seed of its own, made of this one and its place
 ): # Endless: each time one token for each prompt
     "Tokens as they are drawn, for somebody who reads along"
     reader = TextReader(model, prompts)
-    streams = [torch.Generator().manual_seed(seed + i) for i in range(len(reader.texts))]
+    own = np.random.SeedSequence(number_of(seed, 'seed', 0))
+    streams = [torch.Generator().manual_seed(s)
+               for s in own.generate_state(len(reader.texts), np.uint64).tolist()]
     logits = reader.read()
     for at in count():
         if at % 64 == 0: # Numbers for the next 64 tokens of each text
@@ -235,7 +242,7 @@ def continue_texts(
     number_of(tokens, 'tokens', 0)
     if stop is not None and not callable(stop):
         raise InputError(f"`stop` must be a function, such as ends_with(b'\\n'); got {stop!r}")
-    prompts = list(prompts)
+    prompts = TextReader(model, prompts).texts # Looked at even where nothing is to be written
     written, over = [[] for _ in prompts], [False]*len(prompts)
     for new in islice(written_by(model, prompts, **how), tokens):
         for i, token in enumerate(new):
@@ -273,15 +280,18 @@ def speculate(
     seed:int=0,
 )->tuple[list[int], int]:  # What was written, and how often the large model was called
     "Continue a text with drafts of a smaller model; raises `InputError` where both do not fit"
+    number_of(tokens, 'tokens', 0)
+    number_of(ahead, 'ahead', 1)
     known, room = TextReader(model, [prompt]).texts[0], min(model.config.context,
                                                        guesser.config.context)
     if model.config.vocab_size != guesser.config.vocab_size:
         raise InputError("`guesser` must have the vocabulary of `model`; got "
                          f"{guesser.config.vocab_size} and {model.config.vocab_size} tokens")
-    if ahead < 1 or len(known) + tokens + ahead > room:
-        raise InputError(f"`ahead` must be 1 or more, and prompt, `tokens` and `ahead` together at "
-                         f"most {room}; got {len(known)} + {tokens} + {ahead}")
-    rng, device = torch.Generator().manual_seed(seed), model.embed.weight.device
+    if len(known) + tokens + ahead > room:
+        raise InputError(f"`prompt`, `tokens` and `ahead` must be together at most {room}; got "
+                         f"{len(known)} + {tokens} + {ahead}")
+    rng = torch.Generator().manual_seed(number_of(seed, 'seed', 0))
+    device = model.embed.weight.device
     large, small = caches_for(model, 1), caches_for(guesser, 1)
     def after(m, caches, n): # Probabilities at each of the last n tokens of what is known
         new = torch.tensor([known[len(caches[0]):]], device=device)

@@ -149,9 +149,9 @@ class SentenceEncoder(nn.Module):
         ids:Int[Tensor, "batch seq"],
         mask:Bool[Tensor, "batch seq"],      # Where there is text
     )->Float[Tensor, "batch dim"]:           # Of length 1
-        "The mean over the pieces of each text, as a direction"
+        "The mean over the pieces of each text, as a direction; zeros where there is none"
         hidden, there = self.encoder(ids, mask), mask[..., None]
-        return F.normalize((hidden*there).sum(1)/there.sum(1), dim=1)
+        return F.normalize((hidden*there).sum(1)/there.sum(1).clamp(min=1), dim=1)
 
 # %% ../../nbs/07_transformers/13_encoder.ipynb #44e14dee
 BERT_NAMES = { # Names in published files → ours

@@ -63,7 +63,9 @@ class FastGPT:
         self.layers = [_layer(block) for block in model.blocks.blocks]
         self.heads = [c.heads, c.kv_heads or c.heads, c.kv_heads or c.heads]
         if not c.modern: return # Its positions are learned, and nothing is turned
-        at = torch.arange(c.context, device=model.embed.weight.device)
+        like = model.embed.weight
+        at = torch.arange(c.context, device=like.device,
+                          dtype=torch.promote_types(like.dtype, torch.float32))
         angles = phases(at, c.dim//c.heads, c.block.rope_base)
         self.cos, self.sin = angles.cos(), angles.sin()
 

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, path_of
 from ..core.pretrained import fit_weights, load_weights
 from .gpt import GPT, GPTConfig, gpt_size
 
@@ -50,6 +51,7 @@ _RENAMED = {'wte': 'embed', 'wpe': 'places', 'ln_f': 'blocks.norm', 'ln_1': 'nor
             'attn.c_proj': 'attention.to_out', 'mlp.c_fc': 'feed_forward.to_hidden',
             'mlp.c_proj': 'feed_forward.to_out'}
 _NAME = re.compile(r'(?:transformer\.)?(?:h\.(\d+)\.)?(.+)\.(weight|bias)')
+_TABLE = re.compile(r'(?:transformer\.)?wte\.weight|lm_head\.weight')
 _LEFT_OUT = re.compile(r'.*\.attn\.(bias|masked_bias)|lm_head\.weight')
 
 def from_gpt2(
@@ -78,7 +80,7 @@ def load_gpt2(
     folder:str|Path, # Holds `config.json` and `model.safetensors`, as they are published
 )->GPT:              # In evaluation mode
     "GPT-2 in our own code; raises `InputError` for files that are not there or not GPT-2's"
-    folder = Path(folder)
+    folder = path_of(folder, 'folder')
     try: settings = json.loads((folder/'config.json').read_text())
     except (OSError, ValueError, RecursionError) as e:
         raise InputError(f"`folder` must hold GPT-2's config.json and model.safetensors; "
@@ -91,6 +93,14 @@ def gpt2_from(
 )->GPT:                           # In evaluation mode
     "GPT-2 from what its two files hold; raises `InputError` where they do not fit"
     config, ours = gpt2_config(settings), from_gpt2(weights)
+    tables = [value for name, value in weights.items() if _TABLE.fullmatch(name)]
+    if len(tables) == 2 and not torch.equal(*tables):
+        raise InputError("`weights` must have one table above and below, the only kind that is "
+                         "known here; lm_head.weight is not wte.weight")
+    for name, value in ours.items():
+        if not value.is_floating_point() or not value.isfinite().all():
+            raise InputError(f"`weights` must be finite numbers; {name} holds others, or is "
+                             f"{value.dtype}")
     asked, held = gpt_size(config), sum(value.numel() for value in ours.values())
     if asked > 2*held: # Else it would be built, however large it is, only to be refused
         raise InputError(f"`settings` ask for {asked:,} numbers, and `weights` hold {held:,}; do "

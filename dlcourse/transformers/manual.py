@@ -170,6 +170,7 @@ class NeighbourTable:
     def __init__(self, rows:Sequence[Sequence[int]]):
         self.both, self.left, self.right = {}, {}, {}
         counts = Counter(piece for row in rows for piece in row[1:-1])
+        if not counts: raise InputError("`rows` must hold a piece with one on either side")
         self.usual = counts.most_common(1)[0][0]
         for row in rows:
             for a, b, c in zip(row, row[1:], row[2:], strict=False):

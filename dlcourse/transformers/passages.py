@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from ..core.datasets import load
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError, number_of, string_of
 
 # %% ../../nbs/07_transformers/21_passages.ipynb #6f23e9e0
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def checked_documents(
 
 # Lines without a blank one between; each begins in one way, so that time is linear in the text
 _BLOCK = re.compile(r'(?m)^[^\S\n]*\S[^\n]*(?:\n[^\S\n]*\S[^\n]*)*')
-# Behind a sentence: what follows is no small letter, which only a look at it can tell
-_END = re.compile(r'(?<=[.!?])["”)]*\s+(?=["“(*]|[^\W\d_])')
+# Between two sentences: what follows is no small letter, which only a look at it can tell
+_GAP = re.compile(r'(?<=[.!?])["”“’‘»«)\]]*(\s+)(?=["“„‘»«(*]|[^\W\d_])')
 
 def sentence_spans(
     text:str,
@@ -50,9 +50,9 @@ def sentence_spans(
     spans = []
     for block in _BLOCK.finditer(text):
         start = block.start()
-        for gap in _END.finditer(text, start, block.end()):
+        for gap in _GAP.finditer(text, start, block.end()):
             if text[gap.end()].islower(): continue
-            spans.append((start, gap.start()))
+            spans.append((start, gap.start(1)))
             start = gap.end()
         spans.append((start, block.end()))
     return spans
@@ -96,8 +96,8 @@ def manual()->dict[str, str]: # Topic → text
 def plain_text(
     text:str,
 )->str: # One line
-    "A text without its marks and line breaks and in small letters, to look for a phrase in"
-    return ' '.join(re.sub('[“”"*`’‘\']', '', text).lower().split())
+    "A text in small letters, without marks and line breaks; raises `InputError` for no text"
+    return ' '.join(re.sub('[“”"*`’‘\']', '', string_of(text, 'text')).lower().split())
 
 @dataclass(frozen=True)
 class ManualQuestion:
@@ -134,7 +134,6 @@ STOP_WORDS = frozenset(
     'a an and are as at be but by can do does for from has have how i if in into is it its may me '
     'more most my no not of on one or so than that the their them then there these they this to '
     'too was we what when where which who whose why will with you your'.split())
-_ENDINGS = ('ations', 'ation', 'ings', 'ing', 'edly', 'ed', 'ers', 'er', 'ies', 'es', 's', 'ly')
 
 def all_words(
     text:str,
@@ -144,14 +143,14 @@ def all_words(
 
 def stem(
     word:str,
-)->str: # Three letters or more
-    "A word without one ending, where three letters are left"
-    for end in _ENDINGS:
-        if word.endswith(end) and len(word) - len(end) >= 3: return word[:-len(end)]
-    return word
+)->str: # What a plural and its singular share; an English word of small letters
+    "A word without the ending of a plural: `classes` and `class` are `class`"
+    if len(word) < 3 or not word.isascii(): return word
+    word = re.sub('(?<!s)(?<!u)(?<!ia)s$', '', word) # class, status, bias: no plurals
+    return re.sub('([sxo]|[cs]h)e$', r'\1', re.sub('ie$', 'y', word)) # bodies, boxes
 
 def key_words(
     text:str,
 )->list[str]:
-    "The words that a search should look for: stop words out, endings off"
+    "The words that a search should look for: stop words out, plurals as their singulars"
     return [stem(word) for word in all_words(text) if word not in STOP_WORDS]

@@ -7,7 +7,9 @@ __all__ = ['word_windows', 'cut_words', 'term_scores', 'BM25', 'found_at', 'reci
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #f320cbf2
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import inf
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -36,6 +38,7 @@ def cut_words(
     overlap:int=0,               # Words that it shares with the one before
 )->list[Passage]:                # As they stand in the documents, line breaks included
     "Documents as windows of words; raises `InputError` for what are none"
+    number_of(overlap, 'overlap', 0)
     found = []
     for name, text in checked_documents(documents).items():
         spans = [m.span() for m in re.finditer(r'\S+', text)]
@@ -60,6 +63,14 @@ def term_scores(
     return weight*count*(k1 + 1)/(count + stretch)
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #c4196449
+def _texts(texts, name):
+    if isinstance(texts, str):
+        raise InputError(f"`{name}` must be a list of texts; put a single one into brackets")
+    texts = list(texts) if isinstance(texts, Iterable) else [texts]
+    if odd := [text for text in texts if not isinstance(text, str)]:
+        raise InputError(f"`{name}` must be a list of texts; {odd[0]!r} is none")
+    return texts
+
 class BM25:
     "Passages, ready to be searched by their words"
     def __init__(self,
@@ -69,10 +80,9 @@ class BM25:
         b:float=.75,
     ):
         from scipy.sparse import csc_array
-        if isinstance(texts, str):
-            raise InputError("`texts` must be a list of texts; put a single one into brackets")
-        if not 0 < k1 < float('inf') or not 0 <= b <= 1:
-            raise InputError(f"`k1` must be above 0 and `b` from 0 to 1; got {k1} and {b}")
+        texts = _texts(texts, 'texts')
+        if not all(isinstance(x, Real) for x in (k1, b)) or not 0 < k1 < inf or not 0 <= b <= 1:
+            raise InputError(f"`k1` must be above 0 and `b` from 0 to 1; got {k1!r} and {b!r}")
         self.words, self.vocabulary, rows = words, {}, []
         for text in texts:
             rows.append([self.vocabulary.setdefault(w, len(self.vocabulary)) for w in words(text)])
@@ -91,9 +101,8 @@ class BM25:
     def scores(self,
         questions:Sequence[str], # A list; a word that stands twice counts twice
     )->Float[np.ndarray, "question passage"]: # 0 where no word is shared
-        "Every passage's score for every question; raises `InputError` for a text without a list"
-        if isinstance(questions, str):
-            raise InputError("`questions` must be a list of texts; put a single one into brackets")
+        "Every passage's score for every question; raises `InputError` for what are no texts"
+        questions = _texts(questions, 'questions')
         found = np.zeros((len(questions), self.table.shape[0]))
         for i, question in enumerate(questions):
             for w in filter(self.vocabulary.__contains__, self.words(question)):
@@ -115,7 +124,11 @@ def reciprocal_rank_fusion(
     *scores:Float[np.ndarray, "question passage"], # One table for each search, one at least
     k:float=60,      # The larger, the less the first places stand out
 )->Float[np.ndarray, "question passage"]:
-    "Fuse searches by the places that they give; of equal scores the earlier passage comes first"
+    """Fuse searches by the places that they give; of equal scores the earlier passage comes first.
+    Raises `InputError` unless the tables have one shape"""
+    shapes = {np.shape(table) for table in scores}
+    if len(shapes) != 1:
+        raise InputError(f"`scores` must be tables of one shape, one at least; got {shapes}")
     return sum(1/(k + ranks_of(table)) for table in scores)
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #a38c6799

@@ -27,7 +27,9 @@ def order_of(
     scores:Float[np.ndarray, "query passage"], # The higher, the better
 )->Int[np.ndarray, "query passage"]:           # Passages, best first
     "Sort passages by score, of equal ones the earlier first; raises `InputError` for NaN"
-    scores = np.asarray(scores, float)
+    try: scores = np.asarray(scores, float)
+    except (TypeError, ValueError):
+        raise InputError("`scores` must be numbers, [query, passage]") from None
     if scores.ndim != 2 or np.isnan(scores).any():
         raise InputError("`scores` must be numbers, [query, passage], and no NaN; got the shape "
                          f"{scores.shape}")

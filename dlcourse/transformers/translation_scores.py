@@ -11,13 +11,13 @@ import datetime
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/07_transformers/05_translation_scores.ipynb #5384e961
 MONTHS = {'en': 'January February March April May June July August September October November '
@@ -71,7 +71,7 @@ def number_words(
     n:int, # From 0 to 999,999
 )->list[str]:
     "A number as it is said; raises `InputError` for one that is negative or too large"
-    if not 0 <= n < 1_000_000: raise InputError(f"`n` must be from 0 to 999,999, got {n}")
+    number_of(n, 'n', 0, 999_999)
     if n < 20: return [BELOW_TWENTY[n]]
     if n < 100: return [TENS[n//10 - 2], *([BELOW_TWENTY[n % 10]] if n % 10 else [])]
     size, name = (100, 'hundred') if n < 1000 else (1000, 'thousand')
@@ -120,9 +120,8 @@ class Symbols:
     )->list[str]:          # Up to the end; without what is no symbol
         "The symbols again; raises `InputError` for a number that stands for none"
         out = []
-        for i in map(int, ids):
-            if not 0 <= i < len(self):
-                raise InputError(f"`ids` must be from 0 to {len(self) - 1}, got {i}")
+        for i in ids:
+            i = number_of(i.item() if isinstance(i, Tensor) else i, 'ids', 0, len(self) - 1)
             if i == EOS: break
             if i > EOS: out.append(self.names[i])
         return out
@@ -187,7 +186,8 @@ def check_translations(
     references:Sequence[str], # What a person translated, one of each
 ):
     "Raise `InputError` for what cannot be compared, sentence by sentence"
-    if isinstance(hypotheses, str) or isinstance(references, str):
+    if not all(isinstance(given, Sized) and not isinstance(given, str)
+               for given in (hypotheses, references)):
         raise InputError("`hypotheses` and `references` must be lists of sentences; put [ ] around")
     if not len(hypotheses) == len(references) > 0:
         raise InputError("`hypotheses` and `references` must be as many, and one at least; got "
@@ -204,6 +204,8 @@ def chrf(
 )->float:                     # 0 to 100
     "Precision and recall of runs of characters, blanks apart (Popović 2015); checks as `bleu` does"
     check_translations(hypotheses, references)
+    number_of(order, 'order', 1)
+    number_of(beta, 'beta', 0, whole=False)
     precisions, recalls = [], []
     pairs = [[''.join(text.split()) for text in pair]
              for pair in zip(hypotheses, references, strict=True)]

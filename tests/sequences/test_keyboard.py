@@ -1,4 +1,6 @@
 "Offers by hand, what an owner typed and forgot, ties, and what is refused"
+import time
+
 import pytest
 
 from dlcourse.core.errors import InputError
@@ -74,3 +76,15 @@ def test_fewer_offers_than_none_are_refused():
     assert Keyboard(TEXT).offers('the', count=0) == []
     with pytest.raises(InputError, match="`count` must be a whole number from 0"):
         Keyboard(TEXT).offers('the', count=-1)
+
+
+def test_messages_are_apart_and_cost_what_they_add():
+    k = Keyboard(TEXT)
+    for text in ('my door code is', 'zebra crossing', '', 'my door is'): k.learn(text)
+    assert 'zebra' not in k.own[1]['is'] and k.own[1]['my']['door'] == 2
+    assert k.own[0]['is'] == 2 and k.own[2] == sorted(k.own[0])
+    begun = time.process_time() # Counting all anew each time would take minutes
+    for i in range(4000): k.learn(f'word{i} follows on another one')
+    assert time.process_time() - begun < 20 and k.own[0]['follows'] == 4000
+    k.forget()
+    assert not k.own[0] and k.scores('the') == Keyboard(TEXT).scores('the')

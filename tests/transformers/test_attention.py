@@ -122,6 +122,20 @@ def test_sinusoid_is_the_formula():
     assert sinusoid(torch.zeros(2, 5), 4).shape == (2, 5, 4)
 
 
+def test_a_float64_rotation_is_exact_far_out():
+    at = torch.tensor([100_000., 10_000_000.], dtype=torch.float64)
+    want = at.numpy()[:, None]*10_000.**(-np.arange(0, 8, 2)/8)
+    np.testing.assert_allclose(phases(at, 8).numpy(), want, rtol=1e-14)
+    for kind in (torch.int64, torch.int32, torch.float16, torch.float32):
+        assert phases(torch.arange(3).to(kind), 8).dtype == torch.float32
+    attention = MultiHeadAttention(8, 1, rope_base=10_000.).double()
+    x = torch.randn(1, 2, 8, dtype=torch.float64)
+    with torch.no_grad(): q, k, _ = attention.project(x, start=100_000)
+    with torch.no_grad(): asked, _, _ = attention.project(x)
+    turn = 100_000*10_000.**(-torch.arange(0, 8, 2, dtype=torch.float64)/8)
+    close(q, rotate(asked, turn.expand(1, 2, -1)), 1e-10)
+
+
 def test_phases_count_from_the_fastest_hand():
     close(phases(torch.tensor([2.]).double(), 4, base=100.),
           torch.tensor([[2., .2]], dtype=torch.float64), 1e-6)

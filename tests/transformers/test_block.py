@@ -1,4 +1,5 @@
 "The block: torch's layers as the oracle, the cache, the options, and what is refused"
+import math
 from functools import partial
 
 import pytest
@@ -121,7 +122,10 @@ def test_scaled_residuals_keep_the_stream_small():
     (dict(eps=0.), 'eps'), (dict(kv_heads=3), 'kv_heads'),
     (dict(rope_base=10., heads=8), 'rope_base'), (dict(rope_base=0.), 'rope_base'),
     (dict(dim=0), 'dim'), (dict(dim=8.), 'dim'), (dict(heads=2.), 'heads'),
-    (dict(hidden=9.5), 'hidden'), (dict(kv_heads=1.), 'kv_heads')])
+    (dict(hidden=9.5), 'hidden'), (dict(kv_heads=1.), 'kv_heads'),
+    *((dict([(name, bad)]), name) for name in ('eps', 'dropout') for bad in ('a', None, math.nan)),
+    (dict(rope_base='a'), 'rope_base'), (dict(rope_base=math.nan), 'rope_base'),
+    (dict(activation=['gelu']), 'activation'), (dict(norm=['rms']), 'norm')])
 def test_a_block_that_cannot_be_is_refused(options, named):
     with pytest.raises(InputError, match=f'`{named}`'):
         Block(BlockConfig(**dict(dim=8, heads=2) | options))

@@ -104,7 +104,20 @@ def test_a_text_does_not_depend_on_its_neighbours(fast):
     prompts = [[1, 2, 3, 4, 5, 6, 7], [8], [0, 0]]
     together = continue_texts(model, prompts, 60, seed=4) # Over the context several times
     for i, prompt in enumerate(prompts):
-        assert continue_texts(model, [prompt], 60, seed=4 + i)[0] == together[i]
+        others = [[5]]*i + [prompt, [7, 7]]
+        assert continue_texts(model, others, 60, seed=4)[i] == together[i]
+
+
+def test_no_two_texts_of_neighbouring_seeds_are_one():
+    model = made(spread=.02) # Nearly evenly over nine tokens
+    texts = [tuple(text) for seed in range(4)
+             for text in continue_texts(model, [[1]]*8, 12, seed=seed)]
+    assert len(set(texts)) == 32
+    for seed in (None, 'a', -1, 1.5):
+        with pytest.raises(InputError, match='`seed` must be a whole number from 0'):
+            continue_texts(model, [[1]], 3, seed=seed)
+        with pytest.raises(InputError, match='`seed` must be a whole number from 0'):
+            speculate(model, model, [1], 3, seed=seed)
 
 
 @torch.no_grad()
@@ -127,9 +140,11 @@ def test_left_padded_texts_end_together():
     ([[9]], 'text 0 has 9 to 9'), ([[2, -1]], 'text 0 has -1 to 2'),
     ('ab', 'list of whole numbers'), ([1, 2], 'list of whole numbers'),
     ([[1.7]], 'list of whole numbers'), (['1'], 'list of whole numbers'),
+    (None, 'list of whole numbers'),
 ])
-def test_bad_prompts_are_named(prompts, words):
-    with pytest.raises(InputError, match=words): continue_texts(made(), prompts, 3)
+@pytest.mark.parametrize('tokens', [0, 3])
+def test_bad_prompts_are_named(prompts, words, tokens):
+    with pytest.raises(InputError, match=words): continue_texts(made(), prompts, tokens)
 
 
 # Drawing and stopping
@@ -150,6 +165,19 @@ def test_the_last_share_is_not_overrun():
     assert draw_token(p, torch.tensor(1. - 1e-12).double()).item() == 1
     assert draw_token(p, torch.tensor(0.)).item() == 0
     assert draw_token(torch.tensor([0., 1.]), torch.tensor(0.)).item() == 1
+    for bad in ([0., 0.], [float('nan'), 1.], [float('inf'), 1.]):
+        with pytest.raises(InputError, match='`p` must hold finite shares, one of them above 0'):
+            draw_token(torch.tensor([[.5, .5], bad]), torch.tensor([.5, .5]))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize('temperature', [1e-30, 1e-19, 1e-5, 1.])
+def test_careful_probabilities_in_every_type(dtype, temperature):
+    largest = torch.finfo(dtype).max
+    for row in ([1., 2., 3.], [-largest, 0., largest], [-float('inf'), -largest, 0.]):
+        p = token_probabilities(torch.tensor(row, dtype=dtype), temperature)
+        assert p.isfinite().all() and p.argmax() == 2 and abs(p.sum().item() - 1) < .01
+        assert p.dtype == dtype and (temperature == 1 or p.tolist() == [0, 0, 1])
 
 
 def test_probabilities_by_temperature_and_top_k():
@@ -257,7 +285,9 @@ def test_a_perfect_guesser_is_never_refused():
 
 
 @pytest.mark.parametrize('own, words', [
-    (dict(tokens=13), 'together at most 16'), (dict(ahead=0), '`ahead` must be 1 or more'),
+    (dict(tokens=13), 'together at most 16'), (dict(ahead=0), '`ahead` must be a whole'),
+    (dict(ahead=1.5), '`ahead` must be a whole'), (dict(tokens=3.5), '`tokens` must be a whole'),
+    (dict(tokens=-1), '`tokens` must be a whole number from 0'),
     (dict(prompt=[]), 'text 0 has 0'), (dict(guesser=made(vocab_size=8)), 'the vocabulary of'),
 ])
 def test_guesses_that_cannot_be(own, words):

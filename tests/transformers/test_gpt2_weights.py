@@ -83,6 +83,20 @@ def test_other_weights_are_refused(tmp_path):
     with pytest.raises(InputError, match='config.json'): load_gpt2(tmp_path)
 
 
+def test_an_untied_head_and_odd_numbers_are_refused():
+    state = theirs(SIZES[0]).state_dict()
+    for name in ('transformer.wte.weight', 'lm_head.weight'):
+        with pytest.raises(InputError, match='lm_head.weight is not wte.weight'):
+            gpt2_from(state | {name: state[name] + 1}, SIZES[0])
+    norm = 'transformer.ln_f.weight'
+    for bad in (torch.full((24,), torch.nan), torch.full((24,), torch.inf), torch.ones(24).int()):
+        with pytest.raises(InputError, match='`weights` must be finite numbers; blocks.norm'):
+            gpt2_from(state | {norm: bad}, SIZES[0])
+    assert gpt2_from(state | {norm: torch.ones(24).half()}, SIZES[0])
+    for folder in (123, None, ''):
+        with pytest.raises(InputError, match='`folder` must be the path'): load_gpt2(folder)
+
+
 @pytest.mark.parametrize('large', [dict(n_layer=10**6), dict(vocab_size=10**12),
                                    dict(n_positions=10**12), dict(n_embd=3*10**9)])
 def test_what_the_weights_cannot_fill_is_not_built(large):

@@ -104,3 +104,9 @@ def test_a_hole_outside_of_the_texts(asked):
     with pytest.raises(InputError, match='`best`'): guesses(model, pieces, rows, [(0, 1)], 10**6)
     with pytest.raises(InputError, match='`each`'): holes(rows, -1)
     with pytest.raises(InputError, match='`longest`'): term_questions([TEXT], longest=0)
+
+
+@pytest.mark.parametrize('rows', [[], [[]], [[1, 2]]])
+def test_neighbours_of_nothing(rows):
+    with pytest.raises(InputError, match='`rows` must hold a piece with one on either side'):
+        NeighbourTable(rows)

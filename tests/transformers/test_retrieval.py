@@ -105,6 +105,29 @@ def test_bad_input_is_named():
 
 def test_what_cannot_be_searched():
     with pytest.raises(InputError, match='`texts` must be a list of texts'): BM25('hello world')
-    with pytest.raises(InputError, match='`k1` must be above 0'): BM25(['hello'], k1=math.inf)
+    for own in (dict(k1=math.inf), dict(k1='a'), dict(k1=None), dict(b='a'), dict(b=math.nan)):
+        with pytest.raises(InputError, match='`k1` must be above 0'): BM25(['hello'], **own)
+    for bad in ([None], ['a', 3], None, 7):
+        with pytest.raises(InputError, match='`texts` must be a list of texts'): BM25(bad)
+        with pytest.raises(InputError, match='`questions` must be a list of texts'):
+            BM25(['hello']).scores(bad)
+    with pytest.raises(InputError, match='`scores` must be numbers'): rerank([['a']], [['b']])
+    for overlap in (1.5, '2', -1):
+        with pytest.raises(InputError, match='`overlap` must be a whole number from 0'):
+            cut_words({'a': 'b c'}, 4, overlap)
+
+
+def test_tables_of_other_shapes_are_not_fused():
+    for shapes in ((), ((1, 3), (1, 1)), ((2, 3), (1, 3))):
+        with pytest.raises(InputError, match='`scores` must be tables of one shape, one at least'):
+            reciprocal_rank_fusion(*map(np.zeros, shapes))
+
+
+def test_texts_may_come_one_by_one():
+    index = BM25(t for t in ('hello world', 'bye'))
+    assert index.scores(t for t in ('bye',)).argmax(1).tolist() == [1]
+
+
+def test_bad_words_are_named():
     with pytest.raises(InputError, match='`first` and `closer` must be of one shape'):
         rerank(np.zeros((2, 3)), np.zeros((1, 3)))

@@ -2,6 +2,7 @@
 import datetime
 import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -92,17 +93,30 @@ def test_runs_are_counted():
     assert gram_counts(words, 3).total() == 28 and gram_counts(words, 31).total() == 0
 
 
+def test_numbers_of_any_kind_are_symbols():
+    known = Symbols(['ab'])
+    for ids in (torch.tensor([3, 4, 2, 3]), np.array([3, 4]), [3, 4], iter([3, 4])):
+        assert known.decode(ids) == ['a', 'b']
+
+
 @pytest.mark.parametrize('make, words', [
     (lambda: date_pairs(1, 0, 'Nov'), '`form` must be one of'),
-    (lambda: number_words(-1), '`n` must be from 0 to 999,999, got -1'),
+    (lambda: number_words(-1), '`n` must be a whole number from 0 to 999999, got -1'),
     (lambda: number_words(1_000_000), 'got 1000000'),
     (lambda: Symbols(['ab']).encode(''), '`text` must hold a symbol at least'),
     (lambda: Symbols(['ab']).encode('ax'), "`text` holds 'x', which was in no text"),
-    (lambda: Symbols(['ab']).decode([5]), '`ids` must be from 0 to 4, got 5'),
+    (lambda: Symbols(['ab']).decode([5]), '`ids` must be a whole number from 0 to 4, got 5'),
     (lambda: filled([]), '`rows` must hold a row at least'),
     (lambda: chrf(['a'], []), 'must be as many'),
     (lambda: chrf(['a'], [['a']]), 'must be texts, one reference to each'),
     (lambda: chrf([None], ['a']), 'must be texts'),
+    (lambda: chrf((text for text in ['a']), ['a']), 'must be lists of sentences'),
+    (lambda: chrf(['a'], None), 'must be lists of sentences'),
+    (lambda: chrf(['a'], ['a'], order=0), '`order` must be a whole number from 1'),
+    (lambda: chrf(['a'], ['a'], beta=-1), '`beta` must be a number from 0'),
+    (lambda: number_words(1.5), '`n` must be a whole number from 0 to 999999'),
+    (lambda: Symbols(['ab']).decode([3.7]), '`ids` must be a whole number from 0 to 4, got 3.7'),
+    (lambda: Symbols(['ab']).decode(['a']), "`ids` must be a whole number from 0 to 4, got 'a'"),
 ])
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError, match=words): make()

@@ -123,3 +123,11 @@ def test_as_many_special_tokens_as_there_are():
     cut = WordPieces({t: i for i, t in enumerate(special)})
     found = cut.pieces('[MASK]'*2000 + 'a[SEP]a', special=True)
     assert found == [*['[MASK]']*2000, 'a', '[SEP]', 'a']
+
+
+@pytest.mark.parametrize('numbers', [[0, 1, 2, 3, 5], [1, 2, 3, 4, 5], [0, 1, 2, 3, 3]])
+def test_a_vocabulary_with_gaps_is_refused(numbers):
+    special = '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'
+    with pytest.raises(InputError, match='must number its 5 tokens from 0 without a gap'):
+        WordPieces(dict(zip(special, numbers, strict=True)))
+    assert WordPieces(dict(zip(special, [4, 3, 2, 1, 0], strict=True))).tokens[4] == '[PAD]'
