@@ -167,7 +167,8 @@ PAY_COLUMNS = {
 PAY_PARTS = {'Work': 'text', 'Basic pay': 'percent', 'Variable pay': 'percent'}
 
 def _pay_mark(c, line):
-    marks = (c.at_line, f"reaches {100*line:g} %"), (c.identifies, "shows one person's pay")
+    marks = ((c.at_line, f"reaches {100*line:g} %"), (c.identifies, "shows one person's pay"),
+             (c.few, f"a mean {c.few}"))
     return '; '.join(text for there, text in marks if there)
 
 def _pay_tables(found):

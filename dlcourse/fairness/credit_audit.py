@@ -17,6 +17,7 @@ from ..core.pages import number, too_few
 from .credit import PriceGap, adverse_reasons, price_gap
 from .groups import MISSING
 from .rows import Rows
+from .wording import range_text
 
 # %% ../../nbs/16_fairness/48_credit_audit.ipynb #6e33abdf
 def read_columns(
@@ -58,12 +59,13 @@ class PriceAudit:
         within = f" within {self.strata}" if self.strata else ""
         out = []
         for attribute, g in self.gaps:
-            sized = f"{number(g.low)} to {number(g.high)} {sure}"
-            surely = g.low > 0 or g.high < 0
+            sized = f"{range_text(g.low, g.high)} {sure}"
+            surely = g.gap*((g.low if g.gap > 0 else g.high) or 0) > 0
             more = "more" if g.gap > 0 else "less"
             said = (f"pays {number(abs(g.gap))} {more} than {g.comparator}{within}" if surely else
                     f"pays as much as {g.comparator}{within}, as far as these people can tell")
             alone = f"; without strata the gap is {number(g.raw)}" if self.strata else ""
+            if g.few: alone += f"; a mean {g.few}"
             out.append(f"{self.price} by {attribute}: {g.group} {said} ({sized}{alone}).")
         return out
 

@@ -17,6 +17,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.pages import percent
 from ..evaluation.intervals import student
+from .credit import pulls_of, tail_limits
 from .paths import Proxy
 
 # %% ../../nbs/16_fairness/45_pay.ipynb #7fc69417
@@ -69,12 +70,14 @@ class CategoryGap:
     women:int          # How many
     men:int            # How many
     gap:float|None     # Of average pay, as a share of men's; `None` where a side is empty
-    low:float|None     # Lower limit, as if the staff were a sample; `None` below two on a side
-    high:float|None    # Upper limit
+    low:float|None     # Lower limit, as if the staff were a sample; `None` below two on a side,
+                       # or as `few` says
+    high:float|None    # Upper limit, likewise
     basic:float|None   # The same gap of basic pay
     variable:float|None# Of complementary or variable pay
     at_line:bool       # 5 % or more either way, exactly
     identifies:bool    # One woman or one man: the average is a person's pay
+    few:str|None       # Why a limit is not there: few workers carry an average
 
 @dataclass(frozen=True, kw_only=True)
 class PayGaps:
@@ -109,13 +112,15 @@ class PayGaps:
 def _or_none(x): return None if x is None else float(x)
 
 def _limits(f, m, level):
-    "Student's limits of one minus a ratio of means (delta method)"
-    if min(len(f), len(m)) < 2: return None, None
+    "Student's limits of one minus a ratio of means (delta method), and why one is not there"
+    if min(len(f), len(m)) < 2: return None, None, None
     ratio = f.mean()/m.mean()
     a, b = f.var(ddof=1)/len(f), ratio**2*m.var(ddof=1)/len(m)
-    if not a + b: return (float(1 - ratio),)*2
+    if not a + b: return *(float(1 - ratio),)*2, None
     df = (a + b)**2/(a**2/(len(f) - 1) + b**2/(len(m) - 1))
-    return student(float(1 - ratio), (a + b)**.5/m.mean(), df, level)[:2]
+    low, high, _ = student(float(1 - ratio), (a + b)**.5/m.mean(), df, level)
+    sides = -pulls_of(f)/m.mean(), ratio*pulls_of(m)/m.mean()
+    return tail_limits(float(1 - ratio), low, high, sides, level)
 
 def _check_parts(pay, variable):
     "Raise `InputError` where a part of the pay is more than all of it, or one is negative"
@@ -134,12 +139,12 @@ def _category(name, pay, variable, woman, line, level):
     exact = [as_paid(p) - as_paid(v) for p, v in zip(pay, variable, strict=True)]
     basic = np.array(exact, object)
     gap, sides = gap_of(pay), (int(woman.sum()), int((~woman).sum()))
-    low, high = (None, None) if gap is None else _limits(*(
+    low, high, few = (None,)*3 if gap is None else _limits(*(
         pay[side].astype(float) for side in (woman, ~woman)), level)
     return CategoryGap(
         category=str(name), women=sides[0], men=sides[1], gap=_or_none(gap), low=low, high=high,
         basic=_or_none(gap_of(basic)), variable=_or_none(gap_of(variable)),
-        at_line=gap is not None and abs(gap) >= line, identifies=1 in sides)
+        at_line=gap is not None and abs(gap) >= line, identifies=1 in sides, few=few)
 
 # %% ../../nbs/16_fairness/45_pay.ipynb #7c9af44b
 def pay_gaps(

@@ -164,7 +164,9 @@ def _list_values(found, attribute, metrics, rows, seed):
             elif not few: limits = np.nanquantile(drawn[metric][:, i], tails)
             yield group_value(attribute, group, metric, (value, *limits),
                               n=found.sums[:, i, 0].sum(),
-                              min_count=rows.min_count, reason=reason)
+                              min_count=rows.min_count, reason=reason, rests=dict(
+                                  rows=int(found.sums[:, i, 0].sum()), clusters=int(behind[i]),
+                                  method=f'percentiles of {RESAMPLES:,} resamples of lists'))
 
 # %% ../../nbs/16_fairness/39_ranking.ipynb #51086548
 RATIOS = dict(top_ratio=(1, 0), exposure_ratio=(2, 0), # What is got, and of what it is a share

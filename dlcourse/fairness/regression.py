@@ -27,7 +27,7 @@ from .groups import group_name
 from .judged import JUDGED, check_judged
 from dlcourse.fairness.outcomes import (
     NO_TAILS, NOT_HERE, OutcomeAudit, check_few, check_missing, clusters_of, group_value,
-    opened_roles, summed,
+    opened_roles, rests_of, summed,
 )
 from .policy import Policy
 from .rows import opened, refuse
@@ -181,8 +181,8 @@ MEANS = dict(mean_prediction=('p1', 'p2', 'p3'), mean_outcome=('y1', 'y2', 'y3')
 # Metric → what is added up, its square and its cube; of rmse the mean square
 
 def _figures(found, level):
-    "Metric → value and limits of each group, and why there are none"
-    n, out, why, has_truth = found.total('one w'), {}, {}, 'no_y' in found.sums
+    "Metric → value and limits of each group, why there are none, and what they rest on"
+    n, out, why, rests, has_truth = found.total('one w'), {}, {}, {}, 'no_y' in found.sums
     for metric, parts in MEANS.items():
         if metric != 'mean_prediction' and not has_truth: continue
         zero = found.centre if metric in ('mean_prediction', 'mean_outcome') else 0.
@@ -190,18 +190,19 @@ def _figures(found, level):
         value, *limits = _limited(of, level)
         both = np.isfinite(limits).all(0) # One side alone is no interval
         out[metric] = value + zero, *(np.where(both, v + zero, np.nan) for v in limits)
-        why[metric] = of.few
+        why[metric], rests[metric] = of.few, rests_of(found, of, 'Student, longer to a tail')
     if not found.weighted:
         above = found.mean('above', 'above')
         sure = student_size(above.size, above.df, level)
         out |= dict(share_above_median=[above.mean, *wilson(above.mean*sure, sure, level)],
                     share_at_median=[found.total('tied')/n])
+        rests['share_above_median'] = rests_of(found, above, 'Wilson')
     if has_truth:
         out['rmse'] = [np.sqrt(np.maximum(v, 0)) for v in out['rmse']]
         out['r2'] = [r_squared(n, *(found.total(f'{k} w') for k in ('y1', 'y2', 'e2')))]
         why['r2'] = [NO_VARIANCE if np.isnan(v) else None for v in out['r2'][0]]
     return out | {k: [np.array([v[g] for g in found.groups], float)]
-                  for k, v in found.quantiles.items()}, why
+                  for k, v in found.quantiles.items()}, why, rests
 
 def _measured(found, metric, min_count):
     "A mean of every group, to be compared"
@@ -286,11 +287,11 @@ def _columns(rows):
 
 def _values(found, rows):
     "Every figure of every group"
-    n, (figures, why) = found.total('n'), _figures(found, rows.level)
-    none = [None]*len(n)
+    n, (figures, why, rests) = found.total('n'), _figures(found, rows.level)
+    none, alone = [None]*len(n), rests_of(found)
     empty = [None if w > 0 else "the weights add up to 0" for w in found.total('one w')]
     for i, group in enumerate(found.groups):
         for metric, limits in figures.items():
             yield group_value(found.attribute, group_name((group,)), metric, [v[i] for v in limits],
-                              n=n[i], min_count=rows.min_count,
+                              n=n[i], min_count=rows.min_count, rests=rests.get(metric, alone)[i],
                               reason=empty[i] or found.few[i] or why.get(metric, none)[i])

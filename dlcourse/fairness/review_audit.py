@@ -24,6 +24,7 @@ from .groups import MISSING
 from .paths import Proxy, proxies
 from .pay import stand_ins
 from .rows import Rows
+from .wording import range_text
 
 # %% ../../nbs/16_fairness/50_review_audit.ipynb #40fc2397
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +109,14 @@ class RivalAudit:
                 out.append(f"{tried}, none parts the groups less {cost}.")
                 continue
             by, low, high = (100*x for x in f.smaller)
-            more, least, most = map(number, f.gained)
+            more, *ends = f.gained
             held = 'confirmed' if f.confirmed else 'not confirmed'
             out.append(f"{tried}, {number(f.best.line)} instead of {number(f.now.line)} parts them "
                        f"least {cost}, and selects {percent(f.best.selected)} of all instead of "
                        f"{percent(f.now.selected)}: on {f.n:,} other people the gap of {f.highest} "
                        f"and {f.lowest} is {by:.1f} points smaller ({low:.1f} to {high:.1f}), and "
-                       f"{self.worth} changes by {more} a person ({least} to {most}): {held}.")
+                       f"{self.worth} changes by {number(more)} a person ({range_text(*ends)}): "
+                       f"{held}.")
         if self.incomplete: out.append(f"Without a score or a worth: {self.incomplete:,}.")
         return out
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENOUGH', 'worth', 'worth_of_weights', 'worth_of_clusters', 'torn_apart', 'weighed', 'shrink_gap', 'p_text',
-           'carriers', 'stretched', 'Means', 'CellSums']
+           'carriers', 'carried_text', 'stretched', 'Means', 'CellSums']
 
 # %% ../../nbs/16_fairness/20_weighing.ipynb #a4043f5a
 from collections.abc import Callable
@@ -182,6 +182,18 @@ def carriers(
         many = (second/np.abs(third)**(2/3))**3
         return np.where(np.asarray(third) != 0, np.sign(third)*many, np.inf)
 
+def carried_text(
+    carried:float, # What `carriers` says
+    many:int,      # How many rows there are
+    one:str='row', # Or `cluster`
+)->str|None:       # `None` where enough carry it
+    "Why a mean has no limit on one side, and how many rows would give it one"
+    if not np.abs(carried) < ENOUGH: return None
+    few, side = max(np.abs(carried), 1), 'an upper' if carried > 0 else 'a lower'
+    return (f"rests on about {count_text(int(few), 'extreme value', 'extreme values')} in "
+            f"{count_text(int(many), one, one + 's')}, too few for {side} limit; {ENOUGH} would "
+            f"do, in about {float(f'{ENOUGH*many/few:.1e}'):,.0f} {one}s")
+
 def stretched(
     value:np.ndarray,   # Means
     low:np.ndarray,     # Lower limits, as if both tails were alike
@@ -199,7 +211,7 @@ def stretched(
     return value, np.where(carried < 0, value - below, low), np.where(carried > 0, value + above,
                                                                       high)
 
-# %% ../../nbs/16_fairness/20_weighing.ipynb #b91e76ee
+# %% ../../nbs/16_fairness/20_weighing.ipynb #e3b70a44
 @dataclass(frozen=True, kw_only=True)
 class Means:
     "A mean of every group, and what it rests on"
@@ -248,10 +260,8 @@ class CellSums:
             size = np.minimum(np.where(seen, one/variance, worth), n)
         carried = carriers(np.where(seen, variance, 0), cubes if third else 0*cubes)
         there = n if self.cluster is None else np.bincount(self.into, minlength=len(n))
-        unit = 'rows' if self.cluster is None else 'clusters'
-        few = [None if one >= ENOUGH else f"rests on {one:.0f} of {count_text(k, unit, unit)}, "
-               f"fewer than {ENOUGH}, and has no limit on their side"
-               for one, k in zip(np.floor(np.abs(carried)), there, strict=True)]
+        unit = 'row' if self.cluster is None else 'cluster'
+        few = [carried_text(one, k, unit) for one, k in zip(carried, there, strict=True)]
         return Means(mean=mean, square=square, size=size, df=df, carried=carried, few=few)
 
     def _cubes(self, mean, *parts):

@@ -1,6 +1,7 @@
 "Reasons, prices, alternatives and reviews: examples by hand, and what is refused"
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from dlcourse.core.errors import InputError
 from dlcourse.fairness.credit import (
@@ -111,3 +112,48 @@ def test_a_letter_made_by_the_rule_has_no_fault_and_one_that_hides_the_first_rea
               for letter, own in zip(letters, points, strict=True) if letter]
     assert len(hidden) > 150 and all(faults == {'left out'} for faults in hidden)
     assert letter_faults(['z', *names], points[0], names, reference) >= {'not scored', 'too many'}
+
+
+def rare_prices(rng, n):
+    "B pays as W does, and now and then a large sum more"
+    price = 20*np.exp(rng.normal(0, .1, 2*n))
+    price[n:] += (rng.random(n) < .05)*20*rng.lognormal(2, 1, n)
+    return price, np.repeat(['W', 'B'], n)
+
+
+def test_limits_of_what_few_carry_hold_the_truth():
+    rng, missed = np.random.default_rng(0), {'Student': 0, 'moved': 0}
+    truth = .05*20*np.exp(2.5)
+    for _ in range(300):
+        price, who = rare_prices(rng, 150)
+        got = price_gap(price, who, 'B', 'W')
+        plain = ttest_ind(price[who == 'B'], price[who == 'W'], equal_var=False)
+        missed['Student'] += not plain.confidence_interval().high > truth
+        missed['moved'] += got.high is not None and got.high < truth
+        assert got.high is None or got.few is None
+    assert missed['Student'] > 30 and missed['moved'] <= 9 # 10 % and more; 3 % at most
+
+
+def test_a_limit_that_is_not_there_is_said_and_proves_nothing():
+    price, who = rare_prices(np.random.default_rng(1), 150)
+    more, less = price_gap(price, who, 'B', 'W'), price_gap(price, who, 'W', 'B')
+    assert more.low is not None and more.high is None and 'too few for an upper limit' in more.few
+    assert less.high == -more.low and less.low is None and 'a lower limit' in less.few
+    assert less.p_value == pytest.approx(more.p_value)
+    sunk = price_gap(-price, who, 'W', 'B') # A gap above 0 whose tail is the upper one, of W
+    assert sunk.gap == pytest.approx(more.gap) and sunk.high is None
+    shared = price_gap([5.]*6, ['a']*3 + ['b']*3, 'a', 'b')
+    assert (shared.low, shared.high, shared.few) == (0, 0, None)
+
+
+def test_a_rule_whose_worth_few_carry_is_not_confirmed():
+    rng = np.random.default_rng(0)
+    n = 1_000
+    groups, score = rng.choice(['a', 'b'], n), rng.normal(size=n)
+    old = score + (groups == 'a')
+    worth = .1*rng.normal(size=n) - (rng.random(n) < .01)*rng.lognormal(2, 1, n)
+    asked = dict(now=('old', 0.), margin=10.)
+    found = less_discriminatory(dict(old=old, new=score), worth, groups, **asked)
+    assert None in found.gained[1:] and not (found.confirmed and found.gained[1] is None)
+    calm = less_discriminatory(dict(old=old, new=score), .1*rng.normal(size=n), groups, **asked)
+    assert calm.confirmed and None not in calm.gained

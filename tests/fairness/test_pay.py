@@ -120,3 +120,18 @@ def test_who_has_fewer_than_a_hundred_workers_is_told_so():
     assert 'These are 4 workers, below the 100' in said
     assert any('A joint pay assessment is due unless' in t for t in many.findings)
     assert any('undefined, since it is a share of' in t for t in few.findings)
+
+
+def test_a_gap_that_few_bonuses_carry_has_no_limit_on_their_side():
+    rng = np.random.default_rng(1)
+    pay = 20*np.exp(rng.normal(0, .1, 300))
+    bonus = np.r_[np.zeros(150), (rng.random(150) < .05)*20*rng.lognormal(2, 1, 150)]
+    sex = ['Female']*150 + ['Male']*150
+    def gap(pay, bonus):
+        [found] = pay_gaps([f'{p:.2f}' for p in pay + bonus], sex, category=['a']*300,
+                           variable=[f'{b:.2f}' for b in np.floor(100*bonus)/100]).categories
+        return found
+    few, calm = gap(pay, bonus), gap(pay, 0*bonus)
+    assert few.low is not None and few.high is None
+    assert 'in 150 rows, too few for an upper limit; 20 would do' in few.few
+    assert calm.low < 0 < calm.high and calm.few is None

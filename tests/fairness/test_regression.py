@@ -5,11 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from engines import ENGINES, in_engine, in_files
+from jsonschema import Draft202012Validator
 from scipy.stats import gamma, norm
 from scipy.stats import t as student
 from sklearn import metrics as sk
 
+from dlcourse.audit.writers import as_audit
 from dlcourse.core.errors import InputError
+from dlcourse.core.files import project_path
 from dlcourse.fairness.policy import Policy
 from dlcourse.fairness.regression import (
     audit_regression,
@@ -134,7 +137,6 @@ def test_weights_that_add_up_to_nothing_are_said():
                  w=np.repeat([0., 1.], 50))
     found = audit_regression(table, y_pred='p', y_true='y', sensitive_features='g',
                              sample_weight='w')
-    from dlcourse.audit.writers import as_audit
     none = [r for r in as_audit(found).rates if r.group == 'A' and r.metric == 'mae']
     assert [(r.value, r.status, r.reason) for r in none] == [
         (None, 'undefined', 'the weights add up to 0')]
@@ -195,11 +197,11 @@ def test_a_mean_that_few_rows_carry_passes_nothing(more):
     for d in found.disparities:
         if d.kind == 'difference':
             assert d.high is None and d.low > 0 and d.p_value < .05
-            assert 'B rests on ' in d.reason and 'no limit on their side' in d.reason
+            assert 'B rests on ' in d.reason and 'too few for an upper limit' in d.reason
     for metric in ('mean_error', 'mae', 'rmse'):
         a, b = (found.get(metric, g) for g in 'AB')
         assert a.low < a.value < a.high and a.reason is None
-        assert b.value is not None and b.low is None and b.high is None and 'fewer' in b.reason
+        assert b.value is not None and b.low is None and b.high is None and 'too few' in b.reason
     assert json.dumps(found.to_dict(), allow_nan=False)
     tight = Policy(difference=dict(mean_error=1e-4))
     assert audit_regression(rare(200), **asked, policy=tight).disparities[0].verdict == 'fail'
@@ -232,6 +234,33 @@ def test_a_tail_is_seen_through_weights_and_clusters_alike():
     assert np.allclose(own, alone, rtol=1e-3)
     uneven = limits(np.repeat(e, times), c=np.repeat(np.arange(400), times))
     assert np.allclose(uneven, limits(e, w=times*1.), rtol=.01)
+
+
+@pytest.mark.parametrize(('more', 'clusters', 'how'), [
+    ({}, None, ''), (dict(sample_weight='w'), None, ', linearized size'),
+    (dict(cluster='c'), 68, ', cluster-robust size')])
+def test_every_figure_says_what_it_rests_on(more, clusters, how):
+    t = rare(200)
+    found = audit_regression(t, y_pred='p', y_true='y', sensitive_features='g', **more)
+    of = {(r.group, r.metric): r for r in found.rates}
+    assert {(r.rows, r.clusters is None) for r in of.values()} == {(200, clusters is None)}
+    one, w = of['B', 'mean_error'], t['w'][200:]
+    assert one.method == 'Student, longer to a tail' + how
+    if not more: assert (one.effective, one.df) == (200, None)
+    if clusters:
+        assert one.clusters in (67, 68) and one.effective_clusters == pytest.approx(67, abs=1)
+        assert one.df == one.effective_clusters - 1
+    if 'sample_weight' in more: # By hand
+        e = t['p'][200:]; off = e - np.average(e, weights=w)
+        variance = ((w*off)**2).sum()/w.sum()**2
+        assert one.effective == pytest.approx(np.average(off**2, weights=w)/variance)
+        assert one.df == pytest.approx(w.sum()**2/(w**2).sum() - 1)
+    else: assert of['A', 'share_above_median'].method == 'Wilson' + how
+    small = audit_regression(t, y_pred='p', y_true='y', sensitive_features='g', min_count=500)
+    assert {(r.rows, r.effective, r.status) for r in small.rates} == {(200, None, 'withheld')}
+    report = json.loads(as_audit(found).to_json())
+    Draft202012Validator(json.loads(project_path('assets', 'audit.schema.json').read_text())
+                         ).validate(report)
 
 
 def test_a_large_common_error_hides_no_tail():
