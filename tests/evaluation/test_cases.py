@@ -15,7 +15,7 @@ from dlcourse.evaluation.splits import folds, leaked, split, stratified_groups, 
 from dlcourse.fairness.frontier import mitigate
 from dlcourse.fairness.methods import remedy
 from dlcourse.foundations import losses
-from dlcourse.training.batches import Batches, top1_accuracy
+from dlcourse.training.batches import Batches
 from dlcourse.training.callbacks import EarlyStopping, FitConfig
 from dlcourse.training.ensembles import given_away
 from dlcourse.training.loop import fit
@@ -137,14 +137,6 @@ def test_a_temperature_of_what_has_no_loss_is_nan():
     assert isnan(temperature(logits, torch.full((6,), -100)))
     logits[2, 1] = torch.nan
     assert isnan(temperature(logits, classes % 4))
-
-
-def test_an_accuracy_of_what_is_no_class_is_nan():
-    outputs = torch.eye(4)
-    assert top1_accuracy(outputs, torch.arange(4)) == 1
-    for odd in (-100, 4, torch.nan, .5):
-        target = torch.tensor([0, 1, 2, odd])
-        assert top1_accuracy(outputs, target).isnan() or odd == .5
 
 
 def test_who_saw_a_row_may_be_said_with_numbers():
