@@ -74,16 +74,18 @@ def mase(
     return float(np.abs(checked_series(np.ravel(errors), name='errors').values).mean()/usual)
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #4c1869d9
-def _check_quantiles(quantiles):
-    if len(quantiles) and all(0 < q < 1 for q in quantiles): return
-    raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
+def _check_quantiles(quantiles, rising=False):
+    if not len(quantiles) or not all(0 < q < 1 for q in quantiles):
+        raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
+    if rising and list(quantiles) != sorted({*quantiles}):
+        raise InputError(f"`quantiles` must rise, as `predict` gives them; got {quantiles}")
 
-def _check_forecasts(predicted, target, quantiles):
-    _check_quantiles(quantiles)
-    if predicted.shape != (*target.shape, len(quantiles)):
+def _check_forecasts(forecasts, truths, levels):
+    _check_quantiles(levels)
+    if forecasts.shape != (*truths.shape, len(levels)):
         raise InputError(f"`predicted` must have the shape of `target` and an axis of "
-                         f"{len(quantiles)} quantiles; got {tuple(predicted.shape)} for "
-                         f"{tuple(target.shape)}")
+                         f"{len(levels)} quantiles; got {tuple(forecasts.shape)} for "
+                         f"{tuple(truths.shape)}")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(
@@ -93,7 +95,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
+    levels = predicted.new_tensor(quantiles)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
@@ -104,14 +106,11 @@ def wql(
     quantiles:Sequence[float], # Of the last axis
 )->float:      # 0 is perfect
     "Weighted quantile loss; raises `InputError` where shapes do not fit or all targets are 0"
-    predicted, target = torch.as_tensor(predicted), torch.as_tensor(target)
-    predicted, target = (v if v.is_floating_point() else v.double() for v in (predicted, target))
-    if not (predicted.isfinite().all() and target.isfinite().all()):
-        raise InputError("`predicted` and `target` must be finite numbers")
-    _check_forecasts(predicted, target, quantiles)
-    size = target.abs().mean()
+    predicted, target = (torch.as_tensor(v).cpu().double() for v in (predicted, target))
+    loss, size = pinball_loss(predicted, target, quantiles), target.abs().mean()
+    if not loss.isfinite(): raise InputError("`predicted` and `target` must be finite numbers")
     if not size > 0: raise InputError("`target` is 0 everywhere, so nothing can be divided by it")
-    return float(2*pinball_loss(predicted, target, quantiles)/size)
+    return float(2*loss/size)
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #d0d11ae5
 class TCNBlock(nn.Module):
@@ -169,13 +168,12 @@ class DLinear(nn.Module):
         super().__init__()
         if number_of(span, 'span', 1) % 2 == 0:
             raise InputError(f"`span` must be odd, so that a mean has a middle; got {span}")
-        self.span = min(span, length - 1 + length % 2)
+        span = min(span, length - 1 + length % 2)
+        self.mean = nn.Sequential(nn.ReplicationPad1d(span//2), nn.AvgPool1d(span, 1))
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        edge = self.span//2
-        wide = F.pad(x[:, None], (edge, edge), mode='replicate')
-        trend = F.avg_pool1d(wide, self.span, 1)[:, 0]
+        trend = self.mean(x)
         return self.trend(trend) + self.rest(x - trend)
 
 class PatchLSTM(nn.Module):
@@ -223,19 +221,15 @@ class Forecaster(nn.Module):
     def __init__(self,
         body:nn.Module, # [batch, length] → [batch, horizon·quantiles]
         scale:float,    # What differences are divided by
-        quantiles:Sequence[float]=QUANTILES,
+        quantiles:Sequence[float]=QUANTILES, # Each between 0 and 1, rising
         relative:bool=True, # Differences from the last value, or the values themselves?
     ):
         super().__init__()
-        _check_quantiles(quantiles)
-        if list(quantiles) != sorted({*quantiles}):
-            raise InputError(f"`quantiles` must rise, as `predict` gives them; got {quantiles}")
+        _check_quantiles(quantiles, rising=True)
         self.body, self.quantiles, self.relative = body, tuple(quantiles), relative
         self.register_buffer('scale', torch.tensor(float(scale)))
 
-    def forward(self,
-        past:Float[Tensor, "batch length"],
-    )->Float[Tensor, "batch horizon quantile"]:
+    def forward(self, past:Float[Tensor, "batch length"])->Float[Tensor, "batch horizon quantile"]:
         last = past[:, -1:]*self.relative
         moved = self.body((past - last)/self.scale)*self.scale
         return rearrange(moved, 'b (h q) -> b h q', q=len(self.quantiles)) + last[..., None]
@@ -272,23 +266,21 @@ def train_forecaster(
     lr:float=5e-3,       # The highest learning rate
     batch_size:int=64,
     patch:int=1,         # As for `network`
-    quantiles:Sequence[float]=QUANTILES,
-    relative:bool=True,  # As for `Forecaster`
+    quantiles:Sequence[float]=QUANTILES, # As for `Forecaster`, rising
+    relative:bool=True,  # Likewise
     seed:int=0,          # Of the first weights and of the order
 )->Forecaster:
-    "Train a network by the pinball loss; raises `InputError` for windows with NaN"
+    "Train by the pinball loss; raises `InputError` for NaN, and for quantiles that do not rise"
     x, y = (checked_series(v, name=n).values for v, n in ((x, 'x'), (y, 'y')))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
                          f"the shapes {x.shape} and {y.shape}")
-    _check_quantiles(quantiles) # Before the network is built for them
+    _check_quantiles(quantiles, rising=True) # Before the network is built for them
     number_of(steps, 'steps', 4)
     last = x[:, -1:]*relative # Taken off before single precision rounds it
     x, y = (torch.tensor(v - last, dtype=torch.float32) for v in (x, y))
-    scale = y.std()
-    with random_state(seed):
-        body = network(kind, x.shape[1], y.shape[1]*len(quantiles), patch)
-    model = Forecaster(body, scale if scale > 0 else 1., quantiles, relative)
+    with random_state(seed): body = network(kind, x.shape[1], y.shape[1]*len(quantiles), patch)
+    model = Forecaster(body, y.std() if y.std() > 0 else 1., quantiles, relative)
     def loss(predicted, target): return pinball_loss(predicted, target, quantiles)
     config = FitConfig(epochs=steps, max_steps=steps, batch_size=batch_size, lr=lr, clip=1.,
                        schedule=one_cycle(steps), progress=False)
@@ -303,8 +295,6 @@ def conformal_quantile(
     "The finite-sample quantile of conformal prediction; raises `InputError` for another level"
     if not 0 < level < 1:
         raise InputError(f"`level` must be between 0 and 1, such as .9; got {level}")
-    scores = np.asarray(scores, float)
-    n = len(scores)
-    k = math.ceil((n + 1)*level - 1e-9)
-    if k > n: return np.full(scores.shape[1:], np.inf)
-    return np.sort(scores, axis=0)[k - 1]
+    scores = np.sort(np.asarray(scores, float), axis=0)
+    k = math.ceil((len(scores) + 1)*level - 1e-9)
+    return scores[k - 1] if k <= len(scores) else np.full(scores.shape[1:], np.inf)

@@ -49,8 +49,7 @@ class Letters:
         text:str, # Of known letters
     )->Int[Tensor, " time"]:
         "Letters as numbers; raises `InputError` for an unknown one"
-        strange = set(string_of(text, 'text')) - set(self.known)
-        if strange:
+        if strange := set(string_of(text, 'text')) - set(self.known):
             raise InputError(f"`text` must be of the {len(self)} known letters; "
                              f"got {''.join(sorted(strange))[:20]!r}")
         return torch.tensor([self.place[letter] for letter in text], dtype=torch.int64)
@@ -122,12 +121,9 @@ class KneserNey:
             counts = continuation_counts(counts)
 
     def _table(self, counts):
-        "Context → places of the letters that followed, and how often"
+        "Context → place of each letter that followed → how often"
         table = {}
-        for gram, n in counts.items():
-            places, numbers = table.setdefault(gram[:-1], ([], []))
-            places.append(self.place[gram[-1]])
-            numbers.append(n)
+        for gram, n in counts.items(): table.setdefault(gram[:-1], {})[self.place[gram[-1]]] = n
         return table
 
     def probabilities(self,
@@ -139,21 +135,18 @@ class KneserNey:
         size = len(self.place)
         lower = self.probabilities(context[1:]) if context else np.full(size, 1/size)
         counts = np.zeros(size)
-        if context in self.tables[len(context)]:
-            places, numbers = self.tables[len(context)][context]
-            counts[places] = numbers
-        found = discounted(counts, lower, self.discounts[len(context)])
+        for place, n in self.tables[len(context)].get(context, {}).items(): counts[place] = n
+        found = self.found[context] = discounted(counts, lower, self.discounts[len(context)])
         found.flags.writeable = False
-        self.found[context] = found
         return found
 
     def nats(self,
         text:str,  # Of known letters
     )->np.ndarray: # One number for each letter but the first
         "How surprising each letter of a text is; raises `InputError` for an unknown letter"
-        strange = set(string_of(text, 'text')) - set(self.place)
-        if strange: raise InputError(f"`text` holds letters that the model does not know: "
-                                     f"{''.join(sorted(strange))[:20]!r}")
+        if strange := set(string_of(text, 'text')) - set(self.place):
+            raise InputError("`text` holds letters that the model does not know: "
+                             f"{''.join(sorted(strange))[:20]!r}")
         far = self.order - 1
         return np.array([-math.log(self.probabilities(text[max(0, i - far):i])[self.place[text[i]]])
                          for i in range(1, len(text))])
@@ -185,6 +178,11 @@ class CharLM(nn.Module):
         return self.head(y), state
 
 # %% ../../nbs/06_sequences/12_language.ipynb #4ccf04ea
+def _check_tokens(ids, axes, least, sentence):
+    if isinstance(ids, Tensor) and ids.ndim == axes and ids.shape[-1] >= least: return
+    got = f'a shape of {tuple(ids.shape)}' if isinstance(ids, Tensor) else type(ids).__name__
+    raise InputError(f"{sentence}; got {got}")
+
 def train_lm(
     model:nn.Module,           # Ids and a state → logits and a state; changed in place
     ids:Int[Tensor, " time"],  # The text
@@ -195,9 +193,7 @@ def train_lm(
     lr:float=.02,              # Of Adam, at its highest
 )->list[float]:                # The loss of each piece in nats, before its update
     "Train on a text from its beginning to its end and over again; raises `InputError` if too short"
-    if not isinstance(ids, Tensor) or ids.ndim != 1:
-        raise InputError("`ids` must be a tensor of one row, as `encode` gives; got "
-                         f"{type(ids).__name__}")
+    _check_tokens(ids, 1, 0, "`ids` must be a tensor of one row, as `encode` gives")
     length = len(ids)//number_of(batch, 'batch', 1)
     if length <= number_of(piece, 'piece', 1):
         raise InputError(f"`ids` must be longer than batch·(piece + 1) = {batch*(piece + 1)}; "
@@ -233,9 +229,7 @@ def nats_of(
     ids:Int[Tensor, " time"], # A text, of two tokens or more
 )->Float[Tensor, " next"]:    # One number for each token but the first
     "How surprising each token of a text is"
-    if not isinstance(ids, Tensor) or ids.ndim != 1 or len(ids) < 2:
-        raise InputError("`ids` must hold two tokens or more, in a tensor of one row; got "
-                         f"{len(ids) if isinstance(ids, Tensor) and ids.ndim else str(ids)[:40]}")
+    _check_tokens(ids, 1, 2, "`ids` must hold two tokens or more, in a tensor of one row")
     with _reading(model): logits, _ = model(ids[None, :-1])
     return F.cross_entropy(logits[0], ids[1:], reduction='none')
 
@@ -285,9 +279,8 @@ def generate(
     **how,                             # As for `sample_next`
 )->Int[Tensor, "batch more"]:          # What was written, without the prompt
     "Go on with texts, token by token; raises `InputError` for an empty prompt"
-    if not isinstance(prompt, Tensor) or prompt.ndim != 2 or not prompt.shape[1]:
-        raise InputError("`prompt` must hold a token at least for each text, such as a line end; "
-                         f"got a shape of {tuple(getattr(prompt, 'shape', ()))}")
+    _check_tokens(prompt, 2, 1, "`prompt` must hold a token at least for each text, such as a "
+                                "line end")
     written = []
     with _reading(model):
         logits, state = model(prompt)

@@ -29,8 +29,7 @@ def _as_times(times):
     "Times that can be compared, dates or numbers"
     given = np.array(times)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('error') # NumPy's, where it drops a time zone
+        with warnings.catch_warnings(action='error'): # NumPy's, where it drops a time zone
             if given.dtype.kind in 'OUT': given = given.astype(str).astype('datetime64')
     except Warning:
         raise InputError("`times` must not name a time zone; take all of them to one, and leave "
@@ -42,20 +41,19 @@ def _as_times(times):
         raise InputError("`times` must be one list of dates or numbers; got "
                          f"{given.dtype} of the shape {given.shape}")
     if given.dtype.kind in 'iu': given = given.astype(np.int64) # Differences of others wrap around
-    unknown = np.isnat(given) if given.dtype.kind == 'M' else ~np.isfinite(given)
-    if unknown.any():
-        raise InputError(f"`times` must all be known; number {unknown.argmax()} is not")
+    known = np.isfinite(given)
+    if not known.all():
+        raise InputError(f"`times` must all be known; number {known.argmin()} is not")
     if given.dtype == 'datetime64[Y]' and np.abs(given.astype(int) + 1970 - 5500).max() > 4500:
         raise InputError("`times` must have years from 1000 to 9999, written as 2014-07-01; got "
                          f"{given[0]}")
     return given
 
-def _step(times):
-    "The one step between times; raises `InputError` where they do not go on evenly"
+def _step(times, even=True):
+    "The commonest step; raises `InputError` where times do not rise or, if asked, are not even"
     steps = np.diff(times)
     if not len(steps): return None
-    zero = steps[:1] - steps[:1]
-    for wrong, word in ((steps < zero, 'go back'), (steps == zero, 'repeat')):
+    for wrong, word in ((times[1:] < times[:-1], 'go back'), (times[1:] == times[:-1], 'repeat')):
         if not wrong.any(): continue
         at = wrong.argmax()
         raise InputError(f"`times` {word}: after {times[at]} comes {times[at + 1]}, number "
@@ -63,7 +61,7 @@ def _step(times):
     sizes, counts = np.unique(steps, return_counts=True)
     usual = sizes[counts.argmax()]
     uneven = steps != usual if times.dtype.kind != 'f' else ~np.isclose(steps, usual, atol=0)
-    if uneven.any():
+    if even and uneven.any():
         at = uneven.argmax()
         raise InputError(f"`times` must have one step; most are {usual}, but after {times[at]} "
                          f"comes {times[at + 1]}, number {at + 1}; fill gaps with "
@@ -125,9 +123,8 @@ def carried_forward(
     if len(when) != len(found) or len(when) < 2 or found.ndim != 1:
         raise InputError(f"`times` must be one for each of two values or more; got {len(when)} "
                          f"for the shape {found.shape}")
-    sizes, counts = np.unique(np.diff(when), return_counts=True)
-    step = sizes[counts.argmax()] if step is None else step
-    if sizes[0] <= sizes[0] - sizes[0]: _step(when)
+    usual = _step(when, even=False)
+    step = usual if step is None else step
     places = _places(when, step)
     at = np.rint(places).astype(int)
     if np.abs(places - at).max() > 1e-6 or np.diff(at).min() < 1:
@@ -202,11 +199,6 @@ def rolling_origins(
                          f"and {horizon} values follow; got {first}")
     return np.arange(number_of(first, 'first', 1), n - horizon + 1, stride)
 
-def _as_numbers(given):
-    try: return np.asarray(given, float)
-    except (TypeError, ValueError):
-        raise InputError(f"`forecast` must give numbers; got {str(given)[:80]}") from None
-
 def backtest(
     forecast:Callable, # Past [time], horizon → forecasts [horizon]
     values,            # [time]
@@ -220,7 +212,10 @@ def backtest(
     if values.ndim > 1: raise InputError("`values` must be one series; take its channels in turn")
     origins, made = rolling_origins(len(values), horizon, first=first, stride=stride), []
     for t in origins.tolist():
-        given = _as_numbers(forecast(values[:t].copy(), horizon))
+        given = forecast(values[:t].copy(), horizon)
+        try: given = np.asarray(given, float)
+        except (TypeError, ValueError):
+            raise InputError(f"`forecast` must give numbers; got {str(given)[:80]}") from None
         if given.shape != (horizon,) or not np.isfinite(given).all():
             raise InputError(f"`forecast` must give {horizon} finite numbers; from place {t} it "
                              f"gave the shape {given.shape}: {given.ravel()[:3]}")
