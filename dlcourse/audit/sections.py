@@ -57,7 +57,9 @@ def score_section(
     how = 'exact' if found.exact else 'between bounds, since the scores were put into bins'
     note = (f"AUC: how often a person with a positive label has the higher score of two ({how}; "
             f"{100*found.level:g} % intervals). Brier: mean squared difference of score and label. "
-            "Came true: share of positive labels.")
+            "Came true: share of positive labels. A bin is a tenth of the scale from 0 to 1; where "
+            "more than half of all people would be in one, or scores are no chances, a tenth of "
+            "the people, the lowest scores first.")
     return Section(name='scores', title='The score', notes=(note,), findings=tuple(found.findings),
                    tables=tuple(tables), result=found.to_dict())
 

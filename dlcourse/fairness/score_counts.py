@@ -55,10 +55,14 @@ class ScoreCounts:
     def curve(self,
         sums:np.ndarray, # [bin]
     )->np.ndarray:       # [bin of the curve]
-        "Sums over the bins of a calibration curve: tenths of 0 to 1, or else of the bins"
-        many, place = len(self.edges), self.edges*CURVE + 1e-9
-        if not self.unit: place = np.arange(many)*min(CURVE, many)//many
-        return np.bincount(np.minimum(place, CURVE - 1).astype(int), sums, CURVE)
+        """Sums over the bins of a calibration curve: tenths of 0 to 1, or of the people where the
+        scores are no chances or more than half of them lie in one tenth"""
+        people, tenth = self.n.sum((0, 2)), self.edges*CURVE + 1e-9
+        place = np.clip(tenth, 0, CURVE - 1).astype(int)
+        if not self.unit or 2*np.bincount(place, people).max() > people.sum():
+            before = people.cumsum() - people/2
+            place = np.minimum(before*CURVE/max(people.sum(), 1), CURVE - 1).astype(int)
+        return np.bincount(place, sums, CURVE)
 
     def everyone(self)->'ScoreCounts':
         "The same people as one group"

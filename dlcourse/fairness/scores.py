@@ -197,8 +197,7 @@ class ScoreAudit:
     @property
     def rates(self)->list[Rate]:
         "AUC and calibration bias as records, those of everybody last"
-        rows = (*self.rows, self.overall)
-        return [_record(r, metric, self.level) for r in rows for metric in OF_SCORES]
+        return [_record(r, m, self.level) for r in (*self.rows, self.overall) for m in OF_SCORES]
 
     @property
     def frame(self): # A polars frame
@@ -226,7 +225,8 @@ class ScoreAudit:
             x, y, low, high = np.array([[*c.values()][-4:] for c in points]).T
             ax.errorbar(x, y, yerr=(y - low, high - y), label=group, capsize=2)
         if self.overall.bias is not None: ax.axline((0, 0), slope=1, color='black', lw=.8)
-        ax.set(xlabel='mean score in the bin', ylabel='share of positive labels', ylim=(0, 1))
+        top = min(1, 1.1*max((c['high'] for c in self.curve), default=1))
+        ax.set(xlabel='mean score in the bin', ylabel='share of positive labels', ylim=(0, top))
         ax.legend(frameon=False)
         return fig
 

@@ -1,5 +1,6 @@
 "Scores by group: against scikit-learn, over engines, and at the edges"
 import json
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -249,3 +250,23 @@ def test_text_among_scores_is_no_missing_score(tmp_path, missing):
     if missing:
         found = audit_scores(tmp_path/'t.csv', **asked, null=['n.a.', '12,5'])
         assert found.dropped == 2 and found.overall.n == 98
+
+
+def test_the_curve_of_rare_scores_has_bins_of_equal_numbers():
+    rng = np.random.default_rng(0)
+    def curve(score, off=1.):
+        y = (rng.random(len(score)) < np.minimum(off*score, 1)).astype(int)
+        found = audit_scores(dict(g=np.tile(['a', 'b'], len(score)//2), s=score, y=y), score='s',
+                             y_true='y', sensitive_features=['g'])
+        return found, [c for c in found.curve if c['group'] == 'a']
+    rare = rng.beta(1, 60, 6_000)
+    found, bins = curve(rare)
+    assert [c['bin'] for c in bins] == [*range(10)]
+    assert all(250 < c['n'] < 350 for c in bins) # Tenths of 3,000, as everybody has them
+    assert all(x['mean_score'] < y['mean_score'] for x, y in pairwise(bins))
+    assert found.plot().axes[0].get_ylim()[1] < .2 and not found.findings
+    rare = rng.beta(1, 60, 40_000)
+    wrong, _ = curve(rare, np.where(rare > np.median(rare), 1.14, .2)) # Right on average only
+    assert any('wrong along its curve' in t for t in wrong.findings)
+    _, wide = curve(rng.beta(2, 2, 6_000))
+    assert all(c['bin'] <= 10*c['mean_score'] < c['bin'] + 1 for c in wide)
