@@ -101,7 +101,7 @@ def test_an_adapter_trains_itself_and_not_what_it_adapts():
     assert merged_linear(lora).weight.shape == (4, 6)
 
 
-@pytest.mark.parametrize('rank', [0, 5, -1])
+@pytest.mark.parametrize('rank', [0, 5, -1, 1.5])
 def test_a_rank_that_cannot_be(rank):
     with pytest.raises(InputError, match=f'`rank` must be a whole number from 1 to 4, got {rank}'):
         LoRA(nn.Linear(6, 4), rank)
@@ -109,7 +109,8 @@ def test_a_rank_that_cannot_be(rank):
 
 def test_an_encoder_that_cannot_be_adapted_stays_as_it_was():
     encoder = Encoder(SMALL)
-    with pytest.raises(InputError, match='`rank` must be a whole number from 1 to 16'): add_lora(encoder, 99)
+    with pytest.raises(InputError, match='`rank` must be a whole number from 1 to 16'):
+        add_lora(encoder, 99)
     assert all(p.requires_grad for p in encoder.parameters())
     add_lora(encoder, 2)
     with pytest.raises(InputError, match='`encoder` must not have adapters yet'): add_lora(encoder)

@@ -95,6 +95,15 @@ def test_order_and_batches():
     assert embed_sentences([], a_model()).shape == (0, 24)
 
 
+@torch.no_grad()
+def test_a_row_without_a_piece_has_no_direction():
+    made = SentenceEncoder(Encoder(SMALL), WORDS)
+    ids, mask = torch.ones(2, 3).long(), torch.tensor([[True]*3, [False]*3])
+    found = made.eval()(ids, mask)
+    assert found.isfinite().all() and not found[1].any()
+    torch.testing.assert_close(found[0].norm(), torch.tensor(1.))
+
+
 def test_a_long_text_is_cut_to_what_the_table_of_places_holds():
     model = a_model()
     assert max(map(len, model.rows(['cat '*50]))) == 12
