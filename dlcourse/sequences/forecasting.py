@@ -95,7 +95,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = predicted.new_tensor(quantiles)
+    levels = torch.as_tensor(quantiles).to(predicted)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
@@ -173,7 +173,7 @@ class DLinear(nn.Module):
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        trend = self.mean(x)
+        trend = self.mean(x[:, None])[:, 0]
         return self.trend(trend) + self.rest(x - trend)
 
 class PatchLSTM(nn.Module):

@@ -180,15 +180,13 @@ def token_probabilities(
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
     logits = logits - logits.amax(-1, keepdim=True) # So that no division can give +∞
     if temperature > 1e-20: return (logits/temperature).softmax(-1) # Below, 0/0
-    top = logits == 0
-    return (top/top.sum(-1, keepdim=True)).to(logits.dtype)
+    return F.normalize((logits == 0).to(logits.dtype), p=1, dim=-1)
 
 def draw_token(
     p:Float[Tensor, "*batch vocab"], # Probabilities, or shares of any sum
     u:Float[Tensor, "*batch"],       # From 0 to below 1
 )->Int[Tensor, "*batch"]:            # The first token at which the running sum exceeds u's share
-    """A token for a uniform number; one without a share is never drawn. Raises `InputError` where
-    none has a share, or one is NaN"""
+    "A token for a uniform number; `InputError` where none has a share, or one is NaN"
     sums = p.double().cumsum(-1)
     if not ((sums[..., -1] > 0) & sums[..., -1].isfinite()).all():
         raise InputError("`p` must hold finite shares, one of them above 0")
@@ -239,12 +237,11 @@ def continue_texts(
     **how,                          # `temperature`, `top_k`, `seed`, as in `written_by`
 )->list[list[int]]:                 # What was written after each prompt, with its end
     "Continue many texts at once; raises `InputError` for a prompt that cannot be read"
-    number_of(tokens, 'tokens', 0)
     if stop is not None and not callable(stop):
         raise InputError(f"`stop` must be a function, such as ends_with(b'\\n'); got {stop!r}")
     prompts = TextReader(model, prompts).texts # Looked at even where nothing is to be written
     written, over = [[] for _ in prompts], [False]*len(prompts)
-    for new in islice(written_by(model, prompts, **how), tokens):
+    for new in islice(written_by(model, prompts, **how), number_of(tokens, 'tokens', 0)):
         for i, token in enumerate(new):
             if over[i]: continue
             written[i].append(token)
@@ -280,14 +277,12 @@ def speculate(
     seed:int=0,
 )->tuple[list[int], int]:  # What was written, and how often the large model was called
     "Continue a text with drafts of a smaller model; raises `InputError` where both do not fit"
-    number_of(tokens, 'tokens', 0)
-    number_of(ahead, 'ahead', 1)
-    known, room = TextReader(model, [prompt]).texts[0], min(model.config.context,
-                                                       guesser.config.context)
+    known = TextReader(model, [prompt]).texts[0]
+    room = min(model.config.context, guesser.config.context)
     if model.config.vocab_size != guesser.config.vocab_size:
         raise InputError("`guesser` must have the vocabulary of `model`; got "
                          f"{guesser.config.vocab_size} and {model.config.vocab_size} tokens")
-    if len(known) + tokens + ahead > room:
+    if len(known) + number_of(tokens, 'tokens', 0) + number_of(ahead, 'ahead', 1) > room:
         raise InputError(f"`prompt`, `tokens` and `ahead` must be together at most {room}; got "
                          f"{len(known)} + {tokens} + {ahead}")
     rng = torch.Generator().manual_seed(number_of(seed, 'seed', 0))

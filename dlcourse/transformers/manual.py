@@ -48,8 +48,7 @@ def split_by_topic(
 )->tuple[list[str], list[str]]: # To learn from, and of other topics
     "Texts of some topics and texts of the others"
     topics = sorted({topic for topic, _ in paragraphs})
-    mixed = np.random.default_rng(seed).permutation(topics).tolist()
-    held = set(mixed[:round(share*len(topics))])
+    held = {*np.random.default_rng(seed).permutation(topics)[:round(share*len(topics))].tolist()}
     return ([text for topic, text in paragraphs if topic not in held],
             [text for topic, text in paragraphs if topic in held])
 
