@@ -180,9 +180,9 @@ def _judged(gap, m, scope, tolerance, family, level):
         near, far = (0, 1) if gap.kind == 'difference' else (1, 0)
         verdict = judge_bounds(strict[near], loose[far], tolerance, gap.kind)
         if verdict == 'insufficient evidence':
-            reasons.append("the data go well with a gap that is tolerated and with one that is not")
+            both = "the data go well with a gap that is tolerated and with one that is not"
+            reasons += _thin(m, at, [*strict, *loose]) or [both]
             rows = _rows_needed(gap, m.n[at], tolerance, strict[near], loose[far])
-            reasons += _thin(m, at, [*strict, *loose])
     if unknown: reasons.append(f"nothing is known of {_said(unknown)}")
     if unknown and verdict != 'fail': verdict = 'insufficient evidence'
     if outside: reasons.append(f"not judged: {_said(outside)}")

@@ -189,11 +189,11 @@ def carried_text(
 )->str|None:       # `None` where enough carry it
     "Why a mean has no limit on one side, and how many rows would give it one"
     if not np.abs(carried) < ENOUGH: return None
-    few, side = max(np.abs(carried), 1), 'an upper' if carried > 0 else 'a lower'
+    few, side = max(np.abs(carried), 1), 'high' if carried > 0 else 'low'
     enough = max(float(f'{ENOUGH*many/few:.1e}'), many + 1)
     return (f"rests on about {count_text(int(few), 'extreme value', 'extreme values')} in "
-            f"{count_text(int(many), one, one + 's')}, too few for {side} limit; {ENOUGH} would "
-            f"do, in about {enough:,.0f} {one}s")
+            f"{count_text(int(many), one, one + 's')}, too few to say how {side} it may truly be; "
+            f"that takes {ENOUGH}, in about {enough:,.0f} {one}s")
 
 def stretched(
     value:np.ndarray,   # Means

@@ -111,7 +111,8 @@ def gap_sentence(
     text = f"{what}: {gap_text(d, d.value)} between {' and '.join(_sides(d, rates))}"
     if d.low is not None:
         sure = f" with {100*d.level:g} % confidence" if d.level else ''
-        text += f"; the true one is {gap_span(d)}{sure}"
+        text += ("; the true one may be of any size" if d.high is None and d.low == 0 else
+                 f"; the true one is {gap_span(d)}{sure}")
     if d.tolerance is not None:
         most = 'at least' if d.kind == 'ratio' else 'at most'
         text += f"; tolerated: {most} {gap_text(d, d.tolerance)}"
