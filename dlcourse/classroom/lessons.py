@@ -263,11 +263,12 @@ def lessons(
 # %% ../../nbs/23_classroom/02_lessons.ipynb #6aea2261
 def _asking(directive, name, nbs):
     "The lessons with a cell that opens with this directive, found in the text of every page"
-    opening = r'"source":\s*\[?\s*"(?:(?:#\|[^"\\]*)?\\n(?:",\s*")?)*'
-    line = rf'{opening}#\| *{directive} +(?:[\w.]+\.)?{re.escape(name)}\b'
+    blank = r'(?: |\\t)*'
+    above = rf'(?:(?:{blank}#{blank}\||%%)(?:[^"\\]|\\[^n])*|{blank})\\n(?:",\s*")?'
+    line = (rf'"source":\s*\[?\s*"(?:{above})*{blank}#{blank}\|{blank}{directive}'
+            rf'(?: |\\t|:)+(?:[\w.]+\.)?{re.escape(name)}\b')
     marked = re.compile(line.encode('utf-8', 'replace'))
-    paths = [p for p in lesson_paths(nbs) if marked.search(p.read_bytes())]
-    return [read_lesson(path) for path in paths]
+    return [read_lesson(p) for p in lesson_paths(nbs) if marked.search(p.read_bytes())]
 
 def find_quiz(
     name:str,               # The quiz
@@ -294,7 +295,6 @@ def find_exercise(
     exact = [e for e in found if e.name == name] or found
     here = [e for e in exact if f'{e.part}.{e.lesson}' == lesson] or exact
     if len(here) == 1: return here[0]
-    if not here:
-        raise InputError(f"`{name}` is no exercise; the top of each page names its own")
+    if not here: raise InputError(f"`{name}` is no exercise; the top of each page names its own")
     which = ', '.join(e.id for e in here)
     raise InputError(f"`{name}` is an exercise of several lessons; say which: {which}")

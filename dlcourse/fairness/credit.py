@@ -14,6 +14,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..evaluation.intervals import normal_reach, student, wilson
+from .gaps import DUST
 from .weighing import ENOUGH, carried_text, carriers, stretched
 
 # %% ../../nbs/16_fairness/44_credit.ipynb #2ddca33d
@@ -63,7 +64,7 @@ class PriceGap:
     gap:float        # Mean of the group less that of the other, within strata, in price units
     low:float|None   # Lower limit; `None` where few people carry a mean on its side
     high:float|None  # Upper limit, likewise
-    p_value:float    # That there is no gap
+    p_value:float|None # That there is no gap; `None` without the limit that would part it from 0
     raw:float        # The same without strata: everybody at once
     few:str|None     # Why a limit is not there
 
@@ -81,6 +82,7 @@ def tail_limits(
     one, carried, many = np.ones(len(second)), carriers(second, third), np.array([*map(len, sides)])
     slight = np.abs(carried) > many/3 # Ten or twenty rows look lopsided by chance
     carried = np.where(slight & (np.abs(carried) < ENOUGH), np.sign(carried)*ENOUGH, carried)
+    carried = np.where(second < 1e-4*second.sum(), np.inf, carried) # Pennies beside the other's
     far = np.abs(stretched(0*one, -one, one, carried, level)[1:])
     down, up = np.sqrt((second/second.sum()*far**2).sum(1))
     low, high = value - (value - low)*down, value + (high - value)*up
@@ -90,8 +92,9 @@ def tail_limits(
 def pulls_of(
     values:np.ndarray, # Of each row of a group
 )->np.ndarray:         # Of all of them together 0
-    "What each row pulls the mean by; exactly nothing where all are equal"
-    return (values - values.mean() if np.ptp(values) else 0.*values)/len(values)
+    "What each row pulls the mean by; exactly nothing where rounding alone parts them"
+    alike = np.ptp(values) <= DUST*np.abs(values).max()
+    return (0.*values if alike else values - values.mean())/len(values)
 
 # %% ../../nbs/16_fairness/44_credit.ipynb #3b625ec8
 def _columns(**given):
@@ -137,12 +140,12 @@ def price_gap(
     sides = [np.concatenate(side)/n.sum() for side in zip(*pulls, strict=True)]
     half, (low, high, few) = high - mean, tail_limits(mean, low, high, sides, level)
     near = low if mean > 0 else high # What parts the gap from none
-    if near is None: p = 1.
+    if near is None: p = None
     elif half: p = student(mean, error*abs(mean - near)/half, df, level)[2]
     a, b = (float(price[who].mean()) for who in own.values())
     return PriceGap(group=group, comparator=comparator, n=int(n.sum()), strata=len(parts),
                     left_out=int(own[group].sum() - n.sum()), gap=mean, low=low, high=high,
-                    p_value=float(p), raw=a - b, few=few)
+                    p_value=None if p is None else float(p), raw=a - b, few=few)
 
 # %% ../../nbs/16_fairness/44_credit.ipynb #fe9ce692
 @dataclass(frozen=True, kw_only=True)

@@ -59,11 +59,14 @@ class PriceAudit:
         within = f" within {self.strata}" if self.strata else ""
         out = []
         for attribute, g in self.gaps:
-            sized = f"{range_text(g.low, g.high)} {sure}"
-            surely = g.gap*((g.low if g.gap > 0 else g.high) or 0) > 0
-            more = "more" if g.gap > 0 else "less"
-            said = (f"pays {number(abs(g.gap))} {more} than {g.comparator}{within}" if surely else
-                    f"pays as much as {g.comparator}{within}, as far as these people can tell")
+            sized = range_text(g.low, g.high)
+            if (g.low, g.high) != (None, None): sized += f" {sure}"
+            near, more = (g.low, "more") if g.gap > 0 else (g.high, "less")
+            said = f"pays {number(abs(g.gap))} {more} than {g.comparator}{within}"
+            if near is None and g.gap:
+                said += ", and too few people carry that to say how sure it is"
+            elif not g.gap*(near or 0) > 0:
+                said = f"pays as much as {g.comparator}{within}, as far as these people can tell"
             alone = f"; without strata the gap is {number(g.raw)}" if self.strata else ""
             if g.few: alone += f"; a mean {g.few}"
             out.append(f"{self.price} by {attribute}: {g.group} {said} ({sized}{alone}).")

@@ -42,6 +42,19 @@ def test_prices_are_those_of_the_lesson_within_strata(found):
     assert 'Black pays' in found.section('prices').findings[0]
 
 
+def test_a_gap_of_prices_that_few_carry_is_not_called_as_much():
+    price = np.r_[np.full(150, 7.), np.full(150, 5.)]
+    price[:3] += .5; price[150:153] += .5
+    t = pl.DataFrame(dict(race=np.repeat(['B', 'W'], 150), yes=np.tile([0, 1], 150), rate=price))
+    section = audit(t, price='rate', **ASK).section('prices')
+    [said], [got] = section.findings, section.result['gaps']
+    assert 'pays 2.000 less than B, and too few people carry that to say how sure it is' in said
+    assert '(without limits; a mean rests on' in said and 'as much' not in said
+    assert got['p_value'] is None and None in section.tables[0]['rows'][0]
+    [even] = audit(t.with_columns(rate=pl.lit(5.)), price='rate', **ASK).section('prices').findings
+    assert 'W pays as much as B, as far as these people can tell (0.000 to 0.000 with 95 %' in even
+
+
 def test_reasons_are_those_of_every_refusal(found):
     t = loans()
     refused = t.filter(pl.col('yes') == 0).select('income', 'debt').to_numpy()

@@ -1,4 +1,5 @@
 "Lessons: a notebook taken apart, and what does not fit"
+import json
 import time
 
 import pytest
@@ -67,6 +68,27 @@ def test_find_exercise(lesson, tmp_path):
         find_exercise('causal_mask', nbs)
     with pytest.raises(InputError, match='`mask` is no exercise; the top of each page'):
         find_exercise('mask', nbs)
+
+
+@pytest.mark.parametrize('listed', [True, False])
+@pytest.mark.parametrize('above, line', [
+    ('', '#| exercise f'), ('', ' #| exercise f'), ('', '# | exercise f'), ('', '#|exercise f'),
+    ('', '#| exercise: f'), ('', '#|\texercise\tf'), ('  \n', '#| exercise f'),
+    ('#| slide é "x"\n', '#|   exercise   f'),
+    ('\n#| slide: x \n', '#| exercise f')])
+def test_every_exercise_that_a_page_has_is_found(lesson, tmp_path, listed, above, line):
+    asked, plain = MASK.split('\n', 2)[1], MASK.split('\n', 2)[2]
+    assert asked.startswith('#| exercise causal_mask')
+    opening = above + line.replace(' f', ' causal_mask').replace('\tf', '\tcausal_mask')
+    lesson(*HEAD, f'{opening}\n#| export\n{plain}', MASK_CHECK, MASK_WRONG)
+    path = tmp_path/'nbs/06_transformers/03_tiny.ipynb'
+    book = json.loads(path.read_text(encoding='utf-8'))
+    if listed:
+        for c in book['cells']: c['source'] = c['source'].splitlines(True)
+    for plain in (True, False):
+        path.write_text(json.dumps(book, ensure_ascii=plain), encoding='utf-8')
+        assert find_exercise('causal_mask', tmp_path/'nbs').name == 'causal_mask'
+    with pytest.raises(InputError, match='is no exercise'): find_exercise('mask', tmp_path/'nbs')
 
 
 def test_untouched(mask, lesson):

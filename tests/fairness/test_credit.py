@@ -146,6 +146,26 @@ def test_a_limit_that_is_not_there_is_said_and_proves_nothing():
     assert (shared.low, shared.high, shared.few) == (0, 0, None)
 
 
+def test_without_the_limit_that_parts_it_from_none_a_gap_has_no_p_value():
+    price = np.r_[np.full(150, 7.), np.full(150, 5.)]
+    price[:3] += .5; price[150:153] += .5
+    got = price_gap(price, np.repeat(['B', 'W'], 150), 'B', 'W')
+    assert (got.low, got.high, got.p_value) == (None, None, None) and got.gap == 2
+
+
+@pytest.mark.parametrize('plain, one', [(.3, .1 + .2), (20., 20.01), (20., 19.99)])
+def test_a_penny_and_rounding_open_no_limit(plain, one):
+    b, w = np.random.default_rng(0).normal(20, 1, 150), np.full(150, plain)
+    who, even = np.repeat(['B', 'W'], 150), price_gap(np.r_[b, w], *(np.repeat(['B', 'W'], 150),
+                                                                    'B', 'W'))
+    w[0] = one
+    got = price_gap(np.r_[b, w], who, 'B', 'W')
+    assert got.few is None and even.few is None
+    assert [got.low, got.high] == pytest.approx([even.low, even.high], abs=1e-3)
+    alone = price_gap(np.r_[np.full(150, plain), w], who, 'B', 'W') # Nothing else beside it
+    assert (alone.few is None) == (abs(one - plain) < 1e-9)
+
+
 def test_a_rule_whose_worth_few_carry_is_not_confirmed():
     rng = np.random.default_rng(0)
     n = 1_000

@@ -217,6 +217,33 @@ def test_a_mean_that_few_rows_carry_passes_nothing(more):
         assert 'A rests on' in d.reason and 'B rests on' in d.reason
 
 
+@pytest.mark.parametrize('more', [{}, dict(sample_weight='w'), dict(cluster='c')])
+@pytest.mark.parametrize('sign', [1, -1])
+def test_a_penny_beside_a_spread_opens_no_gap(more, sign):
+    e = np.r_[np.random.default_rng(0).normal(2, .3, 150), np.zeros(150)]
+    e[150] = 1e-3
+    t = dict(g=np.repeat(['B', 'W'], 150), y=np.full(300, 5.), p=5 + sign*e, w=np.ones(300),
+             c=np.arange(300)//2)
+    asked = dict(y_pred='p', y_true='y', sensitive_features='g',
+                 policy=Policy(difference=dict(mean_error=.1)), **more)
+    found = {d.metric: d for d in audit_regression(t, **asked).disparities}
+    assert (found['mean_error'].verdict, found['mean_error'].reason) == ('fail', None)
+    for d in found.values(): assert 1.9 < d.low < d.high < 2.1 and d.p_value < 1e-6
+    few = t | dict(p=t['p'] + np.r_[np.zeros(150), 5, 5, np.zeros(148)]) # No pennies
+    d = audit_regression(few, **asked | dict(policy=None)).disparities[0]
+    assert None in (d.high, d.low or None) and 'W rests on' in d.reason
+
+
+def test_pennies_in_two_groups_stay_open_beside_a_third():
+    "What is nothing beside the widest group may be all there is between two others"
+    e = np.r_[np.random.default_rng(0).normal(0, 30, 150), np.zeros(300)]
+    e[150], e[300] = 1e-3, -1e-3
+    found = audit_regression(dict(g=np.repeat([*'ABC'], 150), y=np.zeros(450), p=e), y_pred='p',
+                             y_true='y', sensitive_features='g')
+    [d] = [d for d in found.disparities if d.metric == 'mean_error']
+    assert d.high is None and 'B rests on' in d.reason and 'C rests on' in d.reason
+
+
 def test_a_tail_is_seen_through_weights_and_clusters_alike():
     rng = np.random.default_rng(3)
     e, times = rng.exponential(size=400), rng.integers(1, 4, 400)
