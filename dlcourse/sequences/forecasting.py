@@ -239,6 +239,10 @@ class Forecaster(nn.Module):
         past, # [window, length], an array
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
+        shape = past.shape if hasattr(past, 'shape') else np.array(past, object).shape
+        if len(shape) != 2 or 0 in shape:
+            raise InputError("`past` must be [window, length], a window or more of one "
+                             f"length; got the shape {shape}")
         past = checked_series(past, name='past').values
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
         given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)

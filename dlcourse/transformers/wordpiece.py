@@ -59,8 +59,8 @@ class WordPieces:
         if lacking: raise InputError(f"`vocabulary` must hold {', '.join(special)}; "
                                      f"{lacking[0]} is missing")
         if sorted(vocabulary.values()) != [*range(len(vocabulary))]:
-            raise InputError(f"`vocabulary` must number its {len(vocabulary)} tokens from 0 without "
-                             "a gap")
+            raise InputError(f"`vocabulary` must number its {len(vocabulary)} tokens from 0 "
+                             "without a gap")
         self.vocabulary, self.lower = vocabulary, lower
         self.special = {t: vocabulary[t] for t in special}
         self.tokens = sorted(vocabulary, key=vocabulary.get)

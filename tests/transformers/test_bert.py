@@ -109,7 +109,8 @@ def test_a_rank_that_cannot_be(rank):
 
 def test_an_encoder_that_cannot_be_adapted_stays_as_it_was():
     encoder = Encoder(SMALL)
-    with pytest.raises(InputError, match='`rank` must be a whole number from 1 to 16'): add_lora(encoder, 99)
+    with pytest.raises(InputError, match='`rank` must be a whole number from 1 to 16'):
+        add_lora(encoder, 99)
     assert all(p.requires_grad for p in encoder.parameters())
     add_lora(encoder, 2)
     with pytest.raises(InputError, match='`encoder` must not have adapters yet'): add_lora(encoder)
