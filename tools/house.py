@@ -14,7 +14,6 @@ from imports import modules
 
 LONGEST = 300   # Lines of a module
 LARGER = {      # Modules that may be longer, 400 at most, each with its reason; three at most
-    'transformers.decoding': "reading, drawing, guessing ahead: each takes the one before",
 }
 REPEATED = 6    # Lines that two places must not share
 DECLARED = re.compile(r'(from|import|@|class|n :(?! n \())') # No logic: imports, headers, fields

@@ -72,9 +72,11 @@ def mover_bounds(
         i, j = ordered_pairs(len(at))
         near, far = (np.where(np.isinf(x), v, x) for x in (low, high))
         found = GAP_LIMITS[kind](v[i], v[j], (near[i], far[i]), (near[j], far[j]))
-        below, above = np.isinf(low), np.isinf(high) # An open side stays open
-        found = (np.where(below[i] | above[j], -np.inf, found[0]),
-                 np.where(above[i] | below[j], np.inf, found[1]))
+        reach = np.minimum(v - low, high - v)*(kind == 'difference')
+        def is_open(x, a, b): # A side stays open, unless all of it is nothing beside the other
+            return np.isinf(x)[a] & ~(reach[a] < .01*reach[b])
+        found = (np.where(is_open(low, i, j) | is_open(high, j, i), -np.inf, found[0]),
+                 np.where(is_open(high, i, j) | is_open(low, j, i), np.inf, found[1]))
         return clear_dust(v, found) if kind == 'difference' else found
     return bounds
 
@@ -111,10 +113,10 @@ def largest_gap(
     return Disparity(**who, groups=groups, comparator=groups[1], value=float(gap),
                      low=float(least), high=float(most) if most < np.inf else None, level=level,
                      p_value=_p_value(found, at) if test and kind == 'difference' else None,
-                     method=GAP_METHOD, reason='; '.join(reasons + _thin(found, at)) or None)
+                     method=GAP_METHOD, reason='; '.join(reasons + _thin(found, at, ends)) or None)
 
-def _thin(m, at): # The groups without a limit on one side, and why
-    return [f"{m.groups[i]} {m.thin[i]}" for i in at if m.thin and m.thin[i]]
+def _thin(m, at, x): # The groups that leave one of these bounds open, and why
+    return [f"{m.groups[i]} {m.thin[i]}" for i in at if m.thin and m.thin[i] and np.isinf(x).any()]
 
 def _p_value(found, at):
     "The smallest error that parts two groups, times the ordered pairs"
@@ -137,8 +139,7 @@ def judge_figures(
 )->list[Disparity]:            # A difference of each, a ratio where the policy names one
     "The largest gap of each figure, with its verdict where the policy speaks about it"
     found, policy = list(found), policy or Policy()
-    asked = [(m, kind, _tolerance(policy, m, kind)) for m in found
-             for kind in ('difference', 'ratio')]
+    asked = [(m, k, _tolerance(policy, m, k)) for m in found for k in ('difference', 'ratio')]
     asked = [a for a in asked if a[1] == 'difference' or a[2] is not None]
     scopes = [_scope(m, policy, min_count) for m, _, _ in asked]
     family = more + comparisons(len(s[0]) for s, a in zip(scopes, asked, strict=True)
@@ -152,8 +153,7 @@ def judge_figures(
 
 def _tolerance(policy, m, kind):
     if policy.attributes is not None and m.attribute not in policy.attributes: return None
-    signed = m.metric in FIGURES and not FIGURES[m.metric].positive
-    if kind == 'ratio' and signed: return None
+    if kind == 'ratio' and m.metric in FIGURES and not FIGURES[m.metric].positive: return None
     return getattr(policy, kind).get(m.metric)
 
 def _scope(m, policy, min_count):
@@ -181,7 +181,7 @@ def _judged(gap, m, scope, tolerance, family, level):
         verdict = judge_bounds(strict[near], loose[far], tolerance, gap.kind)
         if verdict == 'insufficient evidence':
             both = "the data go well with a gap that is tolerated and with one that is not"
-            reasons += _thin(m, at) or [both]
+            reasons += _thin(m, at, [*strict, *loose]) or [both]
             rows = _rows_needed(gap, m.n[at], tolerance, strict[near], loose[far])
     if unknown: reasons.append(f"nothing is known of {_said(unknown)}")
     if unknown and verdict != 'fail': verdict = 'insufficient evidence'

@@ -180,7 +180,7 @@ def carriers(
     "On how many rows of one tail a mean rests: as many rare and equal ones would be as lopsided"
     with np.errstate(all='ignore'):
         many = (second/np.abs(third)**(2/3))**3
-        return np.where(np.asarray(third) != 0, np.sign(third)*many, np.inf)
+        return np.where((np.asarray(third) != 0) & (many > 0), np.sign(third)*many, np.inf)
 
 def carried_text(
     carried:float, # What `carriers` says
@@ -190,9 +190,10 @@ def carried_text(
     "Why a mean has no limit on one side, and how many rows would give it one"
     if not np.abs(carried) < ENOUGH: return None
     few, side = max(np.abs(carried), 1), 'high' if carried > 0 else 'low'
+    enough = max(float(f'{ENOUGH*many/few:.1e}'), many + 1)
     return (f"rests on about {count_text(int(few), 'extreme value', 'extreme values')} in "
             f"{count_text(int(many), one, one + 's')}, too few to say how {side} it may truly be; "
-            f"that takes {ENOUGH}, in about {float(f'{ENOUGH*many/few:.1e}'):,.0f} {one}s")
+            f"that takes {ENOUGH}, in about {enough:,.0f} {one}s")
 
 def stretched(
     value:np.ndarray,   # Means

@@ -166,8 +166,7 @@ class DLinear(nn.Module):
         span:int=25, # Of the moving mean, odd
     ):
         super().__init__()
-        if number_of(span, 'span', 1) % 2 == 0:
-            raise InputError(f"`span` must be odd, so that a mean has a middle; got {span}")
+        if not number_of(span, 'span', 1) % 2: raise InputError(f"`span` must be odd; got {span}")
         span = min(span, length - 1 + length % 2)
         self.mean = nn.Sequential(nn.ReplicationPad1d(span//2), nn.AvgPool1d(span, 1))
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
@@ -189,8 +188,7 @@ class PatchLSTM(nn.Module):
         self.head = nn.Linear(width, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        states, _ = self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))
-        return self.head(states[:, -1])
+        return self.head(self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))[0][:, -1])
 
 class PatchTransformer(nn.Module):
     "Attention between patches (Nie et al. 2023), small"
@@ -239,6 +237,8 @@ class Forecaster(nn.Module):
         past, # [window, length], an array
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
+        if np.ndim(past) != 2 or not np.size(past):
+            raise InputError(f"`past` must be [window, length], a window or more: {np.shape(past)}")
         past = checked_series(past, name='past').values
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
         given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)

@@ -21,8 +21,9 @@ def _word():
     "Letters of any script with the marks on them, such as the vowels of Devanagari; or digits"
     every = map(chr, range(sys.maxunicode + 1))
     marks = ''.join(c for c in every if unicodedata.category(c)[0] == 'M')
-    letter = rf'[^\W\d_][{marks}]*'
-    return re.compile(rf"(?:{letter})+(?:'(?:(?![A-Z]){letter})+)?|\d+")
+    word, small = (rf'{letter}+(?:[{marks}]+{letter}*)*'
+                   for letter in (r'[^\W\d_]', r'(?:(?![A-Z])[^\W\d_])'))
+    return re.compile(rf"{word}(?:'{small})?|\d+")
 
 def words_of(
     text:str,   # Any

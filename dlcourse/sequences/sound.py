@@ -103,10 +103,13 @@ def row_of(
     "One row of samples; raises `InputError` for anything else, or where one is no finite number"
     try: x = np.asarray(samples)
     except ValueError: x = np.array(None)
-    if x.dtype.kind != 'f' or x.ndim != 1 or not np.isfinite(x).all():
+    given = x.dtype
+    with np.errstate(over='ignore'): # What is too large for single precision becomes infinite
+        if given.kind == 'f': x = x.astype(np.float32, copy=False)
+    if given.kind != 'f' or x.ndim != 1 or not np.isfinite(x).all():
         raise InputError(f"`{name}` must be one row of finite numbers from −1 to 1 (`samples` of a "
-                         f"`Sound`); got {x.dtype} of the shape {x.shape}")
-    return x.astype(np.float32, copy=False)
+                         f"`Sound`); got {given} of the shape {x.shape}")
+    return x
 
 def wav_bytes(
     samples,      # One channel, from −1 to 1; what is louder is cut
@@ -254,7 +257,7 @@ def digit_strings(
     "Recordings in strings of one speaker each; raises `InputError` without any"
     speakers, rows = np.asarray(speakers), np.asarray(rows)
     if not len(rows): raise InputError("`rows` must name recordings; got none")
-    number_of(int(rows.max()), 'rows', 0, len(speakers) - 1)
+    for row in (rows.min(), rows.max()): number_of(int(row), 'rows', 0, len(speakers) - 1)
     number_of(most, 'most', 1)
     rng = np.random.default_rng(seed)
     for _ in range(number_of(passes, 'passes', 1)):

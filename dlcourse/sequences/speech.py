@@ -274,7 +274,7 @@ def speech_model(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
     data:str='tones', # What it has learnt from: `tones`, or `people` where spoken_digits is there
-    steps:int|None=None, # Of training, where it has to be made; 250 and 700 when not given
+    steps:int|None=None, # Of training, 250 or 700 when not given; each number and seed is a model
     seed:int=0,
 )->tuple[Recognizer, Card]: # Ready to be asked, and what to know of it
     "The speech model, made on first use; raises `InputError` for a file that was changed"
@@ -282,19 +282,19 @@ def speech_model(
             'people': (700, 0, RecognizerConfig(), {})}
     if data not in ways: raise InputError(f"`data` must be tones or people; got {data!r}")
     usual, overlap, config, how = ways[data]
+    how['steps'] = steps = usual if steps is None else number_of(steps, 'steps', 1)
     def make():
         from dlcourse.core.datasets import load
         recordings = tone_digits() if data == 'tones' else load('spoken_digits')
         learnt, asked = map(np.flatnonzero, (recordings['takes'] >= 5, recordings['takes'] < 5))
-        model = train_recognizer(recordings, learnt, config, seed, steps=steps or usual,
-                                 overlap=overlap, **how)
+        model = train_recognizer(recordings, learnt, config, seed, overlap=overlap, **how)
         strings = list(digit_strings(recordings['speakers'], asked))
         errors, said = digit_errors(model, recordings, strings, overlap).sum(0)
         return model, dict(
             title=f'A recognizer of strings of digits, learnt from {data}',
             summary='Log-mel frames of sound at 8,000 samples a second to digits.',
-            source=f'dlcourse.sequences.speech.speech_model, {steps or usual} steps, seed {seed}',
+            source=f'dlcourse.sequences.speech.speech_model, {steps} steps, seed {seed}',
             results={f'{errors} of {said} digits wrong, takes 0 to 4, known voices': 'its making'},
             not_for=['voices that it has never heard', 'anything but digits in quiet'])
-    name = f'speech-{data}' + f'-{steps or usual}-{seed}'*bool(steps or seed)
+    name = f'speech-{data}' + f'-{steps}-{seed}'*((steps, seed) != (usual, 0))
     return trained_once(name, lambda: Recognizer(config), make, home)

@@ -65,7 +65,8 @@ def _step(times, even=True):
         at = uneven.argmax()
         raise InputError(f"`times` must have one step; most are {usual}, but after {times[at]} "
                          f"comes {times[at + 1]}, number {at + 1}; fill gaps with "
-                         "`carried_forward`, and write months as 1949-01")
+                         "`carried_forward`"
+                         + ", and write months as 1949-01"*isinstance(usual, np.timedelta64))
     return usual
 
 def _as_values(values, name):
@@ -128,8 +129,8 @@ def carried_forward(
     places = _places(when, step)
     at = np.rint(places).astype(int)
     if np.abs(places - at).max() > 1e-6 or np.diff(at).min() < 1:
-        raise InputError(f"`times` must lie a whole number of steps of {step} apart; "
-                         "write months as 1949-01")
+        raise InputError(f"`times` must lie a whole number of steps of {step} apart"
+                         + "; write months as 1949-01"*isinstance(step, np.timedelta64))
     whole = np.full(at[-1] + 1, np.nan)
     whole[at] = found
     known = np.isfinite(whole)

@@ -80,10 +80,11 @@ class Assistant:
         "The assistant with more documents; raises `InputError` for a name that is taken"
         taken = [name for name in checked_documents(more) if name in self.documents]
         if taken: raise InputError(f"`more` has a document {taken[0]!r} that is there already")
-        if isinstance(self.meaning, LatentMeaning): # Learnt from these documents alone
-            return Assistant({**self.documents, **more}, self.threshold, pretrained=False,
-                             words=self.words, home=self.home)
         new, passages = copy(self), passages_of(more, self.words)
+        if isinstance(self.meaning, LatentMeaning): # Learnt from these documents alone
+            Assistant.__init__(new, {**self.documents, **more}, self.threshold, pretrained=False,
+                               words=self.words, home=self.home)
+            return new
         new.documents, new.passages = {**self.documents, **more}, [*self.passages, *passages]
         if not passages: return new
         vectors, lines, line_vectors = self._read(more, passages)

@@ -72,9 +72,7 @@ class KVCache:
         n:int, # From 0 to `len(self)`
     ):
         "Forget all but the first positions; what is written next stands there"
-        if not 0 <= n <= self.used:
-            raise InputError(f"`n` must be from 0 to {self.used}, what was read; got {n}")
-        self.used = n
+        self.used = number_of(n, 'n', 0, self.used)
 
 def caches_for(
     model:GPT,
@@ -82,10 +80,9 @@ def caches_for(
     size:int|None=None, # Most positions; the context when not given
 )->list[KVCache]:
     "An empty cache for each block"
-    c = model.config
+    c, heads, like = model.config, model.config.heads, model.embed.weight
     size = c.context if size is None else number_of(size, 'size', 1)
-    return [KVCache(batch, c.kv_heads or c.heads, size, c.dim//c.heads,
-                    model.embed.weight) for _ in range(c.depth)]
+    return [KVCache(batch, c.kv_heads or heads, size, c.dim//heads, like) for _ in range(c.depth)]
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #f117c696
 @patch
@@ -127,14 +124,12 @@ class TextReader:
         if model.embed.training and model.config.dropout:
             raise InputError("`model` must be in evaluation mode; call model.eval()")
         try: self.texts = [[index(t) for t in text] for text in texts]
-        except TypeError:
-            raise InputError("`texts` must be texts, each a list of whole numbers") from None
+        except TypeError: raise InputError("`texts` must be lists of whole numbers") from None
         if not self.texts: raise InputError("`texts` must hold one text or more, got none")
         for i, text in enumerate(self.texts):
             if not 0 < len(text) <= self.context:
-                raise InputError(f"each text must hold from 1 to {self.context} tokens; text {i} "
-                                 f"has {len(text)}. Begin an empty one with a token such as a "
-                                 "line break, and cut a long one to its end")
+                raise InputError(f"each text must hold 1 to {self.context} tokens; text {i} has "
+                                 f"{len(text)}: add a line break, or cut it to its end")
             if not 0 <= min(text) <= max(text) < model.config.vocab_size:
                 raise InputError(f"`texts` must hold tokens from 0 to {model.config.vocab_size - 1}"
                                  f"; text {i} has {min(text)} to {max(text)}: another tokenizer?")
@@ -186,7 +181,7 @@ def draw_token(
     p:Float[Tensor, "*batch vocab"], # Probabilities, or shares of any sum
     u:Float[Tensor, "*batch"],       # From 0 to below 1
 )->Int[Tensor, "*batch"]:            # The first token at which the running sum exceeds u's share
-    "A token for a uniform number; `InputError` where none has a share, or one is NaN"
+    "A token for a uniform number, never one without a share; `InputError` for none, or for NaN"
     sums = p.double().cumsum(-1)
     if not ((sums[..., -1] > 0) & sums[..., -1].isfinite()).all():
         raise InputError("`p` must hold finite shares, one of them above 0")
@@ -199,10 +194,9 @@ def ends_with(
     *ends:Sequence[int], # Such as `b'\n\n'`, or one token in a list
 )->Callable:             # What was written → is it over?
     "Stop where a text ends with one of these; an empty one is an `InputError`"
-    if any(isinstance(end, (str, int)) for end in ends):
-        raise InputError("`ends` must be bytes or lists of tokens, such as b'\\n'")
+    if not ends or any(isinstance(end, (str, int)) or not len(end) for end in ends):
+        raise InputError("`ends` must be one or more, each bytes or tokens in a list, as b'\\n' is")
     ends = [list(end) for end in ends]
-    if not ends or not all(ends): raise InputError("`ends` must name one token or more each")
     return lambda written: any(written[-len(end):] == end for end in ends)
 
 @torch.no_grad()
@@ -277,8 +271,8 @@ def speculate(
     seed:int=0,
 )->tuple[list[int], int]:  # What was written, and how often the large model was called
     "Continue a text with drafts of a smaller model; raises `InputError` where both do not fit"
-    known = TextReader(model, [prompt]).texts[0]
-    room = min(model.config.context, guesser.config.context)
+    reader, room = TextReader(model, [prompt]), min(m.config.context for m in (model, guesser))
+    known, device = reader.texts[0], reader.device
     if model.config.vocab_size != guesser.config.vocab_size:
         raise InputError("`guesser` must have the vocabulary of `model`; got "
                          f"{guesser.config.vocab_size} and {model.config.vocab_size} tokens")
@@ -286,7 +280,6 @@ def speculate(
         raise InputError(f"`prompt`, `tokens` and `ahead` must be together at most {room}; got "
                          f"{len(known)} + {tokens} + {ahead}")
     rng = torch.Generator().manual_seed(number_of(seed, 'seed', 0))
-    device = model.embed.weight.device
     large, small = caches_for(model, 1), caches_for(guesser, 1)
     def after(m, caches, n): # Probabilities at each of the last n tokens of what is known
         new = torch.tensor([known[len(caches[0]):]], device=device)

@@ -294,7 +294,6 @@ def point(
         start, end = reader(ids, mask, passage)
         for row, s, e, span in zip(ids, start, end, spans.tolist(), strict=True):
             first, last = best_span(s, e)
-            found = ' '.join(pieces.tokens[i] for i in row[first:last + 1])
-            texts.append(found.replace(' ##', ''))
+            texts.append(' '.join(pieces.tokens[i] for i in row[first:last + 1]).replace(' ##', ''))
             right.append([first, last] == span)
     return texts, np.array(right)

@@ -16,7 +16,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import pairwise
-
 from pathlib import Path
 
 from ..core.errors import InputError, string_of
@@ -79,7 +78,8 @@ def cut_pieces(
     "Letters, digits and other signs apart, each with the blank before it, as GPT-2 cuts"
     try: string_of(text, 'text').encode()
     except UnicodeEncodeError as e:
-        raise InputError(f"`text` holds half of a character at place {e.start}: {text!a}") from None
+        raise InputError(f"`text` holds half of a character at place {e.start}: "
+                         f"{text[e.start]!a}; leave it out") from None
     return _rule().findall(text)
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #785c1e1d
@@ -193,14 +193,13 @@ class Tokenizer:
         "Learn a vocabulary; raises `InputError` where it cannot hold all bytes"
         n = len(special)
         if isinstance(texts, str): raise InputError("`texts` must be several texts; put [ ] around")
-
+        wrong = InputError("`special` must differ, and none be empty or a usual token")
+        if len({*special, ''}) <= n: raise wrong
         if size < 256 + n: raise InputError(f"`size` must be {256 + n} or more, got {size}")
         tokens, merges = learned(texts, size, first=n)
-        every = [*(s.encode() for s in special), *tokens]
-        if len({*every, b''}) <= len(every):
-            raise InputError("`special` must differ, and none be empty or a usual token")
-        return cls(every, merges,
-                   {s: i for i, s in enumerate(special)})
+        spelled = [s.encode() for s in special]
+        if not set(tokens).isdisjoint(spelled): raise wrong
+        return cls([*spelled, *tokens], merges, {s: i for i, s in enumerate(special)})
 
     def __len__(self): return len(self.tokens)
 
@@ -238,7 +237,7 @@ _LEVEL = dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_r
 _MODEL = dict(type='BPE', unk_token=None, fuse_unk=False, byte_fallback=False)
 _FLAGS = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
 _UNKNOWN = ('add_prefix_space', 'single_word', 'lstrip', 'rstrip', 'dropout', 'truncation',
-            'end_of_word_suffix', 'continuing_subword_prefix')
+            'end_of_word_suffix', 'continuing_subword_prefix', 'ignore_merges')
 
 def save_tokenizer(
     tokenizer:Tokenizer, # Any

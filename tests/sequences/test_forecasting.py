@@ -195,3 +195,12 @@ def test_a_forecaster_refuses_what_it_cannot_say():
     model = train_forecaster('DLinear', x, y, steps=4)
     with pytest.raises(InputError, match="`past` must be finite"): model.predict(x*np.nan)
     with pytest.raises(InputError, match="`span` must be odd"): DLinear(8, 2, span=4)
+
+
+@pytest.mark.parametrize('past', [np.zeros(12), [0.]*12, np.zeros((0, 12)), np.zeros((2, 12, 1)),
+                                  [[1., 2], [3.]], torch.zeros(12)])
+def test_no_forecast_without_windows(past):
+    model = Forecaster(torch.nn.Linear(12, 6), 1.)
+    assert model.predict(np.zeros((2, 12)).tolist()).shape == (2, 6//len(QUANTILES), len(QUANTILES))
+    with pytest.raises(InputError, match="`past` must be .window, length., a window or more"):
+        model.predict(past)

@@ -1,11 +1,18 @@
 "Offers by hand, what an owner typed and forgot, ties, and what is refused"
+import re
+import sys
 import time
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
 from dlcourse.sequences.keyboard import Keyboard, words_of
 
+MARKS = ''.join(c for c in map(chr, range(sys.maxunicode + 1))
+                if unicodedata.category(c)[0] == 'M')
 TEXT = 'the cat sat on the mat the cat slept'
 
 
@@ -14,6 +21,27 @@ def test_words_are_letters_and_numbers_in_small():
                                                          'y']
     assert words_of('…') == []
     assert words_of('cafe\u0301 हिन्दी العَرَبِيَّة') == ['café', 'हिन्दी', 'العَرَبِيَّة']
+
+
+LETTER = rf'[^\W\d_][{MARKS}]*'
+PLAIN = re.compile(rf"(?:{LETTER})+(?:'(?:(?![A-Z]){LETTER})+)?|\d+")
+
+
+@given(st.text(alphabet="aZé'ü\u0301\u0302क\u094dि3_ ’ب\u0651"))
+def test_words_are_those_of_the_plain_rule(text):
+    clean = unicodedata.normalize('NFC', text).replace('’', "'")
+    assert words_of(text) == [w.lower() for w in PLAIN.findall(clean)]
+
+
+def test_marks_are_looked_for_once_a_word():
+    text, words = 'the quick brown foxes jump '*8000, re.compile(r"[^\W\d_]+|\d+")
+    def seconds(call):
+        start = time.process_time()
+        call(text)
+        return time.process_time() - start
+    words_of(text)
+    assert min(seconds(words_of) for _ in range(5)) < 9*min(seconds(words.findall)
+                                                            for _ in range(5))
 
 
 def test_scores_are_the_mixture_by_hand():

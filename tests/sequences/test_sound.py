@@ -103,7 +103,7 @@ def test_what_is_odd_is_named(tmp_path):
     wavfile.write(floats, 8000, np.zeros(50, np.float32))
     with pytest.raises(InputError, match='no WAV file of whole numbers .* convert it to 16-bit'):
         read_wav(floats.getvalue())
-    for bad in ([np.nan], [[0.]], np.zeros(9, 'i2'), 'a', [1, 'b'], [1j], None,
+    for bad in ([np.nan], [[0.]], np.zeros(9, 'i2'), 'a', [1, 'b'], [1j], None, [1e39],
                 Sound(np.zeros(9), 8000)):
         with pytest.raises(InputError, match='`samples` must be one row of finite numbers'):
             wav_bytes(bad)
@@ -117,7 +117,8 @@ def test_what_is_odd_is_named(tmp_path):
     (lambda: read_wav(wav_bytes([0.]), '8000'), 'rate'), (lambda: wav_bytes([0.], 2**31), 'rate'),
     (lambda: at_rate(Sound(np.zeros(9, 'f4'), 4294967291), 8000), 'rate'),
     (lambda: next(digit_strings(['ann'], [0], most=0)), 'most'),
-    (lambda: next(digit_strings(['ann'], [1])), 'rows')])
+    (lambda: next(digit_strings(['ann'], [1])), 'rows'),
+    (lambda: next(digit_strings(['ann', 'bo'], [-5, 0])), 'rows')])
 def test_numbers_out_of_range_are_named(make, name):
     with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcourse.core.errors import InputError
+from dlcourse.sequences import speech
 from dlcourse.sequences.ctc import Recognizer, RecognizerConfig, exhaustive
 from dlcourse.sequences.sound import Sound, SoundConfig, tone_digits
 from dlcourse.sequences.speech import (
@@ -185,14 +186,26 @@ def test_a_keyword_counts_where_it_begins():
     assert spotted(p, 7) == [1, 5] and spotted(p, 7, .95) == [] and spotted(p[:0], 7) == []
 
 
-def test_the_model_is_kept(tmp_path):
+def test_the_model_is_kept(tmp_path, monkeypatch):
     model, card = speech_model(tmp_path, steps=1)
-    again, _ = speech_model(tmp_path, steps=1)
+    with monkeypatch.context() as m:
+        m.setattr(speech, 'train_recognizer', lambda *_, **__: 1/0)
+        again, _ = speech_model(tmp_path, steps=1)
     other, _ = speech_model(tmp_path, steps=1, seed=1)
     assert digest(other) != digest(model)
     assert digest(model) == digest(again) and 'digits wrong' in card.results[0].claim
     with pytest.raises(InputError, match='`data` must be tones or people'):
         speech_model(tmp_path, data='birds')
+
+
+@pytest.mark.parametrize(('own', 'name'), [
+    ({}, 'speech-tones'), (dict(steps=250), 'speech-tones'), (dict(steps=9), 'speech-tones-9-0'),
+    (dict(seed=1), 'speech-tones-250-1'), (dict(data='people', steps=700), 'speech-people')])
+def test_the_usual_steps_are_the_usual_model(monkeypatch, own, name):
+    monkeypatch.setattr(speech, 'trained_once', lambda name, *_: name)
+    assert speech_model(**own) == name
+    with pytest.raises(InputError, match='`steps` must be a whole number from 1'):
+        speech_model(steps=0)
 
 
 def test_a_model_in_training_is_asked_in_evaluation():

@@ -203,6 +203,11 @@ def test_windows_of_a_series_and_of_whole_numbers():
 def test_months_and_zones_are_explained():
     with pytest.raises(InputError, match="steps of 29 days apart; write months as 1949-01"):
         carried_forward([1., 2, 3], ['2020-01-01', '2020-02-01', '2020-03-01'])
+    with pytest.raises(InputError, match="steps of 1.0 apart$"):
+        carried_forward([1., 2, 3, 4], [0, 1, 2, 3.5])
+    with pytest.raises(InputError, match="`carried_forward`$"): checked_series([1.]*4, [0, 1, 2, 4])
+    with pytest.raises(InputError, match="write months as 1949-01"):
+        checked_series([1., 2, 3], ['2020-01-01', '2020-02-01', '2020-03-01'])
     for zone in ('Z', '+02:00'):
         with pytest.raises(InputError, match="`times` must not name a time zone"):
             checked_series([1., 2], [f'2020-01-0{i}T00:00{zone}' for i in (1, 2)])

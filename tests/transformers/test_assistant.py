@@ -111,3 +111,14 @@ def test_what_is_learnt_from_documents_is_learnt_anew_from_more():
     more = doors.with_documents({'new': 'Zebras have stripes and hooves.'})
     assert doors.ask('zebra stripes').declined
     assert more.ask('zebra stripes').quotes[0].source == 'new'
+
+
+def test_more_documents_leave_the_kind_and_what_it_carries():
+    class Named(Assistant):
+        def __init__(self, name, *given, **how):
+            super().__init__(*given, **how)
+            self.name = name
+    doors = Named('porter', {'a': 'A green door.', 'b': 'A green window.'}, .1, pretrained=False)
+    more = doors.with_documents({'new': 'Zebras have stripes and hooves.'})
+    assert type(more) is Named and more.name == 'porter' and len(doors.documents) == 2
+    assert more.ask('zebra stripes').quotes[0].source == 'new'

@@ -128,6 +128,7 @@ def test_special_tokens_may_stand_behind_as_in_gpt_2(tmp_path):
     (lambda d: d['pre_tokenizer'].update(add_prefix_space=True), 'sets .*add_prefix_space'),
     (lambda d: d['added_tokens'][0].update(lstrip=True), 'sets .*lstrip'),
     (lambda d: d['model'].update(end_of_word_suffix='</w>', dropout=.1), 'sets .*dropout'),
+    (lambda d: d['model'].update(ignore_merges=True), 'sets .*ignore_merges'),
     (lambda d: d.update(truncation=dict(max_length=3)), 'sets .*truncation'),
     (lambda d: d['model']['vocab'].update({'水': 600}), 'is no `tokenizer.json`'),
     (lambda d: d['model']['merges'].append(3), 'is no `tokenizer.json`'),
@@ -139,6 +140,18 @@ def test_a_file_of_another_kind_is_named(tmp_path, change, words):
     path.write_text(json.dumps(data), encoding='utf-8')
     with pytest.raises(InputError, match=words) as e: load_tokenizer(path)
     assert 't.json' in str(e.value)
+
+
+def test_a_long_text_is_not_in_its_error():
+    with pytest.raises(InputError, match=r"place 100000: '.ud800'; leave it out$") as e:
+        OURS.encode('a'*100_000 + '\ud800' + 'b'*100_000)
+    assert len(str(e.value)) < 100
+
+
+def test_a_repeated_special_token_is_named_before_anything_is_learnt():
+    def never(): raise AssertionError; yield
+    with pytest.raises(InputError, match='`special` must differ'):
+        Tokenizer.train(never(), 300, ['<e>', '<e>'])
 
 
 @pytest.mark.parametrize('data', [b'', b'[1]', b'\xff\xfe', b'[' * 100_000, b'null'])
