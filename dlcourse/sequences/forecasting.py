@@ -237,9 +237,9 @@ class Forecaster(nn.Module):
         past, # [window, length], an array
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
-        if np.ndim(past) != 2 or not np.size(past):
-            raise InputError(f"`past` must be [window, length], a window or more: {np.shape(past)}")
         past = checked_series(past, name='past').values
+        if past.ndim != 2:
+            raise InputError(f"`past` must be [window, length], a window or more: {past.shape}")
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
         given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)
         return self(given).sort(-1).values.cpu().numpy() + last[..., None]

@@ -202,5 +202,5 @@ def test_a_forecaster_refuses_what_it_cannot_say():
 def test_no_forecast_without_windows(past):
     model = Forecaster(torch.nn.Linear(12, 6), 1.)
     assert model.predict(np.zeros((2, 12)).tolist()).shape == (2, 6//len(QUANTILES), len(QUANTILES))
-    with pytest.raises(InputError, match="`past` must be .window, length., a window or more"):
+    with pytest.raises(InputError, match="`past` must "):
         model.predict(past)
