@@ -133,5 +133,5 @@ def test_a_gap_that_few_bonuses_carry_has_no_limit_on_their_side():
         return found
     few, calm = gap(pay, bonus), gap(pay, 0*bonus)
     assert few.low is not None and few.high is None
-    assert 'in 150 rows, too few for an upper limit; 20 would do' in few.few
+    assert 'in 150 rows, too few to say how high it may truly be; that takes 20' in few.few
     assert calm.low < 0 < calm.high and calm.few is None
