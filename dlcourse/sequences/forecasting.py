@@ -32,9 +32,7 @@ def seasonal_naive(
     period:int=1,    # Steps after which the series repeats; 1 is persistence
 )->np.ndarray:       # [horizon] or [horizon, channel]
     "The last period, again and again; raises `InputError` where the past holds none"
-    if not 1 <= period <= len(past):
-        raise InputError("`period` must be from 1 to the length of the past, so that there is "
-                         f"one to repeat; got period={period} and {len(past)} values")
+    number_of(period, 'period', 1, len(past))
     return np.asarray(past)[-period:][np.arange(horizon) % period]
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
@@ -83,9 +81,8 @@ def _check_quantiles(quantiles, rising=False):
 def _check_forecasts(forecasts, truths, levels):
     _check_quantiles(levels)
     if forecasts.shape != (*truths.shape, len(levels)):
-        raise InputError(f"`predicted` must have the shape of `target` and an axis of "
-                         f"{len(levels)} quantiles; got {tuple(forecasts.shape)} for "
-                         f"{tuple(truths.shape)}")
+        raise InputError(f"`predicted` must have the shape of `target` and an axis of {len(levels)} "
+                         f"quantiles; got {tuple(forecasts.shape)} for {tuple(truths.shape)}")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(
@@ -95,7 +92,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = predicted.new_tensor(quantiles)
+    levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
@@ -173,7 +170,7 @@ class DLinear(nn.Module):
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        trend = self.mean(x)
+        trend = self.mean(x[:, None])[:, 0] # Two axes would be one series
         return self.trend(trend) + self.rest(x - trend)
 
 class PatchLSTM(nn.Module):
@@ -241,8 +238,7 @@ class Forecaster(nn.Module):
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
         shape = past.shape if hasattr(past, 'shape') else np.array(past, object).shape
         if len(shape) != 2 or 0 in shape:
-            raise InputError("`past` must be [window, length], a window or more of one "
-                             f"length; got the shape {shape}")
+            raise InputError(f"`past` must be [window, length], not empty; got the shape {shape}")
         past = checked_series(past, name='past').values
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
         given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)

@@ -287,8 +287,7 @@ def speech_model(
         from dlcourse.core.datasets import load
         recordings = tone_digits() if data == 'tones' else load('spoken_digits')
         learnt, asked = map(np.flatnonzero, (recordings['takes'] >= 5, recordings['takes'] < 5))
-        model = train_recognizer(recordings, learnt, config, seed, steps=steps,
-                                 overlap=overlap, **how)
+        model = train_recognizer(recordings, learnt, config, seed, steps=steps, overlap=overlap, **how)
         strings = list(digit_strings(recordings['speakers'], asked))
         errors, said = digit_errors(model, recordings, strings, overlap).sum(0)
         return model, dict(
