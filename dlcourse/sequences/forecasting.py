@@ -81,8 +81,8 @@ def _check_quantiles(quantiles, rising=False):
 def _check_forecasts(forecasts, truths, levels):
     _check_quantiles(levels)
     if forecasts.shape != (*truths.shape, len(levels)):
-        raise InputError(f"`predicted` must have the shape of `target` and an axis of {len(levels)} "
-                         f"quantiles; got {tuple(forecasts.shape)} for {tuple(truths.shape)}")
+        raise InputError(f"`predicted` must have the shape of `target` and an axis of {len(levels)}"
+                         f" quantiles; got {tuple(forecasts.shape)} for {tuple(truths.shape)}")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(

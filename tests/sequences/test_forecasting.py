@@ -211,5 +211,5 @@ def test_no_rows_are_no_forecasts_and_levels_may_be_a_tensor(recwarn):
     levels = (.1, .5)
     loss = pinball_loss(torch.ones(3, 2, dtype=torch.double), torch.zeros(3), levels)
     assert loss == pinball_loss(torch.ones(3, 2).double(), torch.zeros(3),
-                                torch.tensor(levels).double())
+                                torch.tensor(levels, dtype=torch.double))
     assert not recwarn.list
