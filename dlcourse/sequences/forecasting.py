@@ -32,9 +32,7 @@ def seasonal_naive(
     period:int=1,    # Steps after which the series repeats; 1 is persistence
 )->np.ndarray:       # [horizon] or [horizon, channel]
     "The last period, again and again; raises `InputError` where the past holds none"
-    if not 1 <= period <= len(past):
-        raise InputError("`period` must be from 1 to the length of the past, so that there is "
-                         f"one to repeat; got period={period} and {len(past)} values")
+    number_of(period, 'period', 1, len(past))
     return np.asarray(past)[-period:][np.arange(horizon) % period]
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
@@ -83,9 +81,8 @@ def _check_quantiles(quantiles, rising=False):
 def _check_forecasts(forecasts, truths, levels):
     _check_quantiles(levels)
     if forecasts.shape != (*truths.shape, len(levels)):
-        raise InputError(f"`predicted` must have the shape of `target` and an axis of "
-                         f"{len(levels)} quantiles; got {tuple(forecasts.shape)} for "
-                         f"{tuple(truths.shape)}")
+        raise InputError(f"`predicted` must have the shape of `target` and an axis of {len(levels)}"
+                         f" quantiles; got {tuple(forecasts.shape)} for {tuple(truths.shape)}")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #abab17c9
 def pinball_loss(
@@ -95,7 +92,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = torch.as_tensor(quantiles).to(predicted)
+    levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
@@ -166,13 +163,14 @@ class DLinear(nn.Module):
         span:int=25, # Of the moving mean, odd
     ):
         super().__init__()
-        if not number_of(span, 'span', 1) % 2: raise InputError(f"`span` must be odd; got {span}")
+        if number_of(span, 'span', 1) % 2 == 0:
+            raise InputError(f"`span` must be odd, so that a mean has a middle; got {span}")
         span = min(span, length - 1 + length % 2)
         self.mean = nn.Sequential(nn.ReplicationPad1d(span//2), nn.AvgPool1d(span, 1))
         self.trend, self.rest = nn.Linear(length, out), nn.Linear(length, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        trend = self.mean(x[:, None])[:, 0]
+        trend = self.mean(x[:, None])[:, 0] # Two axes would be one series
         return self.trend(trend) + self.rest(x - trend)
 
 class PatchLSTM(nn.Module):
@@ -188,7 +186,8 @@ class PatchLSTM(nn.Module):
         self.head = nn.Linear(width, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        return self.head(self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))[0][:, -1])
+        states, _ = self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))
+        return self.head(states[:, -1])
 
 class PatchTransformer(nn.Module):
     "Attention between patches (Nie et al. 2023), small"
@@ -237,9 +236,10 @@ class Forecaster(nn.Module):
         past, # [window, length], an array
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
+        shape = past.shape if hasattr(past, 'shape') else np.array(past, object).shape
+        if len(shape) != 2 or 0 in shape:
+            raise InputError(f"`past` must be [window, length], not empty; got the shape {shape}")
         past = checked_series(past, name='past').values
-        if past.ndim != 2:
-            raise InputError(f"`past` must be [window, length], a window or more: {past.shape}")
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
         given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)
         return self(given).sort(-1).values.cpu().numpy() + last[..., None]

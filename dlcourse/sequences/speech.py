@@ -282,14 +282,14 @@ def speech_model(
             'people': (700, 0, RecognizerConfig(), {})}
     if data not in ways: raise InputError(f"`data` must be tones or people; got {data!r}")
     usual, overlap, config, how = ways[data]
-    how['steps'] = steps = usual if steps is None else number_of(steps, 'steps', 1)
+    steps = usual if steps is None else number_of(steps, 'steps', 1)
     def make():
         from dlcourse.core.datasets import load
-        recordings = tone_digits() if data == 'tones' else load('spoken_digits')
-        learnt, asked = map(np.flatnonzero, (recordings['takes'] >= 5, recordings['takes'] < 5))
-        model = train_recognizer(recordings, learnt, config, seed, overlap=overlap, **how)
-        strings = list(digit_strings(recordings['speakers'], asked))
-        errors, said = digit_errors(model, recordings, strings, overlap).sum(0)
+        heard = tone_digits() if data == 'tones' else load('spoken_digits')
+        learnt, asked = map(np.flatnonzero, (heard['takes'] >= 5, heard['takes'] < 5))
+        model = train_recognizer(heard, learnt, config, seed, steps=steps, overlap=overlap, **how)
+        strings = list(digit_strings(heard['speakers'], asked))
+        errors, said = digit_errors(model, heard, strings, overlap).sum(0)
         return model, dict(
             title=f'A recognizer of strings of digits, learnt from {data}',
             summary='Log-mel frames of sound at 8,000 samples a second to digits.',

@@ -68,7 +68,7 @@ def _texts(texts, name):
         raise InputError(f"`{name}` must be a list of texts; put a single one into brackets")
     texts = list(texts) if isinstance(texts, Iterable) else [texts]
     if odd := [text for text in texts if not isinstance(text, str)]:
-        raise InputError(f"`{name}` must be a list of texts; {odd[0]!r} is none")
+        raise InputError(f"`{name}` must be a list of texts; {repr(odd[0])[:60]} is none")
     return texts
 
 class BM25:

@@ -131,3 +131,9 @@ def test_texts_may_come_one_by_one():
 def test_bad_words_are_named():
     with pytest.raises(InputError, match='`first` and `closer` must be of one shape'):
         rerank(np.zeros((2, 3)), np.zeros((1, 3)))
+
+
+def test_what_is_no_text_is_not_given_back_whole():
+    with pytest.raises(InputError, match='must be a list of texts; .* is none') as e:
+        BM25(['a', b'x'*100_000])
+    assert len(str(e.value)) < 200
