@@ -133,8 +133,8 @@ def beside(
         with (work/f'{other.__name__}.txt').open('w+', encoding='utf-8') as told:
             with ThreadPoolExecutor(1) as pool:
                 second = pool.submit(other, work, told)
-                step(work)
-            told.seek(0), print(told.read(), end='', flush=True)
+                try: step(work)
+                finally: second.exception(), told.seek(0), print(told.read(), end='', flush=True)
             second.result()
     return both
 
