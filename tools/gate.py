@@ -134,7 +134,8 @@ def beside(
             with ThreadPoolExecutor(1) as pool:
                 second = pool.submit(other, work, told)
                 try: step(work)
-                finally: second.exception(), told.seek(0), print(told.read(), end='', flush=True)
+                finally: # Whatever becomes of the first, nothing that the other said is lost
+                    second.exception(), told.seek(0), print(told.read(), end='', flush=True)
             second.result()
     return both
 

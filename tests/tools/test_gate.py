@@ -50,7 +50,7 @@ def test_of_two_steps_at_once_each_can_fail_and_nothing_that_was_said_is_lost(tm
     with pytest.raises(gate.Failed, match='do this'): gate.beside(first, fails_aloud)(tmp_path)
     assert capfd.readouterr().out.split() == ['one', 'two']
     with pytest.raises(gate.Failed, match='do this'): gate.beside(fails, second)(tmp_path)
-    assert capfd.readouterr().out.split() == ['two'] # Not lost where the first one fails
+    assert capfd.readouterr().out.split() == ['two']
 
 
 def test_lessons_whose_data_are_not_here_are_skipped_aloud(tmp_path, monkeypatch, capsys):
