@@ -14,7 +14,7 @@ from datetime import date
 
 from .findings import Section, section_table
 from ..core.errors import InputError
-from ..core.pages import number
+from ..core.pages import count_text, number
 from ..core.toml import read_toml
 from ..fairness.declared import Declared
 from ..fairness.scores import ScoreAudit
@@ -118,8 +118,8 @@ def four_fifths_section(
     tables = [section_table(f'Four fifths, by {f.attribute}', IMPACT_COLUMNS,
                             map(_impact_row, f.rows)) for f in found]
     said = tuple(text for f in found for text in f.findings)
-    alone = [f"{in_no_stratum:,} people whose stratum is missing are in no comparison within "
-             "strata."]*bool(in_no_stratum)
+    alone = ["Without a stratum, and so in no comparison within strata: "
+             f"{count_text(in_no_stratum, 'person', 'people')}."]*bool(in_no_stratum)
     return Section(name='four-fifths', title='Four-fifths rule', findings=said or (NO_TWO,),
                    notes=(*alone, _note(profile('four-fifths'))), tables=tuple(tables),
                    result=dict(attributes=[f.to_dict() for f in found]))

@@ -126,7 +126,8 @@ def _table(attribute, groups, metrics, *, level, width):
     table = Table(title=title, title_justify='left',
                   caption=Text(note, style='dim'), caption_justify='left', box=SIMPLE_HEAD,
                   pad_edge=False)
-    table.add_column('group', overflow='fold', min_width=min(max(map(len, groups)), width//3, 80))
+    longest = max(map(len, ['group', *groups]))
+    table.add_column('group', overflow='fold', min_width=min(longest, width//3, 80))
     for head in ('people', *map(_short, shown)):
         table.add_column(head, justify='right', no_wrap=True)
     for i, (group, row) in enumerate(groups.items()):

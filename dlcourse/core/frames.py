@@ -99,9 +99,9 @@ def _names(columns):
     if columns is None: return None
     return list(dict.fromkeys(columns.values() if isinstance(columns, Mapping) else columns))
 
-def _polars(columns, name):
+def _polars(columns, name, known=None):
     import polars as pl
-    try: return pl.DataFrame(columns)
+    try: return pl.DataFrame(columns, schema_overrides=known)
     except (TypeError, pl.exceptions.PolarsError) as e:
         for column, values in columns.items():
             try: pl.Series(values)
@@ -169,8 +169,7 @@ def to_lists(
     import narwhals as nw
     native = frame.to_native()
     if hasattr(native, 'fetchall'): # DuckDB, without a detour by pyarrow
-        columns = [*map(list, zip(*native.fetchall(), strict=True))]
-        return columns or [[] for _ in native.columns]
+        return [*map(list, zip(*native.fetchall(), strict=True))] or [[] for _ in native.columns]
     if isinstance(frame, nw.LazyFrame): frame = frame.collect()
     return [frame[c].to_list() for c in frame.columns]
 
@@ -179,14 +178,15 @@ def to_polars(
 ):         # The same as a polars frame
     "A frame in memory; raises `InputError` where a column holds values of different types"
     import narwhals as nw
-    names = frame.collect_schema().names()
+    schema, plain = frame.collect_schema(), hasattr(frame.to_native(), 'fetchall')
     try: return (frame.collect('polars') if isinstance(frame, nw.LazyFrame) else frame).to_polars()
     except ImportError: # DuckDB and pandas hand over through pyarrow, which need not be installed
-        values = [[None if not isinstance(v, str) and is_missing(v) else v for v in column]
-                  for column in to_lists(frame)]
-        return _polars(dict(zip(names, values, strict=True)), 'frame')
+        values = [c if plain else [None if is_missing(v) and not isinstance(v, str) else v
+                                   for v in c] for c in to_lists(frame)]
+        known = nw.Schema((k, t) for k, t in schema.items() if t not in (nw.Unknown, nw.Object))
+        return _polars(dict(zip(schema, values, strict=True)), 'frame', known.to_polars())
     except Exception as e:
-        raise InputError(f"a column of {', '.join(names)} holds values of different types; "
+        raise InputError(f"a column of {', '.join(schema)} holds values of different types; "
                          "make each column one type, such as text") from e
 
 # %% ../../nbs/00_core/12_frames.ipynb #15279cc2
@@ -295,6 +295,6 @@ def look_alikes(
     alike = {}
     for v in values:
         seen = ''.join(c for c in normalize('NFKC', v) if category(c) != 'Cf')
-        if re.fullmatch(r'[+-]?\d{1,40}(\.\d{0,40})?', seen): seen = str(Decimal(seen).normalize())
+        if re.fullmatch(r'[+-]?\d{1,14}(\.\d{0,14})?', seen): seen = str(Decimal(seen).normalize())
         alike.setdefault(' '.join(seen.casefold().split()), []).append(v)
     return [tuple(sorted(same)) for same in alike.values() if len(same) > 1]

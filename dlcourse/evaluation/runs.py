@@ -116,7 +116,7 @@ def _gathered(way, results):
     names = [[*result] if isinstance(result, Mapping) else (type(result),) for result in results]
     odd = [own for own in names if own != names[0] or any(type(m) is not str for m in own)]
     if not odd: return {measure: [result[measure] for result in results] for measure in names[0]}
-    raise InputError(f"runs of {way!r} must give the same measures; got {names[0]} and {odd[0]}")
+    raise InputError(f"{way!r} must give the same measures, as texts; got {names[0]} and {odd[0]}")
 
 @patch(cls_method=True)
 def of(cls:Runs,

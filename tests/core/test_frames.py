@@ -16,6 +16,7 @@ from dlcourse.core.frames import (
     blank_as_null,
     check_weights,
     is_missing,
+    look_alikes,
     numeric_column,
     opened_table,
     some,
@@ -164,6 +165,11 @@ def test_bytes_after_a_first_gap_are_no_words(first):
         to_frame(data, ['g'])
 
 
+def test_long_numbers_that_differ_are_not_alike():
+    ids = ['1234567890123456789012345678901', '1234567890123456789012345678902']
+    assert look_alikes(ids) == [] and look_alikes(['1.0', '1']) == [('1', '1.0')]
+
+
 def test_a_frame_comes_to_memory_without_pyarrow():
     "The core and the lab have none: DuckDB and pandas hand over by lists then"
     code = '''import sys
@@ -180,6 +186,13 @@ table = duckdb.connect().sql("from (values (1, 0.5::double, 'a'), (null, null, '
                              "t(n, x, g)")
 for made in (table, pd.DataFrame(columns), pd.DataFrame(columns).convert_dtypes()):
     print(to_polars(nw.from_native(made)).to_dict(as_series=False) == columns)
+typed = duckdb.connect().sql("select 1::tinyint a, 1.5::float b, 1.25::decimal(9,2) c, "
+                             "null::int d, null::varchar e, 'nan'::double f")
+for made in (typed, typed.filter('a > 5')):
+    print(*to_polars(nw.from_native(made)).dtypes, sep='|')
+print(to_polars(nw.from_native(typed))['f'].to_list())
 print('pyarrow' in sys.modules)'''
+    types = 'Int8|Float32|Decimal(precision=9, scale=2)|Int32|String|Float64\n'
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ('True\n'*3 + 'False\n', '')
+    assert (done.stdout, done.stderr) == (
+        'True\n'*3 + types*2 + '[nan]\nFalse\n', '')
