@@ -26,7 +26,7 @@ from dlcourse.sequences.windows import past_and_future
 
 
 def test_errors_of_the_simple_ones():
-    with pytest.raises(InputError, match="`period` must be a whole number from 1 to 3"):
+    with pytest.raises(InputError, match="`period` must be from 1 to the length of the past"):
         seasonal_naive(np.ones(3), 2, 4)
     with pytest.raises(InputError, match="`seen` repeats exactly after 2"):
         mase([1], [1, 2, 1, 2], 2)
