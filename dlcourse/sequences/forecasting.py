@@ -93,7 +93,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
+    levels = predicted.new_tensor(quantiles)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 

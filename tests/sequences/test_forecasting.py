@@ -206,10 +206,5 @@ def test_no_forecast_without_windows(past):
         model.predict(past)
 
 
-def test_no_rows_are_no_forecasts_and_levels_may_be_a_tensor(recwarn):
+def test_no_rows_are_no_forecasts():
     assert DLinear(8, 2)(torch.zeros(0, 8)).shape == (0, 2)
-    levels = (.1, .5)
-    loss = pinball_loss(torch.ones(3, 2, dtype=torch.double), torch.zeros(3), levels)
-    assert loss == pinball_loss(torch.ones(3, 2).double(), torch.zeros(3),
-                                torch.tensor(levels, dtype=torch.double))
-    assert not recwarn.list
