@@ -32,14 +32,15 @@ def seasonal_naive(
     period:int=1,    # Steps after which the series repeats; 1 is persistence
 )->np.ndarray:       # [horizon] or [horizon, channel]
     "The last period, again and again; raises `InputError` where the past holds none"
-    number_of(period, 'period', 1, len(past))
+    if not 1 <= period <= len(past):
+        raise InputError("`period` must be from 1 to the length of the past, so that there is "
+                         f"one to repeat; got period={period} and {len(past)} values")
     return np.asarray(past)[-period:][np.arange(horizon) % period]
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
 def _check_varies(known):
     if len(known) and np.ptp(known, axis=0).all(): return
-    raise InputError("`values` must change before `cut`, so that there is a deviation to divide "
-                     f"by; got {len(known)} values before it that do not")
+    raise InputError(f"`values` must change before `cut`; got {len(known)} before it that do not")
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #b2e2127b
 def training_and_test(
@@ -92,7 +93,7 @@ def pinball_loss(
 )->Float[Tensor, ""]:                           # Mean over everything
     "Least, on average, for the quantile of each level; raises `InputError` where shapes do not fit"
     _check_forecasts(predicted, target, quantiles)
-    levels = torch.as_tensor(quantiles, dtype=predicted.dtype, device=predicted.device)
+    levels = predicted.new_tensor(quantiles)
     short = target[..., None] - predicted
     return torch.maximum(levels*short, (levels - 1)*short).mean()
 
@@ -273,8 +274,7 @@ def train_forecaster(
     "Train by the pinball loss; raises `InputError` for NaN, and for quantiles that do not rise"
     x, y = (checked_series(v, name=n).values for v, n in ((x, 'x'), (y, 'y')))
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
-        raise InputError("`x` and `y` must be [window, steps], with a row for each window; got "
-                         f"the shapes {x.shape} and {y.shape}")
+        raise InputError(f"`x` and `y` must be [window, steps], alike; got {x.shape}, {y.shape}")
     _check_quantiles(quantiles, rising=True) # Before the network is built for them
     number_of(steps, 'steps', 4)
     last = x[:, -1:]*relative # Taken off before single precision rounds it
