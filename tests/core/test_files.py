@@ -86,8 +86,16 @@ def test_the_part_of_a_killed_process_is_cleared_and_that_of_a_live_one_stays(tm
             print(flush=True)
             time.sleep(60)
         files.os.fsync = slow
+        if sys.argv[2:]: del os.O_TMPFILE # As on other systems
         files.write_whole(sys.argv[1], 'half')"""
-    busy = subprocess.Popen([sys.executable, '-c', code, str(tmp_path/'x')], stdout=subprocess.PIPE)
+    start = [sys.executable, '-c', code, str(tmp_path/'x')]
+    busy = subprocess.Popen(start, stdout=subprocess.PIPE)
+    busy.stdout.readline()
+    if sys.platform == 'linux': assert not [*tmp_path.iterdir()] # It has no name yet
+    os.kill(busy.pid, signal.SIGKILL)
+    busy.communicate()
+    if sys.platform == 'linux': assert not [*tmp_path.iterdir()]
+    busy = subprocess.Popen([*start, 'with a name'], stdout=subprocess.PIPE)
     busy.stdout.readline()
     part, = tmp_path.iterdir()
     write_whole(tmp_path/'x', 'mine')
