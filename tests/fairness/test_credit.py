@@ -171,8 +171,8 @@ def test_a_rule_whose_worth_few_carry_is_not_confirmed():
     n = 1_000
     groups, score = rng.choice(['a', 'b'], n), rng.normal(size=n)
     old = score + (groups == 'a')
-    worth = .1*rng.normal(size=n) - (rng.random(n) < .01)*rng.lognormal(2, 1, n)
-    asked = dict(now=('old', 0.), margin=10.)
+    worth = .1*rng.normal(size=n) + (rng.random(n) < .01)*rng.lognormal(2, 1, n)
+    asked = dict(now=('old', 0.), margin=10.) # The other rule lets fewer in, and loses such people
     found = less_discriminatory(dict(old=old, new=score), worth, groups, **asked)
     assert found.gained[1] is None and not found.confirmed
     calm = less_discriminatory(dict(old=old, new=score), .1*rng.normal(size=n), groups, **asked)
