@@ -4,7 +4,7 @@ Byte pairs learnt and applied on Python's manual and on the captions of Multi30k
 the data home), and MiniLM's word pieces. Parity first: the same merges in the same order, the same
 numbers for every text. A tokenizer of ours remembers pieces it has cut, so each encoding starts
 with a new one; the peer's cache is emptied by a copy from its file.
-Named so that it does not hide the library. Peer: pip install tokenizers
+Named so that it does not hide the library. Peer: pip install -r benchmarks/byte_pairs.txt
 Run: OMP_NUM_THREADS=1 python benchmarks/byte_pairs.py [vocabulary size]
 """
 import json

@@ -132,19 +132,24 @@ def prepared(net):
     return part('train', POOL), part('test', TEST)
 
 
-def beside_peft():
-    "A correction and peft's with the same numbers: how far apart, and how long each takes"
+def corrections(conv, rank, alpha):
+    "Ours and that of peft, around one convolution, with the same numbers"
     from peft import LoraConfig, get_peft_model
-    torch.manual_seed(0)
-    conv = nn.Conv2d(64, 128, 3, padding=1)
-    ours = LoRAConv(copy.deepcopy(conv), 8, 16.)
-    theirs = get_peft_model(nn.Sequential(conv), LoraConfig(r=8, lora_alpha=16,
+    ours = LoRAConv(copy.deepcopy(conv), rank, alpha)
+    theirs = get_peft_model(nn.Sequential(conv), LoraConfig(r=rank, lora_alpha=alpha,
                                                             target_modules=['0']))
     layer = theirs.base_model.model[0]
     with torch.no_grad():
         ours.up.normal_()
         layer.lora_A['default'].weight.copy_(ours.down.weight)
         layer.lora_B['default'].weight.copy_(ours.up[:, :, None, None])
+    return ours, theirs
+
+
+def beside_peft():
+    "A correction and peft's with the same numbers: how far apart, and how long each takes"
+    torch.manual_seed(0)
+    ours, theirs = corrections(nn.Conv2d(64, 128, 3, padding=1), 8, 16)
     x = torch.randn(16, 64, 16, 16)
     print('apart', (ours(x) - theirs(x)).abs().max().item())
     def step(model): return lambda: [model(x).square().mean().backward() for _ in range(20)]

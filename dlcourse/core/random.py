@@ -10,7 +10,7 @@ import random
 import sys
 from contextlib import contextmanager
 
-from .errors import InputError
+from .errors import number_of
 
 # %% ../../nbs/00_core/02_random.ipynb #44c6328b
 def loaded_torch():
@@ -35,9 +35,7 @@ def seed_everything(
 )->int:         # The same number
     "Set the random state of Python, of NumPy, and of torch where it is loaded"
     import numpy as np
-    if not 0 <= seed < 2**32:
-        raise InputError(f"`seed` must be a whole number from 0 to 4294967295, got {seed}")
-    random.seed(seed)
+    random.seed(number_of(seed, 'seed', 0, 2**32 - 1))
     np.random.seed(seed)
     if loaded_torch(): seed_torch(seed)
     return seed

@@ -7,6 +7,7 @@ __all__ = ['clip_updates', 'above_zero', 'Draw', 'ClientSampler', 'PrivateMean',
 
 # %% ../../nbs/18_federated/10_client_privacy.ipynb #674230ae
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,8 @@ class Draw:
 
 class ClientSampler:
     "Poisson sampling of clients, with the privacy event that it stands for"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         clients:int,             # How many there are
         expected_clients:float,  # In a round, in the mean

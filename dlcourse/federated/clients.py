@@ -149,6 +149,9 @@ class ClientsAtOnce:
         if rows.min() < 0 or rows.max() >= len(self.tensors[0]):
             raise InputError(f"`parts` must name rows from 0 to {len(self.tensors[0]) - 1}, "
                              f"got {rows.min()} to {rows.max()}")
+        twice = [k for k, part in enumerate(members) if len(np.unique(part)) < len(part)]
+        if twice: raise InputError("`parts` must name each row of a client once; number "
+                                   f"{twice[0]} has one twice")
         return members
 
     @property
@@ -234,9 +237,10 @@ class ClientsAtOnce:
         if which is None: return np.tile(np.arange(self.clients), (self.runs, 1))
         which = np.asarray(which)
         fits = which.ndim == 2 and len(which) == self.runs and which.size
-        if fits and 0 <= which.min() <= which.max() < self.clients: return which
+        fits = fits and 0 <= which.min() <= which.max() < self.clients
+        if fits and (np.diff(np.sort(which)) > 0).all(): return which
         raise InputError(f"`which` must be runs × chosen, clients from 0 to {self.clients - 1} for "
-                         f"{self.runs} runs; got {which.tolist()}")
+                         f"{self.runs} runs, each once in a run; got {which.tolist()}")
 
     def _group(self, begin, shift, rates, pulls, plan):
         "The steps of one stack"

@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from ..core.errors import InputError, need, number_of
+from ..core.errors import InputError, must_be, need, number_of
 from ..core.random import random_state
 
 # %% ../../nbs/18_federated/01_flower.ipynb #6d9bbf54
@@ -87,10 +87,12 @@ def contexts_of(
     `InputError` for no client, or a number of node configurations that does not fit"""
     app = load_flower().app
     clients = number_of(clients, 'clients', 1)
-    given = [{}]*clients if node_configs is None else list(node_configs)
-    if len(given) != clients:
-        raise InputError(f"`node_configs` must be one for each of {clients} clients, "
-                         f"got {len(given)}")
+    given = [{}]*clients if node_configs is None else node_configs
+    must_be(Sequence, node_configs=given)
+    if len(given) != clients: raise InputError(
+        f"`node_configs` must be one for each of {clients} clients, got {len(given)}")
+    for own in given: must_be(Mapping, node_configs=own)
+    must_be(Mapping, run_config=run_config or {})
     def context(k):
         node = {'partition-id': k, 'num-partitions': clients, **given[k]}
         return app.Context(run_id=1, node_id=k + 1, node_config=node, state=app.RecordDict(),
@@ -123,14 +125,12 @@ class InProcessGrid:
         *,
         silent:Callable|None=None, # Round of messages, node number → does this client not answer?
     ):
+        must_be(Callable, client_app=client_app, silent=silent or callable)
         self.app, self.client_app, self.contexts = load_flower().app, client_app, dict(contexts)
-        self.silent, self.rounds, self.waiting, self._run = silent, 0, {}, None
+        self.silent, self.rounds, self.waiting, self.run = silent, 0, {}, None
         self.pushed, self.fixed = 0, True # Messages so far; nobody joins later
 
-    @property
-    def run(self): return self._run
-
-    def set_run(self, run): self._run = run
+    def set_run(self, run): self.run = run
 
     def get_node_ids(self)->list[int]: return sorted(self.contexts)
 
@@ -165,17 +165,16 @@ class InProcessGrid:
         timeout:float|None=None, # Nobody waits here
     )->list:               # Answers in the order of the messages
         "Ask the clients, one after the other"
-        self.rounds += 1
-        return [self.answer(m) for m in messages
-                if not (self.silent and self.silent(self.rounds, m.metadata.dst_node_id))]
+        return self.pull_messages(self.push_messages(messages))
 
     def push_messages(self, messages:Iterable)->list[str]:
-        "Ask, and keep the answers until they are pulled"
-        names = []
+        "Ask, and keep the answers until they are pulled; those who are silent give none"
+        self.rounds, names = self.rounds + 1, []
         for message in messages:
             self.pushed += 1
             names.append(f'm{self.pushed}')
             message.metadata.__dict__['_message_id'] = names[-1]
+            if self.silent and self.silent(self.rounds, message.metadata.dst_node_id): continue
             self.waiting[names[-1]] = self.answer(message)
         return names
 
@@ -224,7 +223,9 @@ def run_of(
     return FederatedRun(numbers, {name: list(values) for name, values in history.items()}, context)
 
 # %% ../../nbs/18_federated/01_flower.ipynb #7c297ca6
-def _server_context(app, run_config):
+def _server_context(run_config):
+    app = load_flower().app
+    must_be(Mapping, run_config=run_config or {})
     return app.Context(run_id=1, node_id=1, node_config={}, state=app.RecordDict(),
                        run_config=dict(run_config or {}))
 
@@ -240,9 +241,9 @@ def run_in_process(
 )->FederatedRun:
     """Run a Flower app in this process; raises `InputError` without Flower, for no client or node
     configurations that do not fit"""
-    app = load_flower().app
+    must_be(Callable, server_app=server_app)
     grid = InProcessGrid(client_app, contexts_of(clients, run_config, node_configs), silent=silent)
-    context = _server_context(app, run_config)
+    context = _server_context(run_config)
     with acting_as_server(), random_state(seed), hushed(): server_app(grid, context)
     return run_of(context)
 
@@ -274,10 +275,10 @@ def run_simulated(
 )->FederatedRun:
     """Run a Flower app in Flower's simulation, with clients in other processes; raises
     `InputError` without Flower or Ray"""
-    app = load_flower().app
+    must_be(Callable, server_app=server_app, client_app=client_app)
     need('ray', 'dev')
     simulation = need('flwr.simulation.run_simulation', 'dev')
-    context = _server_context(app, run_config)
+    context = _server_context(run_config)
     cpus = number_of(actors, 'actors', 1)
     backend = dict(init_args=dict(num_cpus=cpus, include_dashboard=False, log_to_driver=False),
                    client_resources=dict(num_cpus=1, num_gpus=0.))

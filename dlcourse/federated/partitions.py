@@ -137,6 +137,8 @@ def holdings(
     for part in parts:
         if len(part) and not 0 <= part.min() <= part.max() < len(labels): raise InputError(
             f"`parts` must name rows from 0 to {len(labels) - 1}, got {part.min()} to {part.max()}")
+        if len(set(part.tolist())) < len(part): raise InputError(
+            "`parts` must name each row of a client once; one is there twice")
     return np.stack([np.bincount(labels[part], minlength=labels.max() + 1) for part in parts])
 
 def draw_holdings(

@@ -172,6 +172,8 @@ class SmallFederation:
     ):
         reason = obstacle(model, (x, y), F.cross_entropy)
         if reason: raise InputError(f"`model` must be linear layers and activations: {reason}")
+        if any(len(own.unique()) < len(own) for own in rows):
+            raise InputError("`rows` must name each row of a client once; one is there twice")
         self.model, self.rows, self.lr = model, rows, lr
         self.steps = number_of(steps, 'steps', 1)
         self.shapes = {name: p.shape for name, p in model.named_parameters()}

@@ -214,8 +214,8 @@ def train_vae(
 def digit_vae(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    steps:int=700,           # Of training, where it has to be made
-    seed:int=0,              # The same
+    steps:int=700,           # Of training; each number and seed is a model of its own
+    seed:int=0,              # Of training
 )->tuple[LevelVAE, Card]:    # Ready to be asked, and what to know of it
     "A variational autoencoder of digits, made on first use; raises `InputError` for a changed file"
     def make():
@@ -230,4 +230,4 @@ def digit_vae(
             not_for=['that a digit is genuine: a simple picture can be likely without being one',
                      'a guarantee that no training picture can be had back from it'],
             results={f'IWAE-20 {nats:.1f} nats on the test part': 'computed when it was made'})
-    return trained_once('digits-vae', LevelVAE, make, home)
+    return trained_once('digits-vae', LevelVAE, make, home, steps=steps, seed=seed)

@@ -209,8 +209,8 @@ def draw_digits(
 def digit_diffusion(
     home:str|Path|None=None,     # The data home; the setting when not given
     *,
-    steps:int=1200,              # Of training, where it has to be made
-    seed:int=0,                  # Of training, where it has to be made
+    steps:int=1200,              # Of training; each number and seed is a model of its own
+    seed:int=0,                  # Of training
 )->tuple[Denoiser, Card]:        # Ready for `draw_digits`, and what to know of it
     "The digit diffusion model, made on first use from the training part of `digit_levels()`"
     def make():
@@ -223,7 +223,8 @@ def digit_diffusion(
             summary='A class-conditional flow from noise to digits of 8 by 8 pixels, trained by '
                     'the course on nine sheets.',
             source=f'dlcourse.generative.diffusion.digit_diffusion, {steps} steps, seed {seed}')
-    return trained_once('digit-diffusion', lambda: Denoiser(64), make, home)
+    return trained_once('digit-diffusion', lambda: Denoiser(64), make, home, steps=steps,
+                        seed=seed)
 
 # %% ../../nbs/08_generative/09_diffusion.ipynb #b6cd3412
 @torch.no_grad()

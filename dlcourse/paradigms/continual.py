@@ -7,6 +7,7 @@ __all__ = ['forgetting', 'reservoir_place', 'Reservoir', 'fisher_diagonal', 'ewc
 
 # %% ../../nbs/10_paradigms/17_continual.ipynb #e4435c8f
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ def reservoir_place(
 # %% ../../nbs/10_paradigms/17_continual.ipynb #1d6856fa
 class Reservoir:
     "A fair sample of all rows of a stream, in a memory of fixed size"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         size:int,   # Rows that are kept
         seed:int=0, # Of what is kept and of what is drawn

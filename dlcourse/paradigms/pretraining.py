@@ -228,8 +228,8 @@ def train_mae(
 def digits_encoder(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    steps:int=600,           # Of training, where it has to be made
-    seed:int=0,              # Of training, where it has to be made
+    steps:int=600,           # Of training; each number and seed is a model of its own
+    seed:int=0,              # Of training
 )->tuple[TwoViews, Card]:    # Ready to give features, and what to know of it
     "The encoder of digits, made on first use; raises `InputError` for a file that was changed"
     def make():
@@ -246,4 +246,4 @@ def digits_encoder(
                      'digits of other writers': 'its making'},
             not_for=['anything that is no digit of 8 by 8 pixels',
                      'a task in which slant, place or ink matter: it was trained to overlook them'])
-    return trained_once('digits-encoder', TwoViews, make, home)
+    return trained_once('digits-encoder', TwoViews, make, home, steps=steps, seed=seed)

@@ -7,6 +7,7 @@ __all__ = ['ArmPolicy', 'ArmRun', 'highest', 'checked_chances', 'play_arms', 'Cl
 
 # %% ../../nbs/11_reinforcement/03_arms.ipynb #688426cd
 from collections.abc import Callable
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..core.errors import InputError, number_of
 # %% ../../nbs/11_reinforcement/03_arms.ipynb #28dc9167
 class ArmPolicy:
     "Counts of what every arm gave, for all runs at once; a policy adds `scores`"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def start(self,
         runs:int, # Players side by side
         arms:int, # Machines of each
@@ -110,6 +113,8 @@ def play_arms(
 # %% ../../nbs/11_reinforcement/03_arms.ipynb #8c4cc4e8
 class ClickFeed:
     "What has been shown, and the clicks that have arrived, for all runs at once"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         arriving:Float[np.ndarray, " arm"], # Chance a step for a coming click to arrive
         window:int,                          # Steps after which a click is not seen any more

@@ -7,6 +7,7 @@ __all__ = ['Batch', 'Replay', 'NStep', 'PrioritizedReplay']
 
 # %% ../../nbs/11_reinforcement/05_replay.ipynb #54ef160a
 from collections import deque
+from copy import deepcopy
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ class Batch(NamedTuple):
 
 class Replay:
     "The last transitions, to draw from"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         capacity:int,             # How many at most; then the oldest are written over
         obs_size:int,             # Numbers in an observation
@@ -99,6 +102,8 @@ class Replay:
 # %% ../../nbs/11_reinforcement/05_replay.ipynb #61d9495c
 class NStep:
     "Single steps of several environments → transitions over up to `n` steps"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         n:int,       # How many rewards to sum at most
         gamma:float, # What a reward is worth a step later

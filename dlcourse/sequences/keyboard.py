@@ -11,6 +11,7 @@ import sys
 import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from copy import deepcopy
 from functools import cache
 
 from ..core.errors import InputError, number_of, string_of
@@ -35,6 +36,8 @@ def words_of(
 # %% ../../nbs/06_sequences/04_keyboard.ipynb #3bd9b436
 class Keyboard:
     "Offers words by the last word and the letters typed so far"
+    __copy__ = deepcopy # A copy goes on by itself
+
     def __init__(self,
         text:str,        # General text, to count words in
         *,

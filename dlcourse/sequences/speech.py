@@ -296,5 +296,5 @@ def speech_model(
             source=f'dlcourse.sequences.speech.speech_model, {steps} steps, seed {seed}',
             results={f'{errors} of {said} digits wrong, takes 0 to 4, known voices': 'its making'},
             not_for=['voices that it has never heard', 'anything but digits in quiet'])
-    name = f'speech-{data}' + f'-{steps}-{seed}'*((steps, seed) != (usual, 0))
-    return trained_once(name, lambda: Recognizer(config), make, home)
+    return trained_once(f'speech-{data}', lambda: Recognizer(config), make, home, steps=steps,
+                        seed=seed)

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..core.cards import Card, read_card
 from ..core.downloads import file_fault
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 from ..core.files import write_whole
 from ..core.locks import locked
 from ..core.pretrained import fit_weights, load_weights
@@ -68,12 +68,15 @@ def kept_model(
 
 # %% ../../nbs/03_training/17_artefacts.ipynb #fbd3bf15
 def trained_once(
-    name:str,         # Of its folder, such as `shapes-detector`
+    name:str,         # Of what it is, such as `shapes-detector`
     build:Callable,   # Without arguments → a model of the shape of the trained one
     make:Callable,    # Without arguments → a trained model, and what its card says
     home:str|Path|None=None, # The data home; the setting when not given
+    **made_with:int,  # Whole numbers that make it another model, such as `steps` and `seed`
 )->tuple[nn.Module, Card]:   # The model, ready to be asked, and what to know of it
     "A model trained on first use, torch's random state kept; `InputError` for a changed file"
+    for key, value in made_with.items(): number_of(value, key, 0)
+    name = '-'.join([name, *(f'{key}-{value}' for key, value in made_with.items())])
     folder = Path(home or settings().data_home)/'trained'/name
     with torch.random.fork_rng():
         if not (folder/'card.toml').is_file():

@@ -50,8 +50,8 @@ def character_gpt(
                      'its making'},
             not_for=['information about Python, or about anything: it writes what looks alike',
                      'English at large'])
-    name = f'character-gpt-{size}' + f'-{steps}-{seed}'*((steps, seed) != (400, 0))
-    return trained_once(name, lambda: GPT(config), make, home)
+    return trained_once(f'character-gpt-{size}', lambda: GPT(config), make, home, steps=steps,
+                        seed=seed)
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #20cb9368
 class KVCache:

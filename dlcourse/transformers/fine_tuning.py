@@ -226,5 +226,4 @@ def review_classifier(
             not_for=['what people feel, or sentences about people: words that name groups move it',
                      'other texts than reviews of films, other languages than English'])
     def build(): return SentenceClassifier(sentence_encoder(home))
-    name = f'reviews-{labels}' + f'-{epochs}-{seed}'*((epochs, seed) != (2, 0))
-    return trained_once(name, build, make, home)
+    return trained_once('reviews', build, make, home, labels=labels, epochs=epochs, seed=seed)

@@ -48,8 +48,7 @@ class DetectorConfig:
 
     def __post_init__(self):
         sizes = self.classes, self.channels, self.width, *self.anchors
-        for name in ('classes', 'channels', 'width'):
-            number_of(getattr(self, name), name, -math.inf)
+        for key in ('classes', 'channels', 'width'): number_of(getattr(self, key), key, -math.inf)
         for side in self.anchors: number_of(side, 'anchors', -math.inf, 1e6, whole=False)
         if min(sizes) <= 0: raise InputError(f"all sizes must be above 0; got {self}")
 
@@ -280,9 +279,9 @@ def coco_precisions(
 def shapes_detector(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    steps:int=1500,          # Of training, where it has to be made
+    steps:int=1500,          # Of training; each number and seed is a model of its own
     pictures:int=3000,       # To learn from; an eighth as many others judge it
-    seed:int=0,              # Of training, where it has to be made
+    seed:int=0,              # Of training
 )->tuple[Detector, Card]:    # Ready to be asked, and what to know of it
     "The detector of the shapes world, made on first use"
     def make():
@@ -297,4 +296,5 @@ def shapes_detector(
             results={f'mAP at .5 of {right:.4f} on {pictures//8} other pictures': 'its making'},
             not_for=['anything but plain shapes on a plain ground',
                      'that faint or small things are found: they are found less often'])
-    return trained_once('shapes-detector', lambda: Detector(DetectorConfig()), make, home)
+    return trained_once('shapes-detector', lambda: Detector(DetectorConfig()), make, home,
+                        steps=steps, pictures=pictures, seed=seed)

@@ -150,8 +150,8 @@ def writer_halves()->tuple[Tensor, Tensor, Tensor, Tensor]: # Training x and y, 
 def digits_cnn(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    steps:int=1000,          # Of training, where it has to be made
-    seed:int=0,              # Of training, where it has to be made
+    steps:int=1000,          # Of training; each number and seed is a model of its own
+    seed:int=0,              # Of training
 )->tuple[DigitsCNN, Card]:   # Ready to read, and what to know of it
     "The digits CNN, made on first use; raises `InputError` for a file that was changed"
     def make():
@@ -166,4 +166,4 @@ def digits_cnn(
             results={f'Right for {right:.4f} of 891 digits of other writers': 'its making'},
             not_for=['anything that is no digit: it always names one of ten',
                      'the handwriting of people unlike the 43 who wrote these digits'])
-    return trained_once('digits-cnn', DigitsCNN, make, home)
+    return trained_once('digits-cnn', DigitsCNN, make, home, steps=steps, seed=seed)

@@ -113,7 +113,7 @@ def train_embedder(
     "Learn an embedding with a loss of pairs, of triplets or of classes"
     check_images(x)
     if not x.isfinite().all(): raise InputError("`x` must hold numbers, and has NaN or infinity")
-    number_of(steps, 'steps', 0)
+    number_of(steps, 'steps', 1)
     number_of(lr, 'lr', 0, 1e6, whole=False)
     number_of(strength, 'strength', 0, 10, whole=False)
     number = torch.as_tensor(check_identities(identity, len(x)), device=x.device)
@@ -124,7 +124,7 @@ def train_embedder(
     learnt = [*model.parameters(), *getattr(loss, 'parameters', list)()]
     optimizer = torch.optim.AdamW(learnt, lr=lr, weight_decay=.05, fused=True)
     how = dict(degrees=12*strength, scale=.12*strength, shift=.22*strength, shear=.15*strength)
-    factor = linear(steps, max(1, steps//6))
+    factor = linear(steps, steps//6)
     for step in range(steps):
         rows = balanced_rows(number, identities, images, rng).to(x.device)
         for group in optimizer.param_groups: group['lr'] = lr*factor(step)
@@ -136,10 +136,11 @@ def train_embedder(
 
 # %% ../../nbs/05_vision/16_embedder.ipynb #06952561
 def kept_embedder(
-    name:str,      # Of the folder under `trained`
+    name:str,      # Of what it is, as for `trained_once`
     config:EmbedderConfig,
     make:Callable, # Gives a trained model, and what its card says: title, source, claim
     home:str|Path|None=None, # The data home; the setting when not given
+    **made_with:int,         # As for `trained_once`
 )->tuple[Embedder, Card]:    # Ready to embed, and what to know of it
     "An embedder, made on first use; raises `InputError` for a file that was changed"
     def made():
@@ -151,4 +152,4 @@ def kept_embedder(
             not_for=['faces, or anything else than the writing it was trained on',
                      'a decision about a person: its false matches differ many times over between '
                      'groups'])
-    return trained_once(name, lambda: Embedder(config), made, home)
+    return trained_once(name, lambda: Embedder(config), made, home, **made_with)

@@ -202,9 +202,9 @@ def predict_tiled(
 def lesion_unet(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
-    steps:int=400,           # Of training, where it has to be made
-    seed:int=0,              # Of training, where it has to be made
-    scans:int=400,           # To train on, where it has to be made; as many measure it
+    steps:int=400,           # Of training; each number and seed is a model of its own
+    seed:int=0,              # Of training
+    scans:int=400,           # To train on, and as many to measure it
 )->tuple[UNet, Card]:        # Ready to mark, and what to know of it
     "The U-Net of generated scans, made on first use; `InputError` for a file that was changed"
     def build(): return UNet().to(memory_format=torch.channels_last)
@@ -222,6 +222,6 @@ def lesion_unet(
             not_for=['anything about real scans or people: no real one was seen',
                      'that a scan without a mark has no lesion: the smallest are missed',
                      'probabilities: it was trained by Dice and is too sure'])
-    return trained_once('lesion-unet', build, make, home)
+    return trained_once('lesion-unet', build, make, home, steps=steps, seed=seed, scans=scans)
 
 def _dice_of_scores(scores, truth): return tversky_loss(scores.sigmoid(), truth)

@@ -222,24 +222,24 @@ def verifier(
     home:str|Path|None=None, # The data home; the setting when not given
     *,
     data:str='digits',       # What it has learnt from: `digits`, or `omniglot` where that is there
-    steps:int|None=None,     # Of training, where it has to be made; 150 and 200 when not given
-    seed:int=0,              # Of training, where it has to be made
+    steps:int|None=None,     # Of training, 150 or 200 when not given; each is a model of its own
+    seed:int=0,              # Of training
 )->tuple[Embedder, Card]:    # Ready to embed, and what to know of it
     "The verifier, made on first use; raises `InputError` for a file that was changed"
     ways = {'digits': (_make_digits, 150, EmbedderConfig()),
             'omniglot': (_make_omniglot, 200, _LARGE)}
-    if steps is not None: number_of(steps, 'steps', 1)
     if not isinstance(data, str) or data not in ways:
         raise InputError(f"`data` must be digits or omniglot; got {data!r}")
     way, usual, config = ways[data]
+    steps = usual if steps is None else number_of(steps, 'steps', 1)
     def make():
-        model, learnt, pairs = way(steps or usual, seed)
+        model, learnt, pairs = way(steps, seed)
         error = equal_error_rate(pairs.score[pairs.genuine], pairs.score[pairs.impostor])
         return model, dict(title=f'A verifier, learnt from {learnt}',
-                           source=f'dlcourse.vision.verification.verifier, {steps or usual} steps '
-                           f'from seed {seed}',
+                           source=f'dlcourse.vision.verification.verifier, {steps} steps from '
+                           f'seed {seed}',
                            claim=f'Equal error rate {error:.4f} on identities that it never saw')
-    return kept_embedder(f'verifier-{data}', config, make, home)
+    return kept_embedder(f'verifier-{data}', config, make, home, steps=steps, seed=seed)
 
 def match_pairs(
     model:nn.Module, # Images → embeddings

@@ -1,5 +1,6 @@
 "Errors a reader can mend"
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from dlcourse.core.errors import (
     InputError,
     moment_of,
+    must_be,
     need,
     number_of,
     path_of,
@@ -29,6 +31,13 @@ def test_a_library_that_misses_another_one_is_no_fault_of_ours(tmp_path, monkeyp
     monkeypatch.setattr(sys, 'path', [str(tmp_path), *sys.path])
     with pytest.raises(ModuleNotFoundError, match='something_it_needs'):
         need('half_a_module', 'lab')
+
+
+def test_what_is_of_another_kind_is_one_sentence():
+    must_be(Mapping, first={}, second={1: 2})
+    with pytest.raises(InputError) as e: must_be(Mapping, first={}, second=['x'*100])
+    assert str(e.value).startswith("`second` must be a mapping, got ['xxx")
+    assert len(str(e.value)) < 100
 
 
 ODD = [None, b'x', [], {}, object(), 'a\0b', 'a'*5000, '\ud800']

@@ -23,7 +23,7 @@ def test_a_seed_sets_all_three():
     assert draw(torch) != first[1]
 
 
-@pytest.mark.parametrize('seed', [-1, 2**32])
+@pytest.mark.parametrize('seed', [-1, 2**32, 1.5, 'a', None])
 def test_a_seed_that_numpy_cannot_take_is_refused(seed):
     with pytest.raises(InputError, match='`seed` must be a whole number from 0'):
         seed_everything(seed)

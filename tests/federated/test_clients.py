@@ -110,6 +110,7 @@ def test_every_place_is_as_likely():
 @pytest.mark.parametrize('parts, name', [
     ([], '`parts` must be runs'), ([[[0]], [[0], [1]]], 'equally many'), ([[[0], []]], 'number 1'),
     ([[[0], [300]]], 'got 0 to 300'), ([[[-1]]], 'got -1'),
+    ([[[0, 1], [2, 3, 2]]], 'once; number 1 has one twice'),
 ])
 def test_bad_parts_are_named(world, parts, name):
     net, x, y, _ = world
@@ -119,7 +120,7 @@ def test_bad_parts_are_named(world, parts, name):
 def test_clients_who_are_not_there_are_named(world):
     net, x, y, parts = world
     crew = ClientsAtOnce(net, (x, y), [parts])
-    for which in ([[9]], [[-1]], [0], [[0], [1]]):
+    for which in ([[9]], [[-1]], [0], [[0], [1]], [[1, 1]]):
         with pytest.raises(InputError, match='`which`'):
             crew.train(crew.stack(copy_of(net)), lr=.1, which=which)
     with pytest.raises(InputError, match='`epochs`'): ClientsAtOnce(net, (x, y), [parts], epochs=0)

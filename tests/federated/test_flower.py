@@ -18,6 +18,7 @@ from dlcourse.federated.flower import (
     keep_result,
     load_flower,
     run_in_process,
+    run_simulated,
 )
 
 if find_spec('flwr') is None:
@@ -128,6 +129,18 @@ def test_pushed_messages_are_pulled_once():
     assert len(set(names)) == 2 and grid.pull_messages(names) == []
 
 
+def test_the_silent_do_not_answer_what_was_pushed():
+    app, client = load_flower().app, apps(lambda a, c: a)[1]
+    grid = InProcessGrid(client, contexts_of(2), silent=lambda *asked: asked == (1, 2))
+    for answers in ([1], [1, 2]):
+        with acting_as_server():
+            names = grid.push_messages([app.Message(app.RecordDict(), k, 'query') for k in (1, 2)])
+        assert len(names) == 2
+        found = grid.pull_messages(names)
+        assert [m.metadata.src_node_id for m in found] == answers
+        assert not grid.pull_messages(names)
+
+
 def test_the_silent_do_not_answer():
     def silent(number, node): return number == 1 and node == 2
     def train(arrays, context): return [arrays[0] + 1 + context.node_config['partition-id']]
@@ -179,6 +192,15 @@ def test_one_seed_one_result():
     (lambda: contexts_of(0), '`clients`'),
     (lambda: contexts_of(2.5), '`clients`'),
     (lambda: contexts_of(2, {}, [{}]), '`node_configs`'),
+    (lambda: contexts_of(1, {}, 7), '`node_configs` must be a sequence, got 7'),
+    (lambda: contexts_of(1, {}, [7]), '`node_configs` must be a mapping, got 7'),
+    (lambda: contexts_of(1, [1]), '`run_config` must be a mapping'),
+    (lambda: run_in_process(None, print, 1), '`server_app` must be a callable, got None'),
+    (lambda: run_in_process(print, None, 1), '`client_app` must be a callable, got None'),
+    (lambda: run_in_process(print, print, 1, silent=2), '`silent` must be a callable, got 2'),
+    (lambda: run_in_process(print, print, 1, seed='a'), "`seed` must be a whole .*, got 'a'"),
+    (lambda: run_simulated(print, None, 1), '`client_app` must be a callable, got None'),
+    (lambda: run_simulated(print, print, 1, 'x'), '`run_config` must be a mapping, got .x'),
 ])
 def test_bad_input_is_named(call, name):
     with pytest.raises(InputError, match=name): call()

@@ -126,6 +126,7 @@ HALF = [0, 1]*5
     (lambda: parts_by(['a', None]), '`who`'), (lambda: parts_by([1., float('nan')]), '`who`'),
     (lambda: labels_of(np.array([2**63 + 5], np.uint64)), '`labels`'),
     (lambda: labels_of(np.ma.array([0, 1], mask=[0, 1])), '`labels`'),
+    (lambda: holdings([[0, 0]], [0, 1]), '`parts` .* twice'),
     (lambda: holdings([[-1]], [0, 1]), '`parts`'), (lambda: holdings([[5]], [0, 1]), '`parts`')])
 def test_what_names_no_row_is_refused(call, name):
     with pytest.raises(InputError, match=name): call()

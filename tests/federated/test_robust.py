@@ -121,6 +121,8 @@ def test_odd_networks_are_refused():
     x, y = torch.rand(4, 3), torch.zeros(4, dtype=torch.long)
     with pytest.raises(InputError, match='`model` must be linear layers'):
         SmallFederation(torch.nn.Conv1d(1, 1, 1), x, y, torch.arange(4).reshape(2, 2))
+    with pytest.raises(InputError, match='`rows` .* twice'):
+        SmallFederation(torch.nn.Linear(3, 2), x, y, torch.tensor([[0, 1], [2, 2]]))
 
 
 def test_every_kind_of_array_is_taken_or_refused_with_a_reason():

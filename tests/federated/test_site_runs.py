@@ -7,9 +7,9 @@ import pytest
 
 from dlcourse.core.errors import InputError
 from dlcourse.federated import site_runs
-from dlcourse.federated.flower import is_there
+from dlcourse.federated.flower import is_there, load_flower
 from dlcourse.federated.processes import flower_says, start_program
-from dlcourse.federated.site_runs import check_app, last_words, run_at_sites
+from dlcourse.federated.site_runs import check_app, kept, last_words, run_at_sites
 
 LOG = """\
 \x1b[92mINFO \x1b[0m:      Starting logstream
@@ -94,3 +94,21 @@ def test_flower_says_and_stops_as_is_expected_here(tmp_path):
     code, said = flower_says(tmp_path, 'stop', '--help')
     assert code == 0 and 'RUN_ID' in said
     assert flower_says(tmp_path, '--help', seconds=.01) == (1, 'timed out after 0.01 s')
+
+
+@pytest.mark.skipif(not is_there(), reason="Flower is not installed")
+@pytest.mark.parametrize('config, waits', [({'round-timeout': 7.}, [None, 7., 7.]),
+                                           ({}, [None, 3., None])])
+def test_rounds_wait_as_long_as_was_said_and_no_other_messages(config, waits):
+    asked = []
+    def send_and_receive(messages, *, timeout=None): asked.append(timeout)
+    grid = SimpleNamespace(send_and_receive=send_and_receive)
+    usual = load_flower().serverapp.ServerApp()
+    @usual.main()
+    def main(grid, context):
+        def of(kind): return [SimpleNamespace(metadata=SimpleNamespace(message_type=kind))]
+        grid.send_and_receive(of('query'))
+        grid.send_and_receive(of('train'), timeout=3.)
+        grid.send_and_receive(iter(of('evaluate.mine')))
+    kept(usual)(grid, SimpleNamespace(run_config=config))
+    assert asked == waits

@@ -112,7 +112,7 @@ def test_a_picture_with_a_nan_has_no_likelihood():
 
 def test_the_trained_model_is_kept(tmp_path):
     model, card = digit_vae(tmp_path, steps=12)
-    again, _ = digit_vae(tmp_path)
+    again, _ = digit_vae(tmp_path, steps=12)
     x = digit_levels().val.levels[:4]
     assert torch.equal(vae_nats(model, x)['iwae'], vae_nats(again, x)['iwae'])
     assert '12 steps from seed 0' in card.source and not model.training

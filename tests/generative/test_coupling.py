@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stirring import stirred
 
 from dlcourse.core.errors import InputError
 from dlcourse.generative.coupling import (
@@ -19,12 +20,6 @@ from dlcourse.generative.coupling import (
 
 
 def rng(seed=0): return torch.Generator().manual_seed(seed)
-
-
-def stirred(layer, seed=0, scale=.3):
-    g = rng(seed)
-    for p in layer.parameters(): p.data = torch.randn(p.shape, generator=g, dtype=p.dtype)*scale
-    return layer
 
 
 def volume(layer, x):

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from stirring import stirred
 
 from dlcourse.core.errors import InputError
 from dlcourse.generative.denoisers import Denoiser, train_denoiser
@@ -10,12 +11,6 @@ from dlcourse.generative.denoisers import Denoiser, train_denoiser
 
 def small(**changes):
     return Denoiser(3, **dict(width=16, depth=2, classes=4, seed=0) | changes)
-
-
-def stirred(model, seed=0):
-    torch.manual_seed(seed)
-    for p in model.parameters(): p.data = torch.randn_like(p)/4
-    return model
 
 
 def test_begins_with_zeros_and_one_seed_is_one_network():

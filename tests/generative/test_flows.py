@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from stirring import stirred
 from torch.distributions import MultivariateNormal
 
 from dlcourse.core.errors import InputError
@@ -22,16 +23,10 @@ from dlcourse.generative.mixtures import GaussianMixture
 def rng(seed=0): return torch.Generator().manual_seed(seed)
 
 
-def stirred(module, seed=0, scale=.15):
-    g = rng(seed)
-    for p in module.parameters(): p.data = scale*torch.randn(p.shape, generator=g, dtype=p.dtype)
-    return module
-
-
 @pytest.mark.parametrize('kind', ['affine', 'spline'])
 @pytest.mark.parametrize('dim', [2, 5])
 def test_stretch_is_autograds_and_the_way_back_leads_back(kind, dim):
-    flow = stirred(coupling_flow(dim, kind, depth=4, width=16))
+    flow = stirred(coupling_flow(dim, kind, depth=4, width=16), scale=.15)
     x = torch.randn(30, dim, generator=rng())
     assert (flow.inverse(flow(x)[0])[0] - x).abs().max() < 1e-5
     assert log_det_gap(flow.double(), x.double()) < 1e-6
@@ -58,7 +53,7 @@ def test_every_second_layer_changes_the_other_half():
 
 
 def test_a_seed_is_a_flow():
-    a, b, c = (stirred(coupling_flow(4, seed=s)) for s in (1, 1, 2))
+    a, b, c = (stirred(coupling_flow(4, seed=s), scale=.15) for s in (1, 1, 2))
     x = torch.randn(3, 4, generator=rng())
     assert torch.equal(a(x)[0], b(x)[0]) and not torch.equal(a(x)[0], c(x)[0])
 

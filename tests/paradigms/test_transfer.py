@@ -1,5 +1,7 @@
 "Transfer: adapters against peft, heads against scikit-learn, and that only what shall move moves"
 import copy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[2]/'benchmarks'))
+
+from transfer import corrections
 
 from dlcourse.core.errors import InputError
 from dlcourse.paradigms.transfer import (
@@ -43,17 +49,9 @@ def data(n=30, classes=3):
 @pytest.mark.parametrize('how', [dict(kernel_size=3, padding=1), dict(kernel_size=1),
                                  dict(kernel_size=3, stride=2), dict(kernel_size=(1, 5))])
 def test_an_adapter_is_that_of_peft(how):
-    peft = pytest.importorskip('peft')
+    pytest.importorskip('peft')
     torch.manual_seed(0)
-    conv = nn.Conv2d(4, 6, **how)
-    ours = LoRAConv(copy.deepcopy(conv), 2, 8.)
-    theirs = peft.get_peft_model(nn.Sequential(conv), peft.LoraConfig(
-        r=2, lora_alpha=8, target_modules=['0']))
-    layer = theirs.base_model.model[0]
-    with torch.no_grad():
-        ours.up.normal_()
-        layer.lora_A['default'].weight.copy_(ours.down.weight)
-        layer.lora_B['default'].weight.copy_(ours.up[:, :, None, None])
+    ours, theirs = corrections(nn.Conv2d(4, 6, **how), 2, 8)
     x = torch.randn(3, 4, 9, 9)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
     merged = merge_adapters(nn.Sequential(ours))

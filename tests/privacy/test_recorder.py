@@ -305,17 +305,24 @@ def test_a_loop_that_ignores_its_seed_is_refused():
         TrainingRecorder(train, make(), x, y, claimed()).check()
 
 
-def unequal(noise_of):
-    "A loop whose noise is `noise_of` the standard normal one, parameter and step"
-    from dlcourse.privacy.planted import _batches, _cut_sum, _of_each
+def coins_of(n, g, rate=.1): return (torch.rand(n, generator=g) < rate).nonzero()[:, 0]
+
+
+def right_but_for(
+    noise_of=lambda noise, i, k: noise,       # Standard normal noise, parameter, step → noise
+    rows_of=lambda n, g, seen: coins_of(n, g), # Rows, chance, batches so far → the next batch
+):
+    "A loop that is right, but for its noise or the rows of its batches"
+    from dlcourse.privacy.planted import _cut_sum, _of_each
     claim = claimed()
     def train(model, x, y, seed):
         coins, dice = (torch.Generator().manual_seed(seed + k) for k in (0, 1))
         weights = list(model.parameters())
-        step = torch.optim.SGD(weights, lr=.1)
-        for k, rows in enumerate(_batches(claim, None, len(x), coins)):
-            sums = _cut_sum(_of_each(model, F.cross_entropy, x[rows], y[rows]), claim.clip_norm,
-                            None)
+        step, seen = torch.optim.SGD(weights, lr=.1), []
+        for k in range(claim.steps):
+            seen.append(rows_of(len(x), coins, seen))
+            each = _of_each(model, F.cross_entropy, x[seen[-1]], y[seen[-1]])
+            sums = _cut_sum(each, claim.clip_norm, None)
             for i, (p, total) in enumerate(zip(weights, sums, strict=True)):
                 noise = noise_of(torch.randn(p.shape, generator=dice), i, k)*claim.clip_norm
                 p.grad = (total.view_as(p) + claim.noise_multiplier*noise)/claim.expected_batch
@@ -330,29 +337,8 @@ def unequal(noise_of):
     (lambda n, i, k: n*(k > 0)*math.sqrt(20/19), ('noise',))]) # The first step; size is right
 def test_noise_that_is_missing_somewhere_is_named(noise_of, faults):
     make, x, y = world()
-    assert TrainingRecorder(unequal(noise_of), make(), x, y, claimed()).check().faults == faults
-
-
-def drawn_by(rows_of):
-    "A loop that is right but for the rows of its batches"
-    from dlcourse.privacy.planted import _cut_sum, _of_each
-    claim = claimed()
-    def train(model, x, y, seed):
-        coins, dice = (torch.Generator().manual_seed(seed + k) for k in (0, 1))
-        weights = list(model.parameters())
-        step, seen = torch.optim.SGD(weights, lr=.1), []
-        for _ in range(claim.steps):
-            seen.append(rows_of(len(x), coins, seen))
-            each = _of_each(model, F.cross_entropy, x[seen[-1]], y[seen[-1]])
-            sums = _cut_sum(each, claim.clip_norm, None)
-            for p, total in zip(weights, sums, strict=True):
-                noise = claim.noise_multiplier*claim.clip_norm*torch.randn(p.shape, generator=dice)
-                p.grad = (total.view_as(p) + noise)/claim.expected_batch
-            step.step()
-    return train
-
-
-def coins_of(n, g, rate=.1): return (torch.rand(n, generator=g) < rate).nonzero()[:, 0]
+    found = TrainingRecorder(right_but_for(noise_of), make(), x, y, claimed()).check()
+    assert found.faults == faults
 
 
 SCATTERED = torch.randperm(240, generator=torch.Generator().manual_seed(9))
@@ -370,7 +356,7 @@ SCATTERED = torch.randperm(240, generator=torch.Generator().manual_seed(9))
      ('rows drawn unevenly',))])
 def test_rows_that_come_again_or_never_are_named(rows_of, faults):
     make, x, y = world()
-    found = TrainingRecorder(drawn_by(rows_of), make(), x, y, claimed()).check()
+    found = TrainingRecorder(right_but_for(rows_of=rows_of), make(), x, y, claimed()).check()
     assert found.faults == faults and (faults or not found.untried), found
 
 

@@ -58,14 +58,14 @@ def test_training_depends_on_its_seed_alone_and_learns():
 
 
 def test_the_artefact_is_made_once_and_a_changed_file_is_refused(tmp_path):
-    model, card = digits_cnn(tmp_path, steps=10)
-    again, _ = digits_cnn(tmp_path)
+    def asked(): return digits_cnn(tmp_path, steps=10)
+    (model, card), (again, _) = asked(), asked()
     assert digest(model) == digest(again)
     assert '10 steps from seed 0' in card.source and card.rows == count_parameters(model)
-    path = tmp_path/'trained'/'digits-cnn'/'model.safetensors'
+    path = tmp_path/'trained'/card.name/'model.safetensors'
     path.write_bytes(path.read_bytes()[:-1] + b'x')
     with pytest.raises(InputError, match="is not the file of its card.*; delete the folder"):
-        digits_cnn(tmp_path)
+        asked()
     path.unlink()
     with pytest.raises(InputError, match="it is not there; delete the folder"):
-        digits_cnn(tmp_path)
+        asked()

@@ -173,10 +173,10 @@ def test_tiles_keep_each_pixel_once(n, core, halo):
 
 
 def test_the_artefact_is_made_once_and_a_changed_file_is_refused(tmp_path):
-    model, card = lesion_unet(tmp_path, steps=3, scans=8)
-    again, _ = lesion_unet(tmp_path)
+    def asked(): return lesion_unet(tmp_path, steps=3, scans=8)
+    (model, card), (again, _) = asked(), asked()
     assert digest(model) == digest(again) and card.rows == count_parameters(model)
     assert '3 steps, seed 0' in card.source and 'Mean Dice' in card.results[0].claim
-    path = tmp_path/'trained'/'lesion-unet'/'model.safetensors'
+    path = tmp_path/'trained'/card.name/'model.safetensors'
     path.write_bytes(path.read_bytes()[:-1] + b'x')
-    with pytest.raises(InputError, match="and it is made anew"): lesion_unet(tmp_path)
+    with pytest.raises(InputError, match="and it is made anew"): asked()

@@ -108,7 +108,7 @@ def test_quarter_turns_are_identities_of_their_own():
 
 def test_the_verifier_is_made_once_compares_and_refuses(tmp_path):
     model, card = verifier(tmp_path, steps=2)
-    again, _ = verifier(tmp_path)
+    again, _ = verifier(tmp_path, steps=2)
     assert digest(model) == digest(again)
     assert '2 steps from seed 0' in card.source and 'Equal error rate 0.' in card.results[0].claim
     x = torch.rand(3, 1, 8, 8)
