@@ -12,7 +12,8 @@ Needs `spoken_digits` in the data home. Prints CPU seconds of training.
 
 27 November 2026, one thread, 2 cores at a load of 4 to 6, digits wrong of 1,500 in strings:
 `lesson 600`: 1.80, 1.33, 1.33 % at seeds 0, 1, 2 (28 to 33 CPU s).
-`official 1800`: 1.20, 0.80, 0.67 % at seeds 0, 1, 2 (52 to 55 CPU s).
+`official 1800`: 1.20, 0.80, 0.67 % at seeds 0, 1, 2 (52 to 55 CPU s); the same on 28 November at
+a load of 18 (65 to 70 CPU s), and heard at three speeds 0.93, 0.87, 0.67 % (1.4 CPU s more).
 The aim, at most 0.4 % in 60 CPU s, is not reached. The settings of `RECIPE` had the fewest errors
 of the eleven that were tried (seed 0, 20 to 65 CPU s each, training on takes 10 to 49): 11 of 900
 digits in strings of takes 5 to 9 after 2,000 steps (60.7 CPU s); most wrong strings were nicolas's.
