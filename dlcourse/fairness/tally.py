@@ -143,4 +143,4 @@ def disguised_notes(
                      if v is not None and as_text(v).lower() in LOOKS_MISSING})
     if not names: return []
     return [f"`{column}` holds {some(names)}, which is taken as a group. "
-            "If it means missing, say so: `null`."]
+            "If it means missing, say so: `null`, in the command line `--null`."]
