@@ -15,7 +15,7 @@ from dlcourse.core.cards import Card, DataFile
 from dlcourse.core.datasets import READERS
 from dlcourse.core.downloads import fetch
 from dlcourse.core.errors import InputError
-from dlcourse.core.files import check_file, file_bytes, tar_archive
+from dlcourse.core.files import apart, check_file, file_bytes, tar_archive
 from dlcourse.core.pretrained import load_weights
 from dlcourse.core.settings import read_settings_file, settings, usual_data_home
 from dlcourse.core.tables import open_table
@@ -305,3 +305,16 @@ def test_a_stream_of_a_damaged_parquet_names_its_file(tmp_path):
             assert 'rows.parquet' in str(e) and '\n' not in str(e)
         else: assert len(rows) == len(want)
     assert refused > 5
+
+
+def test_no_output_goes_over_an_input_or_another_output_whatever_it_is_called(tmp_path):
+    (tmp_path/'in.csv').write_text('a\n1\n')
+    (tmp_path/'link.html').symlink_to('in.csv')
+    os.link(tmp_path/'in.csv', tmp_path/'hard.html')
+    (tmp_path/'folder').mkdir()
+    for over in ('in.csv', 'link.html', 'hard.html', 'folder/../in.csv'):
+        with pytest.raises(InputError, match='is read, or written already'):
+            apart([tmp_path/over], [tmp_path/'in.csv'])
+    with pytest.raises(InputError, match='is read, or written already'):
+        apart([tmp_path/'new.html', tmp_path/'folder'/'..'/'new.html'])
+    apart([tmp_path/'new.html', tmp_path/'other.json'], [tmp_path/'in.csv'])
