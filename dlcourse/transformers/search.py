@@ -9,6 +9,7 @@ __all__ = ['order_of', 'ranks_of', 'nearest_texts', 'LatentMeaning', 'SentenceMe
 import hashlib
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..core.cards import card
 from ..core.columns import array_of, as_floats
 from ..core.downloads import is_here
 from ..core.errors import InputError, number_of
-from ..core.files import ready_folder, write_whole
+from ..core.files import check_file, ready_folder, write_whole
 from ..core.settings import settings
 from .encoder import embed_sentences
 from .passages import key_words
@@ -119,10 +120,11 @@ def kept_vectors(
     if not isinstance(meaning, SentenceMeaning): return meaning.embed(texts)
     digest = hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:16]
     path = Path(home or settings().data_home)/'vectors'/f'{meaning.name}-{digest}.npy'
-    try:
+    with suppress(Exception): # Of a file from anywhere, NumPy raises anything; it is made anew
+        check_file(path, "move it away")
         kept = np.load(path, allow_pickle=False)
-        if kept.ndim == 2 and len(kept) == len(texts): return kept
-    except (OSError, ValueError, EOFError): pass
+        lengths = np.linalg.norm(kept, axis=1)
+        if len(kept) == len(texts) and np.allclose(lengths, 1, atol=1e-3): return kept
     made, file = meaning.embed(texts), io.BytesIO()
     np.save(file, made)
     ready_folder(path)
