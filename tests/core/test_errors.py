@@ -12,8 +12,8 @@ from dlcourse.core.errors import (
     must_be,
     need,
     number_of,
-    positive_number,
     path_of,
+    positive_number,
     string_of,
 )
 
