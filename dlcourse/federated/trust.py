@@ -14,8 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..core.errors import InputError, number_of
-from .client_privacy import above_zero
+from ..core.errors import InputError, number_of, positive_number
 from dlcourse.federated.robust import (
     among_finite,
     coordinate_median,
@@ -102,7 +101,7 @@ def clip_update(
     clip_norm:float,              # Above 0
 )->Float[Tensor, " dim"]:         # Finite, and no longer than `clip_norm`
     "An update no longer than `clip_norm`, and no gradient through it; `InputError`: not above 0"
-    above_zero(clip_norm, 'clip_norm')
+    positive_number(clip_norm, 'clip_norm')
     update = update.detach()
     if not bool(update.isfinite().all()): return torch.zeros_like(update)
     norm = float(update.double().norm()) # In float32 squares of 1e20 overflow

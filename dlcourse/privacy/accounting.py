@@ -16,14 +16,14 @@ from functools import cache
 import numpy as np
 from scipy.optimize import brentq
 
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError, number_of, positive_number
 from dlcourse.privacy.privacy_loss import (
     MOST_POINTS, LossSum, PureLoss, SampledGaussianLoss, alike_epsilon, gaussian_delta,
     gaussian_epsilon,
 )
 from dlcourse.privacy.renyi import (
-    CONVERSIONS, RENYI_ORDERS, checked_delta, checked_noise, checked_sampling, positive_number,
-    rdp_epsilon, sampled_renyi,
+    CONVERSIONS, RENYI_ORDERS, checked_delta, checked_noise, checked_sampling, rdp_epsilon,
+    sampled_renyi,
 )
 
 # %% ../../nbs/17_privacy/02_accounting.ipynb #997035d1

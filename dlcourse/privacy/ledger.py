@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from ..core.errors import InputError, number_of, path_of, string_of
+from ..core.errors import InputError, number_of, path_of, positive_number, string_of
 from ..core.files import file_bytes, write_whole
 from ..core.locks import locked
 from .accounting import PrivacyEvent, checked_events, compose_epsilon
-from .renyi import checked_delta, positive_number
+from .renyi import checked_delta
 
 # %% ../../nbs/17_privacy/04_ledger.ipynb #b2f21481
 class BudgetError(InputError):

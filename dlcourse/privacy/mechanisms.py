@@ -13,12 +13,11 @@ from fractions import Fraction
 import numpy as np
 from scipy.optimize import brentq
 
-from ..core.errors import InputError
+from ..core.errors import InputError, positive_number
 from dlcourse.privacy.exact_noise import (
     SECURE, discrete_laplace, discrete_laplace_chances, discrete_laplace_tail,
 )
 from .privacy_loss import gaussian_delta
-from .renyi import positive_number
 
 # %% ../../nbs/17_privacy/06_mechanisms.ipynb #6c3f64fa
 def response_chances(

@@ -15,9 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..core.columns import array_of, grid_of
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError, number_of, positive_number
 from .attack_rates import non_members_needed, threshold_at
-from .renyi import positive_number
 
 # %% ../../nbs/17_privacy/14_membership.ipynb #405d229f
 def margin(

@@ -66,7 +66,7 @@ def centered(
     "Each string less its own mean over its real frames; what is filled up stays zero"
     place = torch.arange(x.shape[1], device=x.device)
     real = (place < frames[:, None])[..., None]
-    mean = torch.where(real, x, 0).sum(1, keepdim=True)/frames[:, None, None]
+    mean = torch.where(real, x, 0).sum(1, keepdim=True)/real.sum(1, keepdim=True)
     return torch.where(real, x - mean, 0)
 
 # %% ../../nbs/06_sequences/10_speech.ipynb #3488497b

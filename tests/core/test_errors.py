@@ -13,6 +13,7 @@ from dlcourse.core.errors import (
     need,
     number_of,
     path_of,
+    positive_number,
     string_of,
 )
 
@@ -70,3 +71,10 @@ def test_a_number_may_be_infinite_where_nothing_ends_it():
 def test_a_moment_has_a_zone(value):
     with pytest.raises(InputError, match='`now` must be a moment with its time zone'):
         moment_of(value, 'now')
+
+
+@pytest.mark.parametrize('value', [0, -1, float('nan'), float('inf'), True, '1', None, 1j, 5.])
+def test_a_number_above_0(value):
+    assert positive_number(2, 'rate', end=5) == 2
+    with pytest.raises(InputError, match='`rate` must be a number between 0 and 5'):
+        positive_number(value, 'rate', end=5)

@@ -17,7 +17,7 @@ MEMBERS = torch.zeros(3, 2, 4)
 
 @pytest.mark.parametrize(('call', 'says'), [
     (lambda: compute_optimal(-1e9), '`flops` must be'),
-    (lambda: compute_optimal(0), '`flops` must be above 0 and finite'),
+    (lambda: compute_optimal(0), '`flops` must be a finite number above 0'),
     (lambda: compute_optimal(NAN), '`flops`'), (lambda: compute_optimal(INF), '`flops`'),
     (lambda: compute_optimal('1e9'), '`flops`'),
     (lambda: compute_optimal(1e9, A=-1), '`A`'), (lambda: compute_optimal(1e9, beta=0), '`beta`'),
