@@ -25,6 +25,7 @@ from .workspace import attic, find_workspace, writing
 from ..core.errors import InputError, path_of
 from ..core.files import write_whole
 from ..core.locks import locked
+from ..core.pages import shorten
 
 # %% ../../nbs/23_classroom/17_record.ipynb #25f8e68e
 RECORD_SCHEMA = 'dlcourse/record/1'
@@ -109,7 +110,7 @@ def _read(path, folder, book):
     head, *lines = path.read_bytes().split(b'\n')
     first = _parsed(head) or {}
     if first.get('schema', book.schema) != book.schema:
-        says = f"`{path.name}` says {first['schema']}"
+        says = f"`{path.name}` says {shorten(first['schema'], 60)}"
         known = f"this dlcourse knows {book.schema}"
         raise InputError(f"{says} and {known}; update dlcourse")
     whole = first.get('schema') == book.schema and lines[-1:] == [b'']
@@ -159,6 +160,8 @@ def _begin(path, folder, book):
     if book is not PROGRESS:
         _write(path, events, book)
         return events
+    if os.path.lexists(old) and not old.is_file(): # A pipe would be waited for
+        raise InputError(f"`{old}` is no file; move it away")
     if old.exists():
         try: events = _from_database(old)
         except (sqlite3.Error, ValueError, TypeError): _set_aside(old, folder, book)

@@ -12,12 +12,15 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import NamedTuple
 
 from .cards import Card, card
 from .downloads import fetch
 from .errors import InputError, need
+from .files import check_file
+from .pages import shorten
 
 # %% ../../nbs/00_core/16_datasets.ipynb #fae31d96
 READERS = {} # Format on a card → function of the card and its files that makes data of them
@@ -31,9 +34,27 @@ def reader(
         if old.__name__ != f.__name__:
             raise InputError(f"`{format}` is read by {old.__name__} already; "
                              "give the new one another name")
-        READERS[format] = f # A page that is run again replaces its own
-        return f
+        READERS[format] = _bounded(f, format) # A page that is run again replaces its own
+        return READERS[format]
     return register
+
+def _bounded(f, format):
+    "A reader of which whatever is raised becomes a sentence that names the files"
+    @wraps(f)
+    def read(card, paths):
+        again = f"get it anew, or mend the card of {card.name}"
+        for path in paths.values():
+            if isinstance(path, (str, Path)): check_file(path, again) # Not bytes out of an archive
+        names = ', '.join(file.path for file in card.files[:4])
+        try: return f(card, paths)
+        except InputError as e:
+            known = card.name, *(Path(file.path).name for file in card.files)
+            raise e if any(n in str(e) for n in known) else InputError(f"`{names}`: {e}") from None
+        except Exception as e: # Of a file from anywhere, these libraries raise anything
+            fault = shorten(str(e) or type(e).__name__, 120)
+            raise InputError(f"`{names}` cannot be read as "
+                             f"{format}: {fault}; {again}") from e
+    return read
 
 # %% ../../nbs/00_core/16_datasets.ipynb #222d0401
 @reader('table')

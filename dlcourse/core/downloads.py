@@ -21,7 +21,7 @@ from pathlib import Path
 from .bars import progress_bar
 from .cards import Card, DataFile, card
 from .errors import InputError
-from .files import project_path, tar_members
+from .files import check_file, project_path, tar_members
 from .locks import locked
 from .pages import printable, shorten
 from .settings import settings
@@ -275,6 +275,7 @@ def _verified(c, file, path, progress):
         if not c.remote:
             raise InputError(f"`{path}` is missing, which belongs to the course; {again}")
         if _came(c, file, path, progress): return path
+    check_file(path, again)
     fault = file_fault(path, file)
     if not fault: return path
     raise InputError(f"`{path}` is not the file on the card of {c.name}: {fault}. "

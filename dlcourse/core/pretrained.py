@@ -14,6 +14,7 @@ from pathlib import Path
 from .cards import Card
 from .downloads import fetch
 from .errors import InputError, need
+from .pages import shorten
 
 # %% ../../nbs/00_core/17_pretrained.ipynb #88fed610
 WEIGHT_FILES = ('.safetensors', '.pth', '.pt') # Types of files that hold weights
@@ -44,8 +45,10 @@ def _read(path):
         if safe: found = safe.load_file(path)
         else: found = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: # Of a file from anywhere, these libraries raise anything
-        fault = (str(e) or type(e).__name__).splitlines()[0]
-        raise InputError(f"`{name}` holds no weights that can be read as data: {fault}") from None
+        # Its first sentence: PyTorch's next one says how to open pickles all the same
+        fault = shorten((str(e) or type(e).__name__).partition('. ')[0], 120)
+        raise InputError(f"`{name}` holds no weights that can be read as data: {fault}; get it "
+                         "anew, or in the format of safetensors") from None
     tensors = isinstance(found, Mapping) and all(map(torch.is_tensor, found.values()))
     if tensors and all(isinstance(key, str) for key in found): return dict(found)
     raise InputError(f"`{name}` must hold a dict of tensors; it holds something else, "

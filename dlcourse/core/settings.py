@@ -77,7 +77,7 @@ def usual_data_home()->Path: # Where downloads go when nobody says anything
     try: usual, home = user_cache_path('dlcourse', appauthor=False)/'data', Path.home()
     except RuntimeError: return Path(gettempdir())/'dlcourse'
     old = home/'.cache/dlcourse/data'
-    return old if old.is_dir() and not usual.is_dir() else usual
+    return old if os.path.isdir(old) and not os.path.isdir(usual) else usual
 
 # %% ../../nbs/00_core/05_settings.ipynb #c4370ee0
 _SHARE = "a number from 0 to 1, or empty: not judged"
@@ -146,11 +146,15 @@ def read_settings_file(
     "What one `settings.ini` says, in our sections; raises `InputError` on what cannot be"
     ini = configparser.ConfigParser(
         interpolation=None, inline_comment_prefixes=(';',), default_section='(none)')
+    if path.exists() and not path.is_file(): # A pipe would be waited for
+        raise InputError(f"`{path}` is no file of settings; move it away")
     try: ini.read_string(path.read_text(encoding='utf-8-sig'), path.name)
     except UnicodeDecodeError:
         raise InputError(f"`{path}` is not encoded as UTF-8; save it as UTF-8") from None
     except (configparser.Error, OSError) as e:
-        raise InputError(f"`{path}` cannot be read: {' '.join(str(e).split())}") from None
+        said = ' '.join(str(e).split())
+        said = said if len(said) < 200 else f'{said[:200]} …'
+        raise InputError(f"`{path}` cannot be read: {said}; mend it, or move it away") from None
     found, ours = {}, {f.metadata['section'] for f in fields(Settings)}
     for section in ini.sections():
         name = section.strip().lower()

@@ -89,7 +89,7 @@ def column_place(
     near = get_close_matches(name, names, n=1, cutoff=.6)
     near = near or [n for n in names if n.strip().lower() == name.strip().lower()]
     if near: raise InputError(f"`{name}` is not a column of {where}; did you mean `{near[0]}`?")
-    some = ', '.join(names[:20]) + ', …'*(len(names) > 20)
+    some = ', '.join(shorten(n, 40) for n in names[:20]) + ', …'*(len(names) > 20)
     raise InputError(f"`{name}` is not a column of {where}; there are: {some}")
 
 # %% ../../nbs/00_core/11_tables.ipynb #77d9f37c
@@ -252,7 +252,7 @@ class reading:
 # %% ../../nbs/00_core/11_tables.ipynb #1af799bd
 _OF_FILES = (OSError, EOFError, zlib.error, csv.Error, UnicodeError, RecursionError, MemoryError,
              OverflowError)
-_READERS = ('duckdb', '_duckdb', 'narwhals', 'polars', 'pyarrow') # Whose errors tell of the table
+_READERS = ('duckdb', '_duckdb', 'narwhals', 'polars', 'pyarrow', 'pyo3_runtime') # Tell of it
 
 def _library(error):
     "Whose exception it is"

@@ -15,7 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from .errors import InputError
-from .files import careful_bytes
+from .files import file_bytes
 
 # %% ../../nbs/00_core/07_toml.ipynb #2d83ce29
 LARGEST_TOML = 10_000_000 # Bytes
@@ -25,10 +25,8 @@ def read_toml(
     what:str='file', # What it should be, for the error, such as `policy file`
 )->dict[str, Any]:   # What it says
     "Read a TOML file; raises `InputError` where it is missing, unreadable, not UTF-8 or not TOML"
-    try: data = careful_bytes(Path(path), LARGEST_TOML, "that is none", links=True)
-    except InputError as e:
-        fault = str(e).removeprefix('the file cannot be read: ')
-        raise InputError(f"`{path}` cannot be read: {fault}; give the path of a {what}") from None
+    data = file_bytes(path, LARGEST_TOML, f"give the path of a {what}")
+    _check_points(path, data)
     try: return tomllib.loads(data.decode('utf-8-sig').replace('\r\n', '\n'))
     except UnicodeDecodeError: fault = "is not encoded as UTF-8, as TOML must be; save it as UTF-8"
     except RecursionError: fault = "is not TOML: it is nested too deeply"
@@ -37,6 +35,14 @@ def read_toml(
         bare = re.search(rb'=\s*([+-]?(?:\.\d+|\d+\.))\s*(?:#.*)?$', data, re.M)
         if bare: fault += f"; write {float(bare[1])}, with a digit on each side of the point"
     raise InputError(f"`{path}` {fault}")
+
+def _check_points(path, data):
+    "Raise `InputError` where keys have so many parts that reading them, which is quadratic, lasts"
+    parts = [line.count(b'.') + 1 for line in data.split(b'\n')]
+    most = max(parts)
+    if most*sum(parts) <= 100_000_000: return # A fifth of a second
+    raise InputError(f"`{path}` is no TOML that is read here: line {parts.index(most) + 1} holds "
+                     f"{most - 1:,} points; write shorter keys, and long lists in several lines")
 
 # %% ../../nbs/00_core/07_toml.ipynb #75d0a17c
 def fits(
@@ -78,7 +84,10 @@ def build(
     needed = [k for k, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
     if absent := [k for k in needed if k not in values]:
         raise InputError(f"`{absent[0]}` is missing in {here}")
-    return cls(**{key: _value(key, v, kinds[key], where) for key, v in values.items()})
+    given = {key: _value(key, v, kinds[key], where) for key, v in values.items()}
+    try: return cls(**given)
+    except InputError as e:
+        raise e if not where or where in str(e) else type(e)(f"{where}: {e}") from None
 
 def _value(key, value, kind, where):
     "A TOML value as its annotation wants it: lists as tuples, tables as dataclasses"

@@ -16,6 +16,9 @@ import numpy as np
 
 from ..core.columns import array_of
 from ..core.errors import InputError, number_of, path_of
+from ..core.files import check_file
+from ..core.pages import shorten
+from ..core.tables import reading
 from .pipelines import pieces
 
 # %% ../../nbs/04_data/03_streams.ipynb #a05d8d40
@@ -46,15 +49,22 @@ def _check_lengths(arrays, name):
     if len(set(lengths.values())) == 1 and 'a single number' not in lengths.values(): return
     raise InputError(f"`{name}` must be arrays of one length, one or more; got {lengths}")
 
+def _mapped(path):
+    "An array in a file, of which nothing is read yet"
+    check_file(path, "write it with `numpy.save`")
+    try:
+        found = np.load(path, mmap_mode='r', allow_pickle=False)
+        if isinstance(found, np.ndarray): return found
+        fault = "it holds several"
+    except Exception as e: fault = shorten(str(e) or type(e).__name__, 100) # NumPy raises anything
+    raise InputError(f"`{path}` cannot be read as an array: {fault}. Write it with `numpy.save`")
+
 class _Arrays:
     "Blocks of memory-mapped arrays"
     def __init__(self, files, block):
         self.arrays = {}
         for name, path in files.items():
-            try: self.arrays[name] = np.load(path, mmap_mode='r', allow_pickle=False)
-            except (OSError, ValueError, EOFError) as e:
-                raise InputError(f"`{path}` cannot be read as an array: {e}. Write it with "
-                                 "`numpy.save`") from None
+            self.arrays[name] = _mapped(path)
         _check_lengths(self.arrays, 'files')
         n = len(next(iter(self.arrays.values())))
         self.starts = np.arange(0, n, block)
@@ -78,8 +88,8 @@ class _Parquet:
         except duckdb.Error as e:
             raise InputError(f"`{path}` cannot be read as Parquet: {str(e).splitlines()[0]}. "
                              "Write it again, with polars' `write_parquet`") from None
-        self.frame, self.label = pl.scan_parquet(path, glob=False), label
-        schema = self.frame.collect_schema()
+        self.frame, self.label, self.path = pl.scan_parquet(path, glob=False), label, path
+        with reading(path): schema = self.frame.collect_schema()
         if label not in schema.names():
             raise InputError(f"`label` must be a column of `{path}`; got {label!r}")
         words = [name for name, kind in schema.items()
@@ -91,7 +101,8 @@ class _Parquet:
         self.starts = np.cumsum([0, *self.sizes])
 
     def read(self, block, low, high):
-        rows = self.frame.slice(int(self.starts[block]) + low, high - low).collect()
+        rows = self.frame.slice(int(self.starts[block]) + low, high - low)
+        with reading(self.path): rows = rows.collect()
         if rows[self.label].null_count():
             raise InputError(f"`{self.label}` must have a label in every row; some have none")
         return [rows.drop(self.label).to_numpy(), rows[self.label].to_numpy()]

@@ -69,7 +69,7 @@ def _columns(columns, asked):
 
 def _check_columns(at, names):
     "Raise `InputError` where the columns are not those of a table of counts"
-    there = f"There are: {', '.join(names)}"
+    there = f"There are: {', '.join(shorten(n, 40) for n in names[:20])}"
     twice = [c for c, n in Counter(c for columns in at.values() for c in columns).items() if n > 1]
     lacking = [c for c in CONFUSION if c not in at]
     if twice:

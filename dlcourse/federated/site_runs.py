@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ..core.errors import InputError, number_of, path_of
-from ..core.files import write_whole
+from ..core.files import check_file, write_whole
+from ..core.pages import shorten
 from .certificates import AUTHORITY
 from .flower import load_flower, run_of
 from dlcourse.federated.processes import (
@@ -93,11 +93,14 @@ def read_run(
     path:str|Path, # What `save_run` wrote
 )->tuple[dict, dict, list[str]]: # Model: name → numbers; history: name → a number a round; reasons
     "Read what a run left; raises `InputError` where there is no such file"
+    check_file(path_of(path, 'path'), "give what a run wrote")
     try:
-        with np.load(path_of(path, 'path'), allow_pickle=False) as file:
+        with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, BadZipFile) as e:
-        raise InputError(f"`path` must be what a run wrote, {path} cannot be read: {e}") from None
+    except Exception as e: # Of a file from anywhere, NumPy and zipfile raise anything
+        fault = shorten(str(e) or type(e).__name__, 100)
+        raise InputError(f"`path` must be what a run wrote, {path} cannot be read: {fault}; get it "
+                         "anew from the server") from None
     model, history = ({name.partition('/')[2]: values for name, values in found.items()
                        if name.startswith(part)} for part in ('model/', 'history/'))
     return model, history, found.get('reasons', np.array([], str)).tolist()

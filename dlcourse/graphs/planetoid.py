@@ -20,6 +20,7 @@ from torch import Tensor
 from ..core.cards import Card
 from ..core.datasets import reader
 from ..core.errors import InputError
+from ..core.files import careful_bytes
 from .edges import SparseMatrix, sparse_rows, undirected, without_self_loops
 
 # %% ../../nbs/09_graphs/02_planetoid.ipynb #a2a1ed9d
@@ -100,7 +101,7 @@ def unpickled(
 ):                 # An array, SciPy's sparse matrix, or a dict of lists
     "Containers of a pickle, and nothing else; raises `InputError` for a file that asks for more"
     try:
-        with open(path, 'rb') as file: raw = file.read()
+        raw = careful_bytes(Path(path), 1 << 30, "no file of Planetoid's is", links=True)
         for op, value, _ in pickletools.genops(raw): # PUT 10⁹ would make room for 10⁹ objects
             if 'PUT' in op.name and int(value) > len(raw): raise ValueError(f"memo {value}")
         found = _Leashed(io.BytesIO(raw), encoding='latin1').load()

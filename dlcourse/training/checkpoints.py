@@ -22,7 +22,7 @@ from safetensors.torch import save as as_bytes
 from torch import Tensor, nn
 
 from ..core.errors import InputError, path_of
-from ..core.files import write_whole
+from ..core.files import check_file, write_whole
 from ..core.pages import shorten
 from .batches import Batches
 
@@ -83,6 +83,7 @@ def load_state(
     """Read a state back; raises `InputError` where the file is none or was changed, and warns where
     it holds NaN, or is too old to tell"""
     path, name = path_of(path, 'path'), Path(path).name
+    check_file(path, "check the name")
     try:
         with safe_open(path, 'pt') as file:
             about = file.metadata() or {}

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from ..core.columns import numbers_of
 from ..core.errors import InputError, number_of
 from ..core.pages import harmless
 from .passages import (
@@ -124,6 +125,7 @@ def declining_threshold(
     foreign:np.ndarray,    # Nearness of questions that have none, one at least
 )->float:                  # One of these numbers
     "The lowest of the thresholds with the best mean of two shares: answered, and declined"
+    answerable, foreign = numbers_of(answerable, 'answerable'), numbers_of(foreign, 'foreign')
     tried = np.unique(np.concatenate([answerable, foreign]))
     answered = (answerable >= tried[:, None]).sum(1)*len(foreign) # Whole numbers: ties stay ties
     declined = (foreign < tried[:, None]).sum(1)*len(answerable)

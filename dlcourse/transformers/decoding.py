@@ -168,12 +168,13 @@ def token_probabilities(
 )->Float[Tensor, "*batch vocab"]:
     "What a token is drawn by; raises `InputError` for a temperature or a `top_k` that cannot be"
     number_of(temperature, 'temperature', 0, 1_000_000, whole=False)
-    if not logits.amax(-1).isfinite().all():
+    most = logits.amax(-1, keepdim=True)
+    if not most.isfinite().all():
         raise InputError("`logits` must be numbers, not NaN and one of them above −∞")
+    logits = logits - most # So that no division can give +∞
     if top_k is not None and number_of(top_k, 'top_k', 1) < logits.shape[-1]:
         top = logits.topk(top_k)
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
-    logits = logits - logits.amax(-1, keepdim=True) # So that no division can give +∞
     if temperature > 1e-20: return (logits/temperature).softmax(-1) # Below, 0/0
     return F.normalize((logits == 0).to(logits.dtype), p=1, dim=-1)
 
@@ -182,12 +183,12 @@ def draw_token(
     u:Float[Tensor, "*batch"],       # From 0 to below 1
 )->Int[Tensor, "*batch"]:            # The first token at which the running sum exceeds u's share
     "A token for a uniform number, never one without a share; `InputError` for none, or for NaN"
-    sums = p.double().cumsum(-1)
+    sums = p.cumsum(-1, dtype=torch.double)
     if not ((sums[..., -1] > 0) & sums[..., -1].isfinite()).all():
         raise InputError("`p` must hold finite shares, one of them above 0")
-    chosen = (sums <= u[..., None]*sums[..., -1:]).sum(-1)
-    last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
-    return torch.minimum(chosen, last)
+    total = sums[..., -1:]
+    below = total.nextafter(torch.zeros_like(total)) # For a u that was rounded to 1
+    return (sums <= torch.minimum(u[..., None]*total, below)).sum(-1)
 
 # %% ../../nbs/07_transformers/10_decoding.ipynb #2c4c872d
 def ends_with(

@@ -42,7 +42,7 @@ def dispatch(
 )->Float[Tensor, "tokens dim"]:        # Σ weight · answer, over the experts of each token
     "Ask each expert once, about its own tokens and no others"
     order = index.flatten().argsort()
-    order = order[kept.flatten()[order]] # Choices, sorted by expert
+    order = order[kept.flatten().bool()[order]] # Choices, sorted by expert
     row = order//index.shape[1]
     sizes = torch.bincount(index.flatten()[order], minlength=len(experts))
     parts = x[row].split(sizes.tolist())

@@ -81,9 +81,13 @@ class FastGPT:
         shape, x = x.shape, x.flatten(0, 1)
         for layer, cache in zip(self.layers, caches, strict=True):
             q, k, v = self.asked(layer.to_qkv(layer.norms[0](x)).view(*shape[:2], -1), start)
-            x = x + layer.to_out(self.look(q, *cache.extend(k, v), mask).reshape(x.shape))
+            k, v = cache.extend(k, v)
+            if last and layer is self.layers[-1]: # Nobody reads what the others would become
+                q, x = q[:, :, -1:], x.view(shape)[:, -1]
+                mask = mask if mask is None else mask[..., -1:, :]
+            x = x + layer.to_out(self.look(q, k, v, mask).reshape(x.shape))
             x = x + layer.to_narrow(layer.to_hidden(layer.norms[1](x)))
-        x = x.view(shape)[:, -1:] if last else x.view(shape)
+        x = x[:, None] if last else x.view(shape)
         table = self.embed if self.model.head is None else self.model.head
         return F.linear(self.model.blocks.norm(x), table.weight)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import InputError, path_of
+from ..core.files import file_bytes
 from ..core.pretrained import fit_weights, load_weights
 from .gpt import GPT, GPTConfig, gpt_size
 
@@ -81,11 +82,14 @@ def load_gpt2(
 )->GPT:              # In evaluation mode
     "GPT-2 in our own code; raises `InputError` for files that are not there or not GPT-2's"
     folder = path_of(folder, 'folder')
-    try: settings = json.loads((folder/'config.json').read_text())
-    except (OSError, ValueError, RecursionError) as e:
-        raise InputError(f"`folder` must hold GPT-2's config.json and model.safetensors; "
-                         f"{folder.name}/config.json: {type(e).__name__}") from None
-    return gpt2_from(load_weights(folder/'model.safetensors'), settings)
+    wanted = "`folder` must hold GPT-2's config.json and model.safetensors"
+    data = file_bytes(folder/'config.json', 1_000_000, wanted)
+    try: settings = json.loads(data)
+    except (ValueError, RecursionError) as e:
+        raise InputError(f"{wanted}; {folder.name}/config.json: {type(e).__name__}") from None
+    weights = load_weights(folder/'model.safetensors')
+    try: return gpt2_from(weights, settings)
+    except InputError as e: raise InputError(f"{folder}: {e}") from None
 
 def gpt2_from(
     weights:Mapping[str, Tensor], # As `from_gpt2` takes them

@@ -9,15 +9,17 @@ __all__ = ['order_of', 'ranks_of', 'nearest_texts', 'LatentMeaning', 'SentenceMe
 import hashlib
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ..core.cards import card
+from ..core.columns import array_of, as_floats
 from ..core.downloads import is_here
 from ..core.errors import InputError, number_of
-from ..core.files import ready_folder, write_whole
+from ..core.files import check_file, ready_folder, write_whole
 from ..core.settings import settings
 from .encoder import embed_sentences
 from .passages import key_words
@@ -27,9 +29,7 @@ def order_of(
     scores:Float[np.ndarray, "query passage"], # The higher, the better
 )->Int[np.ndarray, "query passage"]:           # Passages, best first
     "Sort passages by score, of equal ones the earlier first; raises `InputError` for NaN"
-    try: scores = np.asarray(scores, float)
-    except (TypeError, ValueError):
-        raise InputError("`scores` must be numbers, [query, passage]") from None
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
     if scores.ndim != 2 or np.isnan(scores).any():
         raise InputError("`scores` must be numbers, [query, passage], and no NaN; got the shape "
                          f"{scores.shape}")
@@ -45,9 +45,7 @@ def ranks_of(
 
 def _vectors(x, name, dim=None):
     wanted = 'dim' if dim is None else dim
-    try: x = np.asarray(x, np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]") from None
+    x = as_floats(array_of(x, name), name).astype(np.float32)
     if x.ndim != 2 or (dim is not None and x.shape[1] != dim) or not np.isfinite(x).all():
         raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]; got {x.shape}")
     return x
@@ -122,10 +120,11 @@ def kept_vectors(
     if not isinstance(meaning, SentenceMeaning): return meaning.embed(texts)
     digest = hashlib.sha256('\0'.join(texts).encode()).hexdigest()[:16]
     path = Path(home or settings().data_home)/'vectors'/f'{meaning.name}-{digest}.npy'
-    try:
+    with suppress(Exception): # Of a file from anywhere, NumPy raises anything; it is made anew
+        check_file(path, "move it away")
         kept = np.load(path, allow_pickle=False)
-        if kept.ndim == 2 and len(kept) == len(texts): return kept
-    except (OSError, ValueError, EOFError): pass
+        lengths = np.linalg.norm(kept, axis=1)
+        if len(kept) == len(texts) and np.allclose(lengths, 1, atol=1e-3): return kept
     made, file = meaning.embed(texts), io.BytesIO()
     np.save(file, made)
     ready_folder(path)

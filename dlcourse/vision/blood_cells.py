@@ -7,7 +7,6 @@ __all__ = ['BLOOD_CELLS', 'Smears', 'read_boxes', 'read_smear', 'blood_cells']
 
 # %% ../../nbs/05_vision/10_blood_cells.ipynb #6af1f48a
 import math
-import tarfile
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..core.errors import InputError, need, number_of
+from ..core.files import tar_archive
 from ..core.settings import settings
 
 # %% ../../nbs/05_vision/10_blood_cells.ipynb #0ef26a07
@@ -82,13 +82,13 @@ def blood_cells(
     if not path.is_file():
         raise InputError(f"`{path}` is not there. Get github.com/Shenggan/BCCD_Dataset at d272fb1 "
                          f"and pack its folder: tar czf {path} BCCD")
+    with tar_archive(path) as tar:
+        files = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
     try:
-        with tarfile.open(path) as tar:
-            files = {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
         names = files[f'BCCD/ImageSets/Main/{part}.txt'].decode().split()
         pairs = [(n, files[f'BCCD/JPEGImages/{n}.jpg'], files[f'BCCD/Annotations/{n}.xml'])
                  for n in names]
-    except (tarfile.TarError, KeyError, OSError, EOFError, UnicodeDecodeError) as e:
+    except (KeyError, UnicodeDecodeError) as e:
         raise InputError(f"`{path}` is not whole ({e}); get it again") from None
     images = torch.stack([read_smear(jpg, shrink, f'{n}.jpg') for n, jpg, _ in pairs])
     return Smears(images, *_padded([read_boxes(xml, f'{n}.xml') for n, _, xml in pairs], shrink))

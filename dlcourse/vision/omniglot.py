@@ -20,6 +20,7 @@ from torch import Tensor
 from ..core.cards import Card
 from ..core.datasets import reader
 from ..core.errors import InputError, number_of
+from ..core.files import check_file
 
 # %% ../../nbs/05_vision/14_omniglot.ipynb #01b9043f
 _SIDE = 105
@@ -38,10 +39,11 @@ def _picture(archive, name, path):
                      f"expected {_SIDE} by {_SIDE} points, black and white")
 
 def _opened(path):
+    again = "move it away, and it will be downloaded again"
+    check_file(path, again)
     try: return zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as e:
-        raise InputError(f"`{path}` is no zip archive ({e}); move it away, and it will be "
-                         "downloaded again") from None
+    except Exception as e: # Of a broken archive, zipfile raises anything
+        raise InputError(f"`{path}` is no zip archive ({e}); {again}") from None
 
 # %% ../../nbs/05_vision/14_omniglot.ipynb #735ce2e8
 def read_characters(
@@ -65,6 +67,15 @@ def read_characters(
                 drawers=np.array(drawers).astype(int) - 1)
 
 # %% ../../nbs/05_vision/14_omniglot.ipynb #16b5bbad
+def _pairs(archive, name, path):
+    "The names that the list of a run puts together"
+    try:
+        lines = archive.read(name).decode().splitlines()
+        return [(asked, known) for asked, known in map(str.split, filter(None, lines))]
+    except Exception as e: # Of a broken archive, zipfile raises anything
+        raise InputError(f"`{path}` has no readable list {name} ({type(e).__name__}); move the "
+                         "file away, and it will be downloaded again") from None
+
 def read_runs(
     path:Path, # `all_runs.zip`
 )->dict:       # `known`, `asked`: [run, 20, 105, 105]; `answers`: the place among `known`
@@ -74,7 +85,7 @@ def read_runs(
         lists = sorted(n for n in archive.namelist() if n.endswith('class_labels.txt'))
         if not lists: raise InputError(f"`{path}` holds no class_labels.txt, the list of a run")
         for name in lists:
-            pairs = [line.split() for line in archive.read(name).decode().splitlines() if line]
+            pairs = _pairs(archive, name, path)
             names = sorted(of for _, of in pairs)
             known.append([_picture(archive, n, path) for n in names])
             asked.append([_picture(archive, n, path) for n, _ in pairs])

@@ -7,7 +7,6 @@ __all__ = ['Scans', 'make_scans', 'read_masks', 'unpacked', 'membranes']
 
 # %% ../../nbs/05_vision/11_scans.ipynb #5f960325
 import io
-import tarfile
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from ..core.cards import Card, card
 from ..core.datasets import reader
 from ..core.downloads import data_folder, fetch
 from ..core.errors import InputError, need, number_of
+from ..core.files import tar_archive
 
 # %% ../../nbs/05_vision/11_scans.ipynb #c475e4c5
 class Scans(NamedTuple):
@@ -130,16 +130,12 @@ def unpacked(
 )->dict[str, bytes]:  # Path on the card → its bytes
     "The files of a card out of an archive, verified; raises `InputError` for another one"
     wanted, found = {f.path: f for f in c.files}, {}
-    try:
-        with tarfile.open(archive) as packed:
-            for member in packed:
-                path = '/'.join(Path(member.name).parts[-2:])
-                if not (member.isfile() and path in wanted): continue
-                if member.size != wanted[path].size: continue
-                found[path] = packed.extractfile(member).read()
-    except (OSError, EOFError, tarfile.TarError) as e:
-        raise InputError(f"`{archive}` cannot be unpacked: {str(e).splitlines()[0]}; "
-                         "get it again") from None
+    with tar_archive(archive) as packed:
+        for member in packed:
+            path = '/'.join(Path(member.name).parts[-2:])
+            if not (member.isfile() and path in wanted): continue
+            if member.size != wanted[path].size: continue
+            found[path] = packed.extractfile(member).read()
     good = [p for p, data in found.items() if sha256(data).hexdigest() == wanted[p].sha256]
     if len(good) == len(wanted): return found
     odd = next(path for path in wanted if path not in good)

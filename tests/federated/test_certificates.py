@@ -184,7 +184,7 @@ def test_settings_and_results(tmp_path):
         with pytest.raises(InputError, match='`setting`'): settings_of(bad)
     (tmp_path/'x.npz').write_bytes(b'no')
     for bad in ('x.npz', 'y.npz'):
-        with pytest.raises(InputError, match='`path`'): read_run(tmp_path/bad)
+        with pytest.raises(InputError, match=bad): read_run(tmp_path/bad)
 
 
 @pytest.mark.parametrize('kept, reasons', [

@@ -69,7 +69,7 @@ def test_archives_that_are_none(folder, tmp_path):
     short.write_bytes(short.read_bytes()[:-100])
     packed.write_bytes(b'no archive')
     for bad in (short, packed):
-        with pytest.raises(InputError, match='cannot be read as an archive'): read_cifar(bad)
+        with pytest.raises(InputError, match='is not a whole tar archive'): read_cifar(bad)
 
 
 def binary(*labels):

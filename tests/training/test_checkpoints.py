@@ -115,7 +115,7 @@ def test_a_state_of_any_shape_is_refused_in_a_sentence(described, tmp_path):
 
 
 def test_what_is_no_file_is_said(tmp_path):
-    with pytest.raises(InputError, match='`no` cannot be read: .*check the name'):
+    with pytest.raises(InputError, match='no` cannot be read: .*check the name'):
         load_state(tmp_path/'no')
     with pytest.raises(InputError): load_state(tmp_path)
     with pytest.raises(InputError, match='`path` must be'): load_state('a\0b')

@@ -333,6 +333,22 @@ def test_many_texts_of_unequal_length_go_another_way_to_the_same_logits(own):
         close(ours.step(new), theirs.step(new))
 
 
+@pytest.mark.parametrize('own', CONFIGS)
+@pytest.mark.parametrize('batch', [2, 12])
+@torch.no_grad()
+def test_where_only_the_last_logits_are_asked_they_are_the_same(own, batch):
+    model, draw = made(**own), torch.Generator().manual_seed(2)
+    ids = torch.randint(0, 9, (batch, 7), generator=draw)
+    mask = (torch.rand(7, 7, generator=draw) < .5) | torch.eye(7, dtype=torch.bool)
+    for seen in (None, mask, mask.expand(batch, 1, 7, 7)):
+        whole, caches = model(ids, mask=seen), caches_for(model, batch)
+        found = FastGPT(model)(ids, caches=caches, mask=seen, last=True)
+        close(found, whole[:, -1:])
+        after = torch.cat([ids, ids[:, :1]], 1)
+        if seen is not None: continue
+        close(FastGPT(model)(after[:, 7:], caches=caches, last=True), model(after)[:, -1:])
+
+
 def test_tokens_that_are_no_table_are_refused():
     model = made()
     for ids in (torch.tensor([1]), torch.tensor([[1.]])):
