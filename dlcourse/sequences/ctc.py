@@ -137,6 +137,7 @@ def exhaustive(
     "Every answer by adding up all paths; raises `InputError` where there are over a million"
     if log_probs.ndim != 2:
         raise InputError(f"`log_probs` must be [time, vocab]; got {tuple(log_probs.shape)}")
+    if log_probs.isnan().any(): raise InputError("`log_probs` must hold no NaN")
     time, vocab = log_probs.shape
     if vocab**time > 1_000_000:
         raise InputError(f"`log_probs` allow {vocab}**{time} paths; a million is the most")
@@ -222,8 +223,10 @@ class Recognizer(nn.Module):
             raise InputError(f"`x` must be [batch, frame, {self.config.mels}]; got "
                              f"{tuple(x.shape)}")
         if frames is None: frames = torch.full((len(x),), x.shape[1])
-        if frames.shape != x.shape[:1] or (frames > x.shape[1]).any():
-            raise InputError(f"`frames` must be {len(x)} numbers up to {x.shape[1]}; got "
+        frames = torch.as_tensor(frames)
+        odd = frames.is_floating_point() or frames.shape != x.shape[:1]
+        if odd or (frames > x.shape[1]).any():
+            raise InputError(f"`frames` must be {len(x)} whole numbers up to {x.shape[1]}; got "
                              f"{frames.tolist()}")
         places = self.places(frames)
         heard = self.convs(F.pad(x.mT, (self.margin, self.margin))).mT

@@ -187,8 +187,7 @@ class PatchLSTM(nn.Module):
         self.head = nn.Linear(width, out)
 
     def forward(self, x:Float[Tensor, "batch length"])->Float[Tensor, "batch out"]:
-        states, _ = self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))
-        return self.head(states[:, -1])
+        return self.head(self.lstm(rearrange(x, 'b (n p) -> b n p', p=self.patch))[0][:, -1])
 
 class PatchTransformer(nn.Module):
     "Attention between patches (Nie et al. 2023), small"
@@ -200,8 +199,7 @@ class PatchTransformer(nn.Module):
         depth:int=2,
     ):
         super().__init__()
-        self.patch, count = patch, length//patch
-        self.embed = nn.Linear(patch, width)
+        self.patch, self.embed, count = patch, nn.Linear(patch, width), length//patch
         self.place = nn.Parameter(.02*torch.randn(count, width))
         layer = nn.TransformerEncoderLayer(width, 4, 2*width, 0., batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
@@ -221,10 +219,12 @@ class Forecaster(nn.Module):
         scale:float,    # What differences are divided by
         quantiles:Sequence[float]=QUANTILES, # Each between 0 and 1, rising
         relative:bool=True, # Differences from the last value, or the values themselves?
+        length:int|None=None, # Of the windows it was trained on; any length when not given
     ):
         super().__init__()
         _check_quantiles(quantiles, rising=True)
-        self.body, self.quantiles, self.relative = body, tuple(quantiles), relative
+        self.body, self.quantiles = body, tuple(quantiles)
+        self.relative, self.length = relative, length
         self.register_buffer('scale', torch.tensor(float(scale)))
 
     def forward(self, past:Float[Tensor, "batch length"])->Float[Tensor, "batch horizon quantile"]:
@@ -238,12 +238,13 @@ class Forecaster(nn.Module):
     )->np.ndarray: # [window, horizon, quantile], quantiles in rising order
         "Forecasts as an array; crossing quantiles are sorted. Raises `InputError` for NaN"
         shape = past.shape if hasattr(past, 'shape') else np.array(past, object).shape
-        if len(shape) != 2 or 0 in shape:
-            raise InputError(f"`past` must be [window, length], not empty; got the shape {shape}")
+        if len(shape) != 2 or 0 in shape or shape[1] != (self.length or shape[1]):
+            raise InputError(f"`past` must be [window, {self.length or 'length'}], not empty; got "
+                             f"the shape {tuple(shape)}")
         past = checked_series(past, name='past').values
         last = past[:, -1:]*self.relative # Taken off before single precision rounds it
-        given = torch.tensor(past - last, dtype=self.scale.dtype, device=self.scale.device)
-        return self(given).sort(-1).values.cpu().numpy() + last[..., None]
+        found = self(self.scale.new_tensor(past - last)).sort(-1).values
+        return found.cpu().numpy() + last[..., None]
 
 def network(
     kind:str,    # `DLinear`, `LSTM`, `TCN` or `patches`
@@ -280,11 +281,10 @@ def train_forecaster(
     last = x[:, -1:]*relative # Taken off before single precision rounds it
     x, y = (torch.tensor(v - last, dtype=torch.float32) for v in (x, y))
     with random_state(seed): body = network(kind, x.shape[1], y.shape[1]*len(quantiles), patch)
-    model = Forecaster(body, y.std() if y.std() > 0 else 1., quantiles, relative)
-    def loss(predicted, target): return pinball_loss(predicted, target, quantiles)
+    model = Forecaster(body, y.std() if y.std() > 0 else 1., quantiles, relative, x.shape[1])
     config = FitConfig(epochs=steps, max_steps=steps, batch_size=batch_size, lr=lr, clip=1.,
                        schedule=one_cycle(steps), progress=False)
-    fit(model, config.batches(x, y, seed=seed), loss, config)
+    fit(model, config.batches(x, y, seed=seed), lambda p, t: pinball_loss(p, t, quantiles), config)
     return model.cpu()
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #c6e72f2e

@@ -81,7 +81,8 @@ class Keyboard:
         count:int=3,   # How many
     )->list[str]:      # The likeliest first
         "The words above the keys"
-        scores = self.scores(last.lower(), prefix.lower())
+        last, prefix = string_of(last, 'last').lower(), string_of(prefix, 'prefix').lower()
+        scores = self.scores(last, prefix)
         return sorted(scores, key=lambda w: (-scores[w], w))[:number_of(count, 'count', 0)]
 
 def _counted(words, before=None):

@@ -207,7 +207,7 @@ def train_lm(
         x, y = rows[:, at:at + piece], rows[:, at + 1:at + piece + 1]
         optimizer.param_groups[0]['lr'] = lr*factor(step)
         logits, state = model(x, state)
-        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten())
+        loss = F.cross_entropy(logits.flatten(0, 1), check_ids(y, logits.shape[-1]).flatten())
         optimizer.zero_grad()
         loss.backward()
         clip_grad_norm_(model.parameters(), 1.)
@@ -228,10 +228,10 @@ def nats_of(
     model:nn.Module,          # As for `train_lm`
     ids:Int[Tensor, " time"], # A text, of two tokens or more
 )->Float[Tensor, " next"]:    # One number for each token but the first
-    "How surprising each token of a text is"
+    "How surprising each token of a text is; raises `InputError` for an id outside the vocabulary"
     _check_tokens(ids, 1, 2, "`ids` must hold two tokens or more, in a tensor of one row")
     with _reading(model): logits, _ = model(ids[None, :-1])
-    return F.cross_entropy(logits[0], ids[1:], reduction='none')
+    return F.cross_entropy(logits[0], check_ids(ids, logits.shape[-1])[1:], reduction='none')
 
 # %% ../../nbs/06_sequences/12_language.ipynb #8804b269
 def nucleus(
@@ -263,7 +263,7 @@ def sample_next(
     if not logits.amax(-1).isfinite().all():
         raise InputError("`logits` must be numbers with a largest one in each row; got NaN or none")
     if temperature < 1e-6: return logits.argmax(-1)
-    logits = logits/temperature
+    logits = (logits - logits.amax(-1, keepdim=True))/temperature # No division can give +∞
     if top_k is not None:
         top = logits.topk(min(number_of(top_k, 'top_k', 1), logits.shape[-1]))
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)

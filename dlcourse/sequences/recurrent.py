@@ -67,9 +67,7 @@ def gru_cell(
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #a288bb88
 GATES = {'RNN': 1, 'LSTM': 4, 'GRU': 3} # Cell → how many times `hidden` its rows are
 
-def check_kind(
-    kind:str, # Such as `LSTM`
-)->str:       # The same
+def check_kind(kind:str)->str: # Such as `LSTM`; the same
     "The name of a cell; raises `InputError` for any other"
     if kind in GATES: return kind
     raise InputError(f"`kind` must be one of {', '.join(GATES)}; got {kind!r}")
@@ -109,10 +107,16 @@ class Recurrent(nn.Module):
 
     def first(self,
         x:Float[Tensor, "batch time inputs"],
+        state:tuple[Tensor, ...]|None=None, # What to begin with; zeros when not given
     )->tuple[Tensor, ...]: # One tensor, of an LSTM two, [batch, hidden]
-        "The state before the first step: zeros"
-        zeros = x.new_zeros(len(x), self.hidden)
-        return (zeros, zeros) if self.kind == 'LSTM' else (zeros,)
+        "The state before the first step; raises `InputError` for one of another form"
+        zeros = [x.new_zeros(len(x), self.hidden) for _ in range(1 + (self.kind == 'LSTM'))]
+        if state is None: return tuple(zeros)
+        given = type(state).__name__
+        if isinstance(state, (tuple, list)): given = [list(getattr(s, 'shape', ())) for s in state]
+        if given == [list(z.shape) for z in zeros]: return tuple(state)
+        raise InputError(f"`state` must be a tuple of {len(zeros)}, each [{len(x)}, {self.hidden}]"
+                         f", as this module gives it; got {given}")
 
     def step(self,
         x:Float[Tensor, "batch inputs"], # One step
@@ -136,7 +140,7 @@ class Recurrent(nn.Module):
             lengths = check_lengths(lengths, batch, time).to(x.device)
             behind = torch.arange(time, device=x.device) >= lengths[:, None]
             x = x.masked_fill(behind[..., None], 0) # NaN·0 is NaN
-        state, outputs = self.first(x) if state is None else state, []
+        state, outputs = self.first(x, state), []
         for t in range(time):
             was, state = state, self.step(x[:, t], state)
             shown = state[0]
@@ -166,8 +170,7 @@ def gradient_flow(
         raise InputError("`model` must be made with batch_first=True; this one reads time first")
     x = x.detach().clone().requires_grad_()
     last = model(x)[0][:, -1]
-    g, = torch.autograd.grad(last, x, torch.randn_like(last))
-    length = g.square().sum((0, 2)).sqrt()
+    length = torch.autograd.grad(last, x, torch.randn_like(last))[0].square().sum((0, 2)).sqrt()
     return length/length[-1]
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #f5e254ba
@@ -190,9 +193,7 @@ def chrono_(
     return model
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #d72e6666
-def cut_off(
-    state, # A tensor, or a tuple of tensors
-):         # The same numbers
+def cut_off(state): # A tensor, or a tuple of tensors
     "A state without its past: no gradient goes through"
     if isinstance(state, Tensor): return state.detach()
     return tuple(s.detach() for s in state)
@@ -242,6 +243,7 @@ def copy_batch(
 )->tuple[Float[Tensor, "batch time symbol"], Int[Tensor, "batch length"]]:
     "The copy problem: a word, silence and a signal, one-hot; the word is to follow the signal"
     number_of(silence, 'silence', 0)
+    for name, n in dict(length=length, letters=letters).items(): number_of(n, name, 1)
     word = torch.randint(0, letters, (batch, length), generator=rng)
     x = torch.full((batch, 2*length + silence), letters)
     x[:, :length], x[:, length + silence] = word, letters + 1
@@ -273,9 +275,7 @@ class MemoryNet(nn.Module):
         self.rnn = getattr(nn, check_kind(kind))(inputs, hidden, batch_first=True)
         self.head, self.answers = nn.Linear(hidden, outputs), answers
 
-    def forward(self,
-        x:Float[Tensor, "batch time inputs"],
-    )->Float[Tensor, "batch answers outputs"]:
+    def forward(self, x:Float[Tensor, "batch time inputs"])->Float[Tensor, "batch answers outputs"]:
         "What it says at each of its last steps"
         return self.head(self.rnn(x)[0][:, -self.answers:])
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PITCHES', 'GLIDES', 'VOICES', 'Sound', 'read_wav', 'row_of', 'wav_bytes', 'at_rate', 'SoundConfig', 'frames_of',
-           'stft', 'tone_digit', 'tone_digits', 'read_recordings', 'digit_strings', 'spliced']
+           'stft', 'tone_digit', 'tone_digits', 'read_recordings', 'recording_rows', 'digit_strings', 'spliced']
 
 # %% ../../nbs/06_sequences/08_sound.ipynb #a341eec9
 import io
@@ -135,7 +135,7 @@ def at_rate(
     from scipy.signal import resample_poly
     for value in (rate, sound.rate): number_of(value, 'rate', 1, 1_000_000)
     common = gcd(rate, sound.rate)
-    out = resample_poly(sound.samples, rate//common, sound.rate//common)
+    out = resample_poly(row_of(sound.samples, 'samples'), rate//common, sound.rate//common)
     return Sound(out.astype(np.float32), rate)
 
 # %% ../../nbs/06_sequences/08_sound.ipynb #9d13aea6
@@ -196,6 +196,8 @@ def tone_digit(
 )->np.ndarray:
     "One glide; raises `InputError` for another digit or an unknown voice"
     number_of(digit, 'digit', 0, 9)
+    number_of(rate, 'rate', 100)
+    number_of(noise, 'noise', 0, whole=False)
     if voice not in VOICES:
         raise InputError(f"`voice` must be one of {', '.join(VOICES)}; got {voice!r}")
     height, speed, rich = VOICES[voice]
@@ -247,6 +249,20 @@ def read_recordings(
     return _recordings(rows, 8000)
 
 # %% ../../nbs/06_sequences/08_sound.ipynb #489476db
+def recording_rows(
+    rows,       # Numbers of recordings, or for each recording whether it is meant
+    count:int,  # Recordings there are
+)->np.ndarray:  # Numbers
+    "Which recordings are meant; raises `InputError` for none, and for one that is not there"
+    rows = np.asarray(rows)
+    if rows.dtype == bool and rows.shape == (count,): rows = np.flatnonzero(rows)
+    if not rows.size: raise InputError("`rows` must name recordings; got none")
+    if rows.ndim != 1 or rows.dtype.kind not in 'iu':
+        raise InputError("`rows` must be whole numbers in one row, or a truth value for each of "
+                         f"{count} recordings; got {rows.dtype} of the shape {rows.shape}")
+    for row in (rows.min(), rows.max()): number_of(int(row), 'rows', 0, count - 1)
+    return rows
+
 def digit_strings(
     speakers,        # Of each recording
     rows,            # Which recordings to use
@@ -256,9 +272,8 @@ def digit_strings(
     most:int=5,      # Digits of a string, from 1
 )->Iterator[np.ndarray]: # Rows of a string
     "Recordings in strings of one speaker each; raises `InputError` without any"
-    speakers, rows = np.asarray(speakers), np.asarray(rows)
-    if not len(rows): raise InputError("`rows` must name recordings; got none")
-    for row in (rows.min(), rows.max()): number_of(int(row), 'rows', 0, len(speakers) - 1)
+    speakers = np.asarray(speakers)
+    rows = recording_rows(rows, len(speakers))
     number_of(most, 'most', 1)
     rng = np.random.default_rng(seed)
     for _ in range(number_of(passes, 'passes', 1)):

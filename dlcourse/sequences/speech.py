@@ -22,7 +22,8 @@ from ..core.cards import Card
 from ..core.errors import InputError, number_of
 from ..foundations.schedules import clip_grad_norm_, linear
 from .ctc import EVERY, SPAN, Recognizer, RecognizerConfig, edit_distance
-from .sound import SoundConfig, digit_strings, row_of, spliced, stft, tone_digits
+from .sound import SoundConfig, digit_strings, recording_rows, row_of
+from .sound import spliced, stft, tone_digits
 from ..training.artefacts import trained_once
 from ..vision.digit_reader import in_evaluation
 
@@ -113,10 +114,9 @@ def string_frames(
 
 def _hidden_bands(x, widest, generator):
     "A stretch of bands of each string is zero (SpecAugment; Park et al. 2019)"
-    n, mels = len(x), x.shape[2]
+    n, band = len(x), torch.arange(x.shape[2])
     width = torch.randint(0, widest + 1, (n, 1), generator=generator)
-    first = (torch.rand(n, 1, generator=generator)*(mels - width + 1)).long()
-    band = torch.arange(mels)
+    first = (torch.rand(n, 1, generator=generator)*(len(band) - width + 1)).long()
     return x.masked_fill(((band >= first) & (band < first + width))[:, None], 0)
 
 # %% ../../nbs/06_sequences/10_speech.ipynb #4f9addea
@@ -138,8 +138,8 @@ def train_recognizer(
 )->Recognizer:       # Ready to be asked
     "A recognizer of digits, half of its strings mix speakers; raises `InputError` for odd numbers"
     for name, n in dict(steps=steps, batch=batch, most=most).items(): number_of(n, name, 1)
-    rows, digits, speakers = np.asarray(rows), recordings['digits'], recordings['speakers']
-    if not len(rows): raise InputError("`rows` must name recordings; got none")
+    digits, speakers = recordings['digits'], recordings['speakers']
+    rows = recording_rows(rows, len(digits))
     torch.manual_seed(seed)
     rng, draw = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     model = Recognizer(config or RecognizerConfig(rate=recordings['rate']))

@@ -16,7 +16,7 @@ from jaxtyping import Complex, Float, Inexact
 from torch import Tensor, nn
 
 from ..core.errors import InputError, number_of
-from .scans import initial_poles, scan
+from .scans import POLES, initial_poles, scan
 
 # %% ../../nbs/06_sequences/16_state_space.ipynb #33d36a60
 def recurrence(
@@ -118,9 +118,16 @@ class StateSpaceConfig:
             raise InputError(f"`state` must be even, for modes come in pairs; got {self.state}")
         if self.hold not in HOLDS:
             raise InputError(f"`hold` must be one of {', '.join(HOLDS)}; got {self.hold!r}")
+        if self.poles not in POLES:
+            raise InputError(f"`poles` must be one of {', '.join(POLES)}; got {self.poles!r}")
         if not 0 < self.steps[0] <= self.steps[1]:
             raise InputError("`steps` must be two times above zero, the shorter first; got "
                              f"{self.steps}")
+
+def _check_signals(x, dim, axes='batch, seq'):
+    if x.ndim == axes.count(',') + 2 and x.shape[-1] == dim and x.shape[1]: return
+    end = ' with a step at least'*('seq' in axes)
+    raise InputError(f"`x` must be [{axes}, {dim}]{end}; got the shape {tuple(x.shape)}")
 
 def log_uniform(
     low:float,  # The least, above zero
@@ -154,9 +161,7 @@ class S4D(nn.Module):
         form:str='convolution', # Or `recurrence`, or `scan`: the same numbers
     )->Float[Tensor, "batch seq dim"]:
         "All steps of a sequence; raises `InputError` for another width or form, or an empty one"
-        if x.ndim != 3 or x.shape[2] != self.config.dim or not x.shape[1]:
-            raise InputError(f"`x` must be [batch, seq, {self.config.dim}] with a step at least; "
-                             f"got the shape {tuple(x.shape)}")
+        _check_signals(x, self.config.dim)
         a, c = self.modes()
         if form == 'convolution':
             kernel = memory_kernel(a, c, x.shape[1])
@@ -173,6 +178,7 @@ class S4D(nn.Module):
         state:Complex[Tensor, "batch dim pairs"]|None=None, # What it gave last time
     )->tuple[Float[Tensor, "batch dim"], Complex[Tensor, "batch dim pairs"]]:
         "One step, for signals that come one number at a time; and the state after it"
+        _check_signals(x, self.config.dim, 'batch')
         a, c = self.modes()
         h = x[..., None] + (torch.zeros_like(a) if state is None else a*state)
         return 2*(h*c).sum(-1).real + self.skip*x, h
@@ -227,6 +233,7 @@ class Selective(nn.Module):
         return F.softplus(self.dt_proj(low)), B, C
 
     def forward(self, x:Float[Tensor, "batch seq dim"])->Float[Tensor, "batch seq dim"]:
+        _check_signals(x, self.config.dim)
         delta, B, C = self.choices(x)
         kept = (delta[..., None]*-self.A_log.exp()).exp()
         h = scan(kept, (delta*x)[..., None]*B[:, :, None])
@@ -237,6 +244,7 @@ class Selective(nn.Module):
         state:Float[Tensor, "batch dim state"]|None=None, # What it gave last time
     )->tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim state"]]:
         "One step, and the state after it"
+        _check_signals(x, self.config.dim, 'batch')
         delta, B, C = self.choices(x)
         if state is None: state = x.new_zeros(*x.shape, self.config.state)
         y, state = selective_update(state, x, delta, -self.A_log.exp(), B, C)
@@ -252,6 +260,7 @@ class Mamba(nn.Module):
         near:int=4,    # Steps that the short convolution sees
     ):
         super().__init__()
+        for name, n in dict(dim=dim, expand=expand, near=near).items(): number_of(n, name, 1)
         inner = expand*dim
         self.in_proj = nn.Linear(dim, 2*inner, bias=False)
         self.conv1d = nn.Conv1d(inner, inner, near, groups=inner, padding=near - 1)
@@ -259,10 +268,7 @@ class Mamba(nn.Module):
         self.out_proj = nn.Linear(inner, dim, bias=False)
 
     def forward(self, x:Float[Tensor, "batch seq dim"])->Float[Tensor, "batch seq dim"]:
-        dim = self.in_proj.in_features
-        if x.ndim != 3 or x.shape[2] != dim or not x.shape[1]:
-            raise InputError(f"`x` must be [batch, seq, {dim}] with a step at least; got the "
-                             f"shape {tuple(x.shape)}")
+        _check_signals(x, self.in_proj.in_features)
         x, gate = self.in_proj(x).chunk(2, -1)
         x = F.silu(self.conv1d(x.mT)[..., :x.shape[1]].mT)
         return self.out_proj(self.select(x)*F.silu(gate))

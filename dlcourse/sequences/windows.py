@@ -289,12 +289,12 @@ def demand(
     shift_week:int|None=None, # When it opens; three weeks before the end when not given
 )->World:
     "An hourly series with a trend, a day, a week, a level shift and noise; none of them hidden"
-    number_of(weeks, 'weeks', 1)
-    hour = np.arange(168*weeks)
+    hour = np.arange(168*number_of(weeks, 'weeks', 1))
+    number_of(noise, 'noise', 0, 10**6, whole=False)
     angle = 2*np.pi*hour/24
     day = -6*np.cos(angle - .6) - 3*np.cos(2*angle - 1.2)
     week = np.where(hour % 168 >= 120, -7., 2.8) # Mean 0
-    opens = 168*(max(weeks - 3, 0) if shift_week is None else shift_week)
+    opens = 168*number_of(max(weeks - 3, 0) if shift_week is None else shift_week, 'shift_week', 0)
     parts = dict(trend=40 + .004*hour, day=day, week=week, shift=shift*(hour >= opens),
                  noise=np.random.default_rng(seed).normal(0, noise, len(hour)))
     return World(values=sum(parts.values()), shift_at=opens, **parts)

@@ -128,7 +128,11 @@ class Experts(nn.Module):
 
     def forward(self, x:Float[Tensor, "*batch dim"])->Float[Tensor, "*batch dim"]:
         "Ask k experts about each token; raises `InputError` for what is not finite"
-        config, tokens = self.config, x.reshape(-1, x.shape[-1])
+        config = self.config
+        if x.shape[-1:] != (config.dim,):
+            raise InputError(f"`x` must have {config.dim} numbers a token; got the shape "
+                             f"{tuple(x.shape)}")
+        tokens = x.reshape(-1, config.dim)
         logits = self.router(tokens)
         if not logits.isfinite().all():
             raise InputError("`x` must hold finite numbers, else the router cannot choose; got "
@@ -181,6 +185,7 @@ def expert_capacity(
     factor:float, # Room, in multiples of an equal share
 )->int:           # One or more
     "How many tokens an expert takes (Lepikhin et al. 2020)"
+    number_of(experts, 'experts', 1)
     return max(1, math.ceil(factor*k*tokens/experts - 1e-9)) # But for rounding
 
 # %% ../../nbs/07_transformers/19_experts.ipynb #11dd14cc

@@ -18,6 +18,7 @@ from torch import Tensor, nn, optim
 
 from ..core.errors import InputError, number_of
 from ..foundations.schedules import linear
+from ..sequences.language import check_ids
 from .block import BlockConfig, Blocks
 
 # %% ../../nbs/07_transformers/09_gpt.ipynb #b76d77d8
@@ -226,7 +227,7 @@ def train_gpt(
     "Train on windows of a text; raises `InputError` where it is too short for one"
     number_of(batch_size, 'batch_size', 1)
     size = model.config.context + 1
-    if len(ids) < size:
+    if len(check_ids(ids, model.config.vocab_size)) < size:
         raise InputError(f"`ids` must hold a window of {size} tokens or more, got {len(ids)}")
     optimizers = gpt_optimizers(model) if optimizers is None else optimizers
     rates = [[g['lr'] for g in o.param_groups] for o in optimizers]
@@ -261,7 +262,7 @@ def text_losses(
     "How surprised a model is by each token, dropout off; raises `InputError` for fewer than two"
     context = model.config.context
     stride = context if stride is None else stride
-    if len(ids) < 2 or not 0 < stride <= context:
+    if len(check_ids(ids, model.config.vocab_size)) < 2 or stride not in range(1, context + 1):
         raise InputError("`ids` must hold two tokens or more, and `stride` lie from 1 to the "
                          f"context, {context}; got {len(ids)} and {stride}")
     def read(windows):

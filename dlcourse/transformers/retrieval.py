@@ -143,4 +143,4 @@ def rerank(
         raise InputError("`first` and `closer` must be of one shape; got "
                          f"{np.shape(first)} and {np.shape(closer)}")
     ranks, new = ranks_of(first), ranks_of(closer)
-    return np.where(ranks <= among, -1.*new, -1.*(ranks + first.shape[1]))
+    return np.where(ranks <= among, -1.*new, -1.*(ranks + ranks.shape[1]))

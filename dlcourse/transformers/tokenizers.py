@@ -18,7 +18,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from ..core.errors import InputError, string_of
+from ..core.errors import InputError, number_of, string_of
 from ..core.files import careful_bytes, write_whole
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #c221e98b
@@ -175,6 +175,7 @@ class Tokenizer:
         index = {t: i for i, t in enumerate(tokens) if i not in self.special.values()}
         lacking = [b for b in BYTES if bytes([b]) not in index]
         if lacking: raise InputError(f"`tokens` must hold all 256 bytes, {lacking[0]} is missing")
+        for s, i in self.special.items(): number_of(i, f'special[{s!r}]', 0, len(tokens) - 1)
         self.byte_ids = [index[bytes([b])] for b in range(256)]
         self.ranks = {tuple(pair): rank for rank, pair in enumerate(merges)}
         try: self.made = [index[tokens[a] + tokens[b]] for a, b in merges]
@@ -195,7 +196,7 @@ class Tokenizer:
         if isinstance(texts, str): raise InputError("`texts` must be several texts; put [ ] around")
         wrong = InputError("`special` must differ, and none be empty or a usual token")
         if len({*special, ''}) <= n: raise wrong
-        if size < 256 + n: raise InputError(f"`size` must be {256 + n} or more, got {size}")
+        number_of(size, 'size', 256 + n)
         tokens, merges = learned(texts, size, first=n)
         spelled = [s.encode() for s in special]
         if not set(tokens).isdisjoint(spelled): raise wrong
@@ -219,9 +220,8 @@ class Tokenizer:
             if piece not in self._known:
                 ids = [self.byte_ids[b] for b in piece.encode()]
                 way = apply_merges if len(ids) < LONG and self.distinct else apply_to_long
-                ids = way(ids, self.ranks, self.made)
                 if len(self._known) > 100_000: self._known.clear()
-                self._known[piece] = ids
+                self._known[piece] = way(ids, self.ranks, self.made)
             out += self._known[piece]
         return out
 
@@ -230,7 +230,8 @@ class Tokenizer:
     )->str:
         "The text again; raises `InputError` for a number that is not in the vocabulary"
         try: return decoded([*ids], self.tokens)
-        except TypeError: raise InputError("`ids` must be whole numbers, in a list") from None
+        except (TypeError, RuntimeError): # Of a tensor with two axes
+            raise InputError("`ids` must be whole numbers, in a list") from None
 
 # %% ../../nbs/07_transformers/01_tokenizers.ipynb #97b2fe14
 _LEVEL = dict(type='ByteLevel', add_prefix_space=False, trim_offsets=True, use_regex=True)

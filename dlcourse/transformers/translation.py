@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..core.errors import InputError, number_of
 from ..foundations.constructors import MuonAdamW
 from ..foundations.schedules import clip_grad_norm_, linear
+from ..sequences.language import check_ids
 from .attention import sinusoid
 from .block import BlockConfig, Blocks
 from .translation_scores import BOS, EOS, PAD, Past, bleu_words
@@ -122,7 +123,7 @@ def translation_loss(
 )->Float[Tensor, ""]:                 # In nats a symbol
     "Cross-entropy of the answers, symbol by symbol, at places that are not padding"
     number_of(smoothing, 'smoothing', 0, 1, whole=False)
-    asked = target != PAD
+    asked = check_ids(target, model.config.vocab_size) != PAD
     if not asked.any(): raise InputError("`target` must hold a symbol; got padding alone")
     h = model.decode(decoder_inputs(target), *model.encode(source))
     return F.cross_entropy(model.scores(h[asked]), target[asked], label_smoothing=smoothing)

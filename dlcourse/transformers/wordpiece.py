@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import InputError, string_of
+from ..core.errors import InputError, number_of, string_of
 from ..core.files import careful_bytes
 from .tokenizers import cut_pieces, longest_pieces
 
@@ -85,7 +85,7 @@ class WordPieces:
         special:bool=False,  # As for `pieces`
     )->list[int]:
         "The numbers of a text, with [CLS] before and [SEP] behind"
-        if most is not None and most < 2: raise InputError(f"`most` must be 2 or more, got {most}")
+        if most is not None: number_of(most, 'most', 2)
         ids = [self.vocabulary[p] for p in self.pieces(text, special)]
         if most is not None: ids = ids[:most - 2]
         return [self.special['[CLS]'], *ids, self.special['[SEP]']]

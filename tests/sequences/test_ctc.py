@@ -66,6 +66,7 @@ def test_all_answers_are_all_probability():
     assert sum(answers.values()) == pytest.approx(1)
     assert list(answers.values()) == sorted(answers.values(), reverse=True)
     assert not any(2 in a for a in answers)
+    with pytest.raises(InputError, match='no NaN'): exhaustive(torch.full((2, 3), np.nan))
     with pytest.raises(InputError, match='a million is the most'): exhaustive(torch.zeros(30, 4))
     with pytest.raises(InputError, match='must be .time, vocab.'):
         exhaustive(torch.zeros(3, 1, 4))
@@ -108,11 +109,13 @@ def test_frames_are_as_wide_as_was_said(shape):
         Recognizer(RecognizerConfig(mels=5))(torch.zeros(shape))
 
 
-@pytest.mark.parametrize('frames', [[20], [21, 20]])
+@pytest.mark.parametrize('frames', [[20], [21, 20], [20., 19.]])
 def test_frames_are_those_of_the_batch(frames):
     model = Recognizer(RecognizerConfig(mels=5)).eval()
-    with pytest.raises(InputError, match='`frames` must be 2 numbers up to 20'):
+    with pytest.raises(InputError, match='`frames` must be 2 whole numbers up to 20'):
         model(torch.zeros(2, 20, 5), torch.tensor(frames))
+    with pytest.raises(InputError, match='2 whole numbers'): model(torch.zeros(2, 20, 5), frames)
+    assert model(torch.zeros(2, 20, 5), [20, 19])[1].tolist() == [5, 5]
 
 
 def test_a_second_gradient_is_refused():

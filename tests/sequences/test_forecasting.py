@@ -206,5 +206,14 @@ def test_no_forecast_without_windows(past):
         model.predict(past)
 
 
+@pytest.mark.parametrize('kind', ['DLinear', 'LSTM', 'TCN', 'patches'])
+def test_windows_of_another_length_are_refused(kind):
+    x, y = past_and_future(np.random.default_rng(0).normal(size=40), 8, 2)
+    model = train_forecaster(kind, x, y, steps=4, patch=4)
+    for length in (5, 16):
+        with pytest.raises(InputError, match=rf"`past` must be .window, 8., .*\(3, {length}\)"):
+            model.predict(np.ones((3, length)))
+
+
 def test_no_rows_are_no_forecasts():
     assert DLinear(8, 2)(torch.zeros(0, 8)).shape == (0, 2)

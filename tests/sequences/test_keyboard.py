@@ -88,6 +88,8 @@ def test_a_word_of_the_owner_alone_needs_enough():
     (lambda: Keyboard('a', trust=-1), "`trust` must be a number from 0 to 1, got -1"),
     (lambda: Keyboard('a', least=0), "`least` must be a whole number from 1 up, got 0"),
     (lambda: words_of(3), "`text` must be a text, got 3"),
+    (lambda: Keyboard('a').offers(None), "`last` must be a text, got None"),
+    (lambda: Keyboard('a').offers('a', 3), "`prefix` must be a text, got 3"),
 ])
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()

@@ -216,6 +216,10 @@ def test_nobody_changes_the_probabilities_of_a_model():
     (lambda: nats_of(CharLM(3), [1, 2]), "`ids` must hold two tokens or more, in a tensor"),
     (lambda: train_lm(CharLM(3), [1, 2], 2), "`ids` must be a tensor of one row"),
     (lambda: generate(CharLM(3), 'a', 3), "`prompt` must hold a token at least for each text"),
+    *((lambda call=call, last=last: call(torch.tensor([1, 2, last])), "`ids` must be whole numbers")
+      for last in (3, -1, -100) # torch's own loss leaves out −100, and says nothing
+      for call in (lambda ids: nats_of(CharLM(3), ids),
+                   lambda ids: train_lm(CharLM(3), ids, 1, batch=1, piece=2))),
     (lambda: sample_next(torch.ones(3)), "`logits` must be .batch, vocab., a row for each"),
     (lambda: sample_next(torch.ones(1, 3), top_p='a'), "`top_p` must be a number"),
     (lambda: nats_of(CharLM(3), torch.tensor([1])), "`ids` must hold two tokens or more"),
@@ -246,3 +250,13 @@ def test_sampling_at_its_ends():
     one, two = (sample_next(torch.linspace(0, 90, 8).repeat(50, 1), top_p=p,
                             rng=torch.Generator().manual_seed(0)) for p in (None, 1.))
     assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(('row', 'temperature'), [
+    (torch.tensor([[1., 2.]], dtype=torch.float16), 1e-5),
+    (torch.tensor([[1e38, 2e38]]), 1e-3),
+    (torch.tensor([[-torch.inf, -3e38, 3e38]]), 1e-6),
+])
+def test_a_low_temperature_divides_nothing_to_infinity(row, temperature):
+    drawn = sample_next(row.repeat(20, 1), temperature=temperature)
+    assert drawn.tolist() == [row.shape[1] - 1]*20

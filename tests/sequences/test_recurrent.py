@@ -243,6 +243,12 @@ def test_training_learns_and_reports_each_batch():
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [4, 5]"),
     (lambda: Recurrent('GRU', 2, 3)(torch.zeros(2, 4, 2), lengths=torch.tensor([4])),
      "`lengths` must be 2 whole numbers from 1 to 4, one for each sequence; got [4]"),
+    *((lambda kind=kind, state=state: Recurrent(kind, 2, 3)(torch.zeros(2, 4, 2), state),
+       f"`state` must be a tuple of {n}, each [2, 3], as this module gives it; got {got}")
+      for kind, n, state, got in [
+          ('LSTM', 2, torch.zeros(2, 2, 3), 'Tensor'), ('GRU', 1, torch.zeros(1, 2, 3), 'Tensor'),
+          ('LSTM', 2, (torch.zeros(2, 3),), [[2, 3]]), ('RNN', 1, (torch.zeros(1, 3),), [[1, 3]]),
+          ('LSTM', 2, (torch.zeros(1, 2, 3),)*2, [[1, 2, 3]]*2), ('RNN', 1, 5, 'int')]),
     (lambda: chrono_(nn.RNN(2, 3), 10),
      "`model` must have gates, as an LSTM or a GRU; a plain RNN has none"),
     (lambda: gradient_flow(nn.LSTM(2, 3), torch.zeros(4, 2, 2)),
@@ -254,6 +260,8 @@ def test_training_learns_and_reports_each_batch():
     (lambda: chrono_(nn.LSTM(2, 3), 1), "`longest` must be a whole number from 2 up, got 1"),
     (lambda: adding_batch(2, 1), "`time` must be a whole number from 2 up, got 1"),
     (lambda: copy_batch(2, -1), "`silence` must be a whole number from 0 up, got -1"),
+    *((lambda name=name: copy_batch(2, 3, **{name: 0}),
+       f"`{name}` must be a whole number from 1 up, got 0") for name in ('length', 'letters')),
     (lambda: truncated_backward(None, torch.zeros(1, 2, 1), None, None, 0),
      "`piece` must be a whole number from 1 up, got 0"),
 ])

@@ -118,6 +118,7 @@ def test_what_is_odd_is_named(tmp_path):
     (lambda: at_rate(Sound(np.zeros(9, 'f4'), 4294967291), 8000), 'rate'),
     (lambda: next(digit_strings(['ann'], [0], most=0)), 'most'),
     (lambda: next(digit_strings(['ann'], [1])), 'rows'),
+    (lambda: tone_digit(1, 'ann', np.random.default_rng(0), rate=0), 'rate'),
     (lambda: next(digit_strings(['ann', 'bo'], [-5, 0])), 'rows')])
 def test_numbers_out_of_range_are_named(make, name):
     with pytest.raises(InputError, match=f'`{name}` must be a whole number'): make()
@@ -196,6 +197,23 @@ def test_strings_use_every_recording_once_and_one_speaker():
     assert all(len(set(speakers[s])) == 1 and len(s) <= 3 for s in strings)
     with pytest.raises(InputError, match='`rows` must name recordings'):
         list(digit_strings(speakers, []))
+
+
+def test_recordings_are_named_by_number_or_by_a_mask():
+    speakers = np.array(['b', 'a']*5)
+    for one, other in zip(digit_strings(speakers, speakers == 'a'),
+                          digit_strings(speakers, np.arange(1, 10, 2)), strict=True):
+        assert np.array_equal(one, other)
+    for bad in ([True, False], [1.5], [[1, 2]], ['a']):
+        with pytest.raises(InputError, match='`rows` must be whole numbers in one row, or a truth'):
+            list(digit_strings(speakers, bad))
+
+
+def test_what_is_no_sound_is_refused():
+    for noise in (-1, np.nan):
+        with pytest.raises(InputError, match='`noise` must be'): tone_digits(1, noise=noise)
+    with pytest.raises(InputError, match='finite numbers'):
+        at_rate(Sound(np.array([np.nan, 0], 'f4'), 8000), 4000)
 
 
 def test_pieces_overlap_and_add_up():

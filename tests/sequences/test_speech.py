@@ -118,6 +118,17 @@ def test_another_rate_is_not_heard_silently():
         train_recognizer(world, [], steps=1)
 
 
+def test_a_recognizer_learns_from_numbers_or_a_mask_of_recordings():
+    world = tone_digits(1)
+    own = world['speakers'] == 'ann'
+    one, two = (train_recognizer(world, rows, TINY, steps=1, batch=2).head.weight
+                for rows in (own, np.flatnonzero(own)))
+    assert torch.equal(one, two)
+    for bad in ([-1], [60], [True], [.5]):
+        with pytest.raises(InputError, match='`rows` must be'):
+            train_recognizer(world, bad, TINY, steps=1)
+
+
 def test_any_row_of_numbers_is_heard_and_nothing_else():
     model, x = Recognizer(TINY).eval(), np.random.default_rng(0).normal(size=4000)
     assert torch.equal(say(model, [x])[0][0], say(model, [x.astype('f4')])[0][0])

@@ -216,4 +216,6 @@ def test_months_and_zones_are_explained():
 def test_a_forecast_of_words_and_a_short_town():
     with pytest.raises(InputError, match="`forecast` must give numbers; got cloudy"):
         backtest(lambda past, horizon: 'cloudy', np.ones(9), 1, first=4)
+    for name, bad in (('noise', -1), ('noise', np.nan), ('shift_week', -1), ('shift_week', .5)):
+        with pytest.raises(InputError, match=f'`{name}` must be'): demand(**{name: bad})
     assert demand(weeks=2).shift_at == 0 and demand(weeks=4).shift_at == 168

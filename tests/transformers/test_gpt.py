@@ -179,6 +179,23 @@ def test_a_short_text_is_refused():
         text_loss(made(), torch.zeros(5, dtype=torch.long), stride=13)
 
 
+@pytest.mark.parametrize('last', [20, 99, -1, -100]) # torch's loss leaves out −100 in silence
+@pytest.mark.parametrize('n', [3, 13, 30])
+def test_a_last_token_that_is_not_there_is_refused(n, last):
+    ids = torch.tensor([*[1]*(n - 1), last])
+    with pytest.raises(InputError, match='`ids` must be whole numbers .int64. from 0 to 19'):
+        text_losses(made(), ids)
+    if n >= 13:
+        with pytest.raises(InputError, match='from 0 to 19'): train_gpt(made(), ids, steps=1)
+
+
+def test_what_is_no_text_and_no_stride_is_refused():
+    for call in (text_losses, lambda model, ids: train_gpt(model, ids, steps=1)):
+        with pytest.raises(InputError, match='got list'): call(made(), [1]*20)
+    with pytest.raises(InputError, match='got 3 and 1.5'):
+        text_losses(made(), torch.ones(3, dtype=torch.long), 1.5)
+
+
 @pytest.mark.parametrize('n', [2, 12, 13, 14, 25, 40])
 @pytest.mark.parametrize('stride', [None, 12, 5, 1])
 @torch.no_grad()

@@ -128,6 +128,12 @@ def test_texts_may_come_one_by_one():
     assert index.scores(t for t in ('bye',)).argmax(1).tolist() == [1]
 
 
+def test_lists_are_ranked_anew_as_arrays_are():
+    first, closer = [[3., 2, 1]], [[1., 2, 3]]
+    want = rerank(np.array(first), np.array(closer), 2)
+    np.testing.assert_array_equal(rerank(first, closer, 2), want)
+
+
 def test_bad_words_are_named():
     with pytest.raises(InputError, match='`first` and `closer` must be of one shape'):
         rerank(np.zeros((2, 3)), np.zeros((1, 3)))

@@ -2,6 +2,7 @@
 import json
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,7 +174,11 @@ def test_a_file_that_is_anything_is_refused(tmp_path, data):
     (lambda: Tokenizer.train(['abc'], 300, ['a']), 'none be empty or a usual token'),
     (lambda: Tokenizer.train(['the the the'], 300, ['the']), 'none be empty or a usual token'),
     (lambda: Tokenizer.train('abc', 300), '`texts` must be several'),
-    (lambda: Tokenizer.train(['abc'], 256, ['<e>']), '`size` must be 257'),
+    (lambda: Tokenizer.train(['abc'], 256, ['<e>']), '`size` must be a whole number from 257'),
+    (lambda: Tokenizer.train(['abc'], 300.5), '`size` must be a whole number from 256'),
+    (lambda: OURS.decode(torch.zeros(2, 2, dtype=torch.long)), '`ids` must be whole numbers'),
+    *((lambda i=i: Tokenizer([bytes([b]) for b in BYTES], [], {'<e>': i}),
+       "`special\\['<e>'\\]` must be a whole number from 0 to 255") for i in (999, -1, '3')),
     (lambda: Tokenizer.train(['abc'], 300, ['a', 'a']), '`special` must differ'),
     (lambda: Tokenizer([bytes([b]) for b in BYTES[1:]], []), 'all 256 bytes'),
 ])

@@ -234,6 +234,8 @@ def test_a_short_answer_pays():
     (lambda: translate(model_of(), rows(3)[:0], 3), '`source` has .* no row'),
     (lambda: translation_loss(model_of(), rows(3), torch.full((1, 2), PAD)),
      '`target` must hold a symbol'),
+    *((lambda last=last: translation_loss(model_of(), rows(3), torch.tensor([[3, last]])),
+       '`ids` must be whole numbers .int64. from 0 to 8') for last in (9, 99, -1, -100)),
     (lambda: translation_loss(model_of(), rows(3), rows(3), 2.), '`smoothing` must be a number'),
     (lambda: train_translator(model_of(), [(rows(3), rows(3))], 2), 'must give 2 of them; got 1'),
     (lambda: bleu(['a'], ['a', 'b']), 'must be as many, and one at least; got 1 and 2'),

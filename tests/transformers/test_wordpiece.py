@@ -74,7 +74,8 @@ def test_capitals_and_accents_may_count():
 @pytest.mark.parametrize('call, words', [
     (lambda: SMALL.encode(None), '`text` must be a text'),
     (lambda: SMALL.encode('\udfff'), 'half of a character'),
-    (lambda: SMALL.encode('a', most=1), '`most` must be 2 or more'),
+    *((lambda most=most: SMALL.encode('a', most=most), '`most` must be a whole number from 2')
+      for most in (1, 2.5, '5')),
     (lambda: SMALL.batch('a'), '`texts` must be one text or more'),
     (lambda: SMALL.batch([]), '`texts` must be one text or more'),
     (lambda: WordPieces({'a': 0}), r'\[PAD\] is missing'),
