@@ -106,7 +106,7 @@ class TuneConfig:
             number_of(getattr(self, name), name, least)
         number_of(self.warm, 'warm', 0, 1, whole=False)
         for name in ('lr', 'head_lr'):
-            if getattr(self, name) is not None: number_of(getattr(self, name), name, 0, whole=False)
+            if getattr(self, name) is not None: number_of(getattr(self, name), name, 0, 1e6, False)
 
 def free(
     model:SentenceClassifier,

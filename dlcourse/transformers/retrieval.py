@@ -7,7 +7,7 @@ __all__ = ['word_windows', 'cut_words', 'term_scores', 'BM25', 'found_at', 'reci
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #f320cbf2
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from numbers import Real
 
@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 
 from ..core.errors import InputError, number_of
 from .passages import Passage, checked_documents, key_words
-from .search import ranks_of
+from .search import list_of_texts, ranks_of
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #22457364
 def word_windows(
@@ -63,14 +63,6 @@ def term_scores(
     return weight*count*(k1 + 1)/(count + stretch)
 
 # %% ../../nbs/07_transformers/23_retrieval.ipynb #c4196449
-def _texts(texts, name):
-    if isinstance(texts, str):
-        raise InputError(f"`{name}` must be a list of texts; put a single one into brackets")
-    texts = list(texts) if isinstance(texts, Iterable) else [texts]
-    if odd := [text for text in texts if not isinstance(text, str)]:
-        raise InputError(f"`{name}` must be a list of texts; {repr(odd[0])[:60]} is none")
-    return texts
-
 class BM25:
     "Passages, ready to be searched by their words"
     def __init__(self,
@@ -80,7 +72,7 @@ class BM25:
         b:float=.75,
     ):
         from scipy.sparse import csc_array
-        texts = _texts(texts, 'texts')
+        texts = list_of_texts(texts, 'texts')
         if not all(isinstance(x, Real) for x in (k1, b)) or not 0 < k1 < inf or not 0 <= b <= 1:
             raise InputError(f"`k1` must be above 0 and `b` from 0 to 1; got {k1!r} and {b!r}")
         self.words, self.vocabulary, rows = words, {}, []
@@ -102,7 +94,7 @@ class BM25:
         questions:Sequence[str], # A list; a word that stands twice counts twice
     )->Float[np.ndarray, "question passage"]: # 0 where no word is shared
         "Every passage's score for every question; raises `InputError` for what are no texts"
-        questions = _texts(questions, 'questions')
+        questions = list_of_texts(questions, 'questions')
         found = np.zeros((len(questions), self.table.shape[0]))
         for i, question in enumerate(questions):
             for w in filter(self.vocabulary.__contains__, self.words(question)):

@@ -78,7 +78,8 @@ def test_settings_that_cannot_be():
     with pytest.raises(InputError, match='`way` must be one of frozen, last, lora, full'):
         TuneConfig(way='half')
     for bad in (dict(epochs=-1), dict(epochs=1.5), dict(batch=0), dict(rank=0), dict(warm=2),
-                dict(lr=-1.), dict(lr=float('nan')), dict(head_lr='a')):
+                dict(lr=-1.), dict(lr=float('nan')), dict(head_lr='a'),
+                dict(lr=float('inf')), dict(head_lr=float('inf'))):
         with pytest.raises(InputError, match=f'`{min(bad)}` must be a'): TuneConfig(**bad)
 
 

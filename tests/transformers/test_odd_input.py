@@ -1,4 +1,6 @@
 "What transformers do with odd input: one sentence that names it, never a number in silence"
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,7 @@ def test_a_mask_of_numbers_says_what_one_of_truths_says(kind):
     x, weights = torch.randn(4, 3), torch.ones(4, 1)
     index, kept = torch.tensor([[0, 1, 1, 0]]).T, torch.tensor([[1, 0, 1, 1]]).T.bool()
     experts = [lambda part: 2*part, lambda part: -part]
-    want = dispatch(x, weights, index, kept, experts)
-    assert torch.equal(dispatch(x, weights, index, kept.to(kind), experts), want)
+    ask = inspect.unwrap(dispatch) # Without the types that tests beside this one have checked
+    want = ask(x, weights, index, kept, experts)
+    assert torch.equal(ask(x, weights, index, kept.to(kind), experts), want)
     assert want[1].eq(0).all() and torch.equal(want[0], 2*x[0])

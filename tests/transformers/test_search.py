@@ -108,4 +108,8 @@ def test_one_text_without_a_list_and_vectors_that_are_none():
     model = SentenceMeaning()
     with pytest.raises(InputError, match='`texts` must be a list'): model.embed('How?')
     with pytest.raises(InputError, match='`dim`'): LatentMeaning(['cat dog'], 0)
+    for odd in ([None], ['cat', 3], None):
+        with pytest.raises(InputError, match='must be a list of texts'): LatentMeaning(odd)
+        with pytest.raises(InputError, match='must be a list of texts'):
+            LatentMeaning(['cat dog']).embed(odd)
     with pytest.raises(InputError, match='`vectors` must hold numbers'): Cells(['a', 'b'], 1)
