@@ -114,7 +114,7 @@ class RivalAudit:
             out.append(f"{tried}, {number(f.best.line)} instead of {number(f.now.line)} parts them "
                        f"least {cost}, and selects {percent(f.best.selected)} of all instead of "
                        f"{percent(f.now.selected)}: on {f.n:,} other people the gap of {f.highest} "
-                       f"and {f.lowest} is {by:.1f} points smaller ({low:.1f} to {high:.1f}), and "
+                       f"and {f.lowest} changes by {0 - by:+.1f} points ({0 - high:+.1f} to {0 - low:+.1f}), and "
                        f"{self.worth} changes by {number(more)} a person ({range_text(*ends)}): "
                        f"{held}.")
         if self.incomplete: out.append(f"Without a score or a worth: {self.incomplete:,}.")
