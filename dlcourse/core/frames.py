@@ -5,16 +5,14 @@
 # %% auto #0
 __all__ = ['Columns', 'FARTHEST', 'is_missing', 'as_text', 'as_number', 'some', 'to_frame', 'opened_table', 'unread_text',
            'to_lists', 'to_polars', 'numeric_column', 'bad_weights', 'check_weights', 'check_unread', 'blank_as_null',
-           'check_plain', 'not_plain', 'look_alikes']
+           'check_plain', 'not_plain']
 
 # %% ../../nbs/00_core/12_frames.ipynb #92b5d4c6
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
-from unicodedata import category, normalize
+from uuid import UUID
 
 from .errors import InputError
 from .pages import count_text
@@ -74,8 +72,22 @@ def to_frame(
     except TypeError:
         raise InputError(f"`{name}` must be a table (pandas, polars, pyarrow, DuckDB, "
                          f"a dict of columns); got {type(data).__name__}") from None
-    names = frame.collect_schema().names()
-    for column in wanted: column_place(column, names, 'this table')
+    for column in wanted: column_place(column, frame.collect_schema().names(), 'this table')
+    return _spelt(frame)
+
+def _spelt(frame):
+    "A frame whose identifiers (UUID) are texts; not every engine can tell them apart"
+    import narwhals as nw
+    native = frame.to_native()
+    if hasattr(native, 'fetchall'): # DuckDB
+        ids = [c for c, t in zip(native.columns, native.types, strict=True) if str(t) == 'UUID']
+        return frame.with_columns(nw.col(*ids).cast(nw.String)) if ids else frame
+    for c, kind in frame.collect_schema().items():
+        if kind != nw.Object or isinstance(frame, nw.LazyFrame): continue
+        there = frame[c].to_list()
+        if {type(v) for v in there if not is_missing(v)} != {UUID}: continue
+        texts = [None if is_missing(v) else str(v) for v in there]
+        frame = frame.with_columns(nw.new_series(c, texts, nw.String, backend=frame.implementation))
     return frame
 
 def _picked(data, wanted):
@@ -128,7 +140,7 @@ def opened_table(
         with reading(data, encoding):
             table = open_table(data, _names(columns), encoding=encoding, delimiter=delimiter)
             _check_cases(table.columns)
-            yield nw.from_native(_with_numbers(table, frozenset(numeric)))
+            yield _spelt(nw.from_native(_with_numbers(table, frozenset(numeric))))
     else: yield to_frame(data, columns, name=name)
 
 def _check_cases(names):
@@ -235,8 +247,7 @@ def check_weights(
     check_unread(frame, column)
     raise InputError(f"`{column}` must hold weights of 0 or more; {n:,} "
                      f"{'row is' if n == 1 else 'rows are'} missing, negative, infinite, or "
-                     f"farther from 1 than {FARTHEST:g} or its inverse. "
-                     "Mend or leave out those rows")
+                     f"farther from 1 than {FARTHEST:g} or its inverse. Mend or leave them out")
 
 def check_unread(
     frame,                 # A narwhals frame
@@ -287,14 +298,3 @@ def not_plain(
     "What is said of a column of lists"
     return InputError(f"`{column}` holds lists, records or bytes, and each cell must be one value: "
                       "put what is asked about, as text or number, into a column of its own")
-
-def look_alikes(
-    values:Iterable[str], # Different texts
-)->list[tuple[str, ...]]: # Those that a reader would take for the same, together
-    "Texts that differ in case, in how a letter or a number is written or in what is not seen"
-    alike = {}
-    for v in values:
-        seen = ''.join(c for c in normalize('NFKC', v) if category(c) != 'Cf')
-        if re.fullmatch(r'[+-]?\d{1,14}(\.\d{0,14})?', seen): seen = str(Decimal(seen).normalize())
-        alike.setdefault(' '.join(seen.casefold().split()), []).append(v)
-    return [tuple(sorted(same)) for same in alike.values() if len(same) > 1]

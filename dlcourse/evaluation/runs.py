@@ -114,9 +114,10 @@ def _gathered(way, results):
     "Measure → what each run gave"
     if not any(isinstance(result, Mapping) for result in results): return {'value': results}
     names = [[*result] if isinstance(result, Mapping) else (type(result),) for result in results]
-    odd = [own for own in names if own != names[0] or any(type(m) is not str for m in own)]
+    named = all(isinstance(m, (str, int, float, np.number)) for m in names[0])
+    odd = [own for own in names if own != names[0] or not named]
     if not odd: return {measure: [result[measure] for result in results] for measure in names[0]}
-    raise InputError(f"{way!r} must give the same measures, as texts; got {names[0]} and {odd[0]}")
+    raise InputError(f"{way!r} must give the same measures, by name; got {names[0]} and {odd[0]}")
 
 @patch(cls_method=True)
 def of(cls:Runs,
@@ -190,10 +191,10 @@ def frame(self:Runs)->'polars.DataFrame': # noqa: F821
 def _told(runs):
     "Headings, and a row of texts for each way"
     kind, numbers = _rows(runs)
-    headings = [kind, *(('mean',) if numbers.measures == ('value',) else numbers.measures)]
+    said = ['mean'] if numbers.measures == ('value',) else [*map(_label, numbers.measures)]
     rows = [[_label(way), *(told(numbers.values[way, measure]) for measure in numbers.measures)]
             for way in numbers.ways]
-    return headings, rows
+    return [kind, *said], rows
 
 @patch
 def __repr__(self:Runs):
@@ -273,8 +274,7 @@ def bootstrap_runs(
     for _ in range(draws):
         which = rng.integers(0, len(scores), scores.shape)
         results.append(statistic(np.take_along_axis(scores, which, axis=0)))
-    low, high = np.quantile(results, ((1 - level)/2, (1 + level)/2))
-    return float(low), float(high)
+    return tuple(np.quantile(results, ((1 - level)/2, (1 + level)/2)).tolist())
 
 # %% ../../nbs/02_evaluation/05_runs.ipynb #96659af4
 class Estimate(NamedTuple):

@@ -108,7 +108,7 @@ def _lost(before, after):
     return +lost, +kept
 
 # %% ../../nbs/16_fairness/05_counting.ipynb #e8d5f382
-GLANCE = 2_048 # Rows looked at before the whole table is grouped
+GLANCE = 2_048 # Most rows looked at before the whole table is grouped
 SAID = dict(y_pred='prediction', y_true='label') # What has classes, in words
 
 def _roles(rows):
@@ -138,7 +138,8 @@ def _glance(rows:Rows, roles):
     asked = [r for r in roles if r.startswith(SENSITIVE) or r in ('y_true', 'y_pred')]
     if rows.threshold is not None: asked.remove('y_pred')
     check_plain(rows.frame, [roles[r] for r in [*asked, *({'cluster', 'strata'} & {*roles})]])
-    first = rows.frame.head(GLANCE).select(*(nw.col(roles[r]).alias(f'_{r}') for r in asked))
+    few = min(GLANCE, 100 + 4*rows.max_groups) # Enough to see more groups than are allowed
+    first = rows.frame.head(few).select(*(nw.col(roles[r]).alias(f'_{r}') for r in asked))
     for role, values in zip(asked, to_lists(first), strict=True):
         column = roles[role]
         try: seen = Counter(values)

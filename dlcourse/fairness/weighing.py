@@ -266,13 +266,13 @@ class CellSums:
         return Means(mean=mean, square=square, size=size, df=df, carried=carried, few=few)
 
     def _cubes(self, mean, *parts):
-        "Sum of the cubes of w(x - mean); 0 where rounding alone leaves one"
+        "Sum of the cubes of w(x - mean), as far from 0 as rounding may have left it"
         if parts[-1] is None: return 0*mean
         w3, *sums = (self.total(f'{k} w³') for k in ('one', *parts))
         first, second, third = sums
         terms = third, -3*mean*second, 3*mean**2*first, -mean**3*w3
         found = sum(terms)
-        return np.where(np.abs(found) > 1e-13*sum(map(np.abs, terms)), found, 0)
+        return found + np.copysign(1e-13*sum(map(np.abs, terms)), found)
 
     def _pulls(self, part, mean, weight): # Of each cell on the mean of its group
         top, below = self._cells(f'{part} w'), self._cells('one w')

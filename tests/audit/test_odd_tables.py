@@ -11,11 +11,11 @@ import pytest
 from dlcourse.audit.given import one_table
 from dlcourse.audit.report import audit
 from dlcourse.core.errors import InputError
-from dlcourse.core.frames import look_alikes
 from dlcourse.fairness.classes import audit_classes
 from dlcourse.fairness.counting import count_groups
 from dlcourse.fairness.discovery import discover
 from dlcourse.fairness.rows import Rows, opened
+from dlcourse.fairness.tally import look_alikes
 
 Y, G = [1, 0]*100, ['f', 'm', 'm', 'f']*50
 
@@ -234,6 +234,8 @@ def test_half_precision_is_counted_and_a_column_has_a_name():
 def test_texts_that_are_one_number_get_a_note():
     assert look_alikes(['1', '1.0', '01', '2', '2.50', '02.5', '1e0', '1.', 'nan', '10']) == [
         ('01', '1', '1.', '1.0'), ('02.5', '2.50')]
+    long = ['1234567890123456789012345678901', '1234567890123456789012345678902']
+    assert look_alikes(long) == []
     rows = dict(d=[0, 1, 1]*20, g=['1', '01', '2']*20)
     said = audit(rows, y_pred='d', sensitive_features=['g']).warnings
     assert any("'01' (20 rows) and '1' (20 rows), which differ in how a number is written" in w

@@ -174,8 +174,8 @@ def test_every_run_finds_the_generators_seeded_anew_and_they_go_on_as_before():
     (lambda: over_seeds(lambda seed: '3'), 'got str'),
     (lambda: over_seeds(lambda seed: [[1], [1, 2]]), 'got list, '),
     (lambda: over_seeds(lambda seed: {'x': 1} if seed else {'y': 1}),
-     r"'runs' must give the same measures, as texts; got \['y'\] and \['x'\]"),
-    (lambda: over_seeds(lambda seed: {64: {'loss': 1.}}), r'measures, as texts; got \[64\]'),
+     r"'runs' must give the same measures, by name; got \['y'\] and \['x'\]"),
+    (lambda: over_seeds(lambda seed: {None: {'loss': 1.}}), r'measures, by name; got \[None\]'),
     (lambda: over_seeds(lambda seed: {'x': 1} if seed else 1), 'must give the same measures'),
     (lambda: over_seeds(lambda seed: {}), '`ways` must name a way and a measure'),
     (lambda: over_seeds(square, keep=True), 'must give a pair'),
@@ -196,6 +196,18 @@ def test_errors(call, says):
     with pytest.raises(InputError, match=says): call()
 
 
+@pytest.mark.parametrize('names', [(16, 64), (.1, .5), (np.int64(16), np.float64(64))])
+def test_ways_and_measures_may_be_called_by_numbers(names):
+    a, b = names
+    ways = over_seeds(lambda seed: {a: {'loss': seed + 1.}, b: {'loss': seed*2.}})
+    assert ways.ways == names and ways[b].tolist() == [0., 2., 4.]
+    assert ways.frame['way'].to_list() == [str(a), str(b)] and str(b) in repr(ways)
+    alone = over_seeds(lambda seed: {a: seed*1., b: seed*2.})
+    assert alone.names == names and alone.compare(b, a).estimate == 1.
+    both = over_seeds({'x': lambda seed: {a: 1., b: 2.}, 'y': lambda seed: {a: 3., b: 4.}})
+    assert both['y', b].mean() == 4. and str(a) in repr(both) and str(a) in both._repr_html_()
+
+
 def test_equal_runs_are_told_without_a_spread_of_rounding():
     assert told([.8900112233]*5) == '0.89'
     assert told([.1 + .2, .3, .3]) == '0.3'
@@ -203,7 +215,7 @@ def test_equal_runs_are_told_without_a_spread_of_rounding():
 
 @pytest.mark.parametrize('result, said', [([], 'must be a number, or a curve'),
                                           (np.array([]), 'must be a number, or a curve'),
-                                          ({1: 2}, 'must give the same measures'),
+                                          ({(1, 2): 2}, 'must give the same measures'),
                                           ({'a': 1, None: 2}, 'must give the same measures')])
 def test_results_that_are_none_are_refused(result, said):
     with pytest.raises(InputError, match=said): over_seeds(lambda seed: result, 2)

@@ -312,6 +312,7 @@ def test_blanks_and_words_for_missing():
     tally = count_groups(t, y_pred='p', sensitive_features=['s'])
     assert tally.counts.groups == (('NA',), ('a',), ('b',))
     assert "`s` holds 'NA' (20 rows), which is taken as a group" in tally.warnings[0]
+    assert tally.warnings[0].endswith('say so: `null`, in the command line `--null`.')
     assert count_groups(t, y_pred='p', sensitive_features=['s'], null=['NA'],
                         missing='drop').missing == {'s': 20}
 

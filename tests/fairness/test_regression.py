@@ -298,3 +298,44 @@ def test_a_large_common_error_hides_no_tail():
         near, far = (f.get('mean_error', g) for f in found)
         assert near.reason == far.reason and near.value == pytest.approx(far.value - 300, abs=1e-9)
         if near.low is not None: assert near.low == pytest.approx(far.low - 300, abs=1e-6)
+
+
+@pytest.mark.parametrize('engine', ['polars', 'duckdb'])
+@pytest.mark.parametrize('common', [1e3, 6e4, -6e4, 1e6, 1e8])
+def test_an_error_that_all_share_changes_no_limit_and_passes_nothing(common, engine):
+    rng, n = np.random.default_rng(0), 800
+    rare = np.where(rng.random(n) < .01, rng.lognormal(3, 1, n), rng.normal(0, 1, n))
+    table = dict(sex=np.repeat(['A', 'B'], n//2), y=rng.integers(0, 50, n).astype(float))
+    policy = Policy(difference=dict(mean_error=3, mae=3))
+    for errors, verdict in ((rare, 'insufficient evidence'), (rng.normal(0, 1, n), 'pass')):
+        def audited(by, errors=errors):
+            t = in_engine(engine, table | dict(p=table['y'] + errors + by))
+            return audit_regression(t, y_true='y', y_pred='p', sensitive_features='sex',
+                                    policy=policy)
+        alone, moved = audited(0.), audited(common)
+        assert {d.verdict for d in (*alone.disparities, *moved.disparities)} == {verdict}
+        for group in 'AB':
+            a, b = (f.get('mean_error', group) for f in (alone, moved))
+            assert abs(b.value - common - a.value) < 1e-7
+            assert (a.low is None) == (b.low is None)
+            if a.low is not None: assert abs(b.high - b.low - a.high + a.low) < 1e-7
+
+
+def test_one_slip_of_the_pen_leaves_the_limits_of_the_others():
+    rng, n = np.random.default_rng(1), 900
+    t = dict(sex=np.repeat(['A', 'B', 'C'], n//3), y=rng.normal(0, 1, n))
+    p = t['y'] + rng.normal(0, 1, n)
+    alone = audit_regression(t | dict(p=p), **ASKED | dict(y_true='y', y_pred='p'))
+    p[-1] = 1e15
+    found = audit_regression(t | dict(p=p), **ASKED | dict(y_true='y', y_pred='p'))
+    for metric in ('mean_error', 'mae', 'mean_prediction'):
+        a, b = (f.get(metric, 'A') for f in (alone, found))
+        assert abs(a.low - b.low) < 1e-9 and abs(a.high - b.high) < 1e-9
+        assert found.get(metric, 'C').low is None
+
+
+@pytest.mark.parametrize('size', [1e51, 1e60])
+def test_errors_too_large_for_their_powers_are_called_so(size):
+    t = people(60)
+    with pytest.raises(InputError, match='beyond 1e50'):
+        audit_regression(t | dict(guess=t['outcome'] + size*np.arange(60)), **ASKED)
