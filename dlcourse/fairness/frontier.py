@@ -12,7 +12,7 @@ from numbers import Integral
 
 import numpy as np
 
-from ..core.columns import columns_of
+from ..core.columns import as_floats, columns_of
 from ..core.errors import InputError, need
 from ..core.pages import html_list, html_table
 from ..core.settings import settings
@@ -38,7 +38,9 @@ def claim_holds(
     gap_b:np.ndarray,      # Likewise
 )->str:                    # 'confirmed', 'contradicted' or 'not shown'
     "Does one remedy beat another in every split, in none, or is it not known?"
-    more, less = np.subtract(accuracy_a, accuracy_b), np.subtract(gap_b, gap_a)
+    a, gap_a, b, gap_b = (as_floats(v, 'accuracies and gaps') for v in columns_of(
+        accuracy_a=accuracy_a, gap_a=gap_a, accuracy_b=accuracy_b, gap_b=gap_b))
+    more, less = a - b, gap_b - gap_a
     wins = (more >= 0) & (less >= 0) & ((more > 0) | (less > 0))
     if wins.all(): return 'confirmed'
     return 'contradicted' if ((more < 0) | (less < 0)).all() else 'not shown'
@@ -122,9 +124,8 @@ def trades(
     strongest = {m: max((p for p in points if p['method'] == m), key=lambda p: p['strength'])
                  for m in others}
     out = [f"No remedy: the largest pairwise gap of the selection rates is "
-           f"{100*plain['selection_gap']:.1f} "
-           f"points, that of equalized odds {100*plain['odds_gap']:.1f}, accuracy "
-           f"{100*plain['accuracy']:.1f} %."]
+           f"{100*plain['selection_gap']:.1f} points, that of equalized odds "
+           f"{100*plain['odds_gap']:.1f}, accuracy {100*plain['accuracy']:.1f} %."]
     least = settings().min_count # People whose label is 1, in one split
     people = {r.group: r.effective for r in f.runs[0].rates
               if r.metric == 'true_positive_rate' and r.effective >= least}
@@ -246,8 +247,7 @@ class Frontier:
         return dict(constraint=self.constraint, level=self.level, findings=self.findings,
                     points=self.points.to_dicts(), runs=[asdict(p) for p in self.runs])
 
-    def _repr_html_(self)->str:
-        return _points_table(self) + html_list(self.findings)
+    def _repr_html_(self)->str: return _points_table(self) + html_list(self.findings)
 
     def __repr__(self):
         points, what = self.points, self.constraint.replace('_', ' ')

@@ -21,6 +21,7 @@ def finite_differences(
     step:float=6e-6,   # How far to nudge, to either side
 )->np.ndarray:         # As `x`
     "The gradient of `f` by nudging every entry both ways: slow, inexact, blind to how `f` works"
+    x = np.asarray(x, float) # A whole number cannot be nudged
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         nudge = np.zeros_like(x)

@@ -261,8 +261,8 @@ def pairwise_logistic(
     reduction:str='mean',           # 'mean', 'sum' or 'none'
 )->Float[Tensor, "..."]:
     "Minus the log-probability that the better wins (Bradley & Terry 1952; Burges et al. 2005)"
-    return binary_cross_entropy(better - worse, torch.ones_like(better - worse),
-                                reduction=reduction)
+    same_shape(better=better, worse=worse)
+    return binary_cross_entropy(better - worse, torch.ones_like(better), reduction=reduction)
 
 # %% ../../nbs/01_foundations/05_losses.ipynb #eb110ecf
 def triplet(

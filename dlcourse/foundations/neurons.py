@@ -40,8 +40,9 @@ class Perceptron:
     def predict(self,
         x:Float[Tensor, "*batch dim"], # Examples, in float64
     )->Float[Tensor, "*batch"]:        # +1 or −1
-        "Yes or no"
-        return torch.where(self.score(x) > 0, 1., -1.).to(x.dtype)
+        "Yes or no; `nan` where an input is"
+        score = self.score(x)
+        return torch.where(score > 0, 1., -1.).to(x.dtype).masked_fill(score.isnan(), math.nan)
 
 # %% ../../nbs/01_foundations/04_neurons.ipynb #6990dfd4
 @patch
@@ -204,4 +205,4 @@ def between_share(
     "The share of the points' scatter that lies between the means of their classes"
     total = moments(x).scatter.sum()
     within = sum(moments(x[y == c]).scatter.sum() for c in y.unique())
-    return float(1 - within/total) if total > 0 else 0.
+    return 0. if total == 0 else float(1 - within/total)

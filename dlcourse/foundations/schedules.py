@@ -120,7 +120,8 @@ def plateau(
     within:float,       # How far below the best is still good enough
 )->tuple[float, float]: # The smallest and the largest rate of the plateau
     "Where the unbroken run of good rates around the best one begins and ends"
-    best = max(range(len(scores)), key=lambda i: scores[i])
+    worth = [-math.inf if math.isnan(score) else score for score in scores] # A run that broke
+    best = max(range(len(scores)), key=lambda i: worth[i])
     least, low, high = scores[best] - within, best, best
     while low > 0 and scores[low - 1] >= least: low -= 1
     while high < len(scores) - 1 and scores[high + 1] >= least: high += 1

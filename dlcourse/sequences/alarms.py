@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.cards import Card
+from ..core.columns import columns_of
 from ..core.datasets import reader
 from ..core.errors import InputError, number_of
 from .windows import checked_series
@@ -69,6 +70,7 @@ def window_days(
     windows:np.ndarray,  # [window, 2] of times
 )->np.ndarray:           # [window, day]: does the window reach into that day?
     "Which days each labelled window touches"
+    days, = columns_of(days=days)
     days, windows = (np.asarray(v).astype('datetime64[D]') for v in (days, windows))
     return (windows[:, :1] <= days) & (days <= windows[:, 1:])
 

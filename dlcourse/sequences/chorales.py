@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..core.cards import Card
 from ..core.datasets import reader
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/06_sequences/11_chorales.ipynb #f0f619a4
 KEYS = 88 # Of a piano, the lowest first
@@ -61,7 +61,7 @@ def transposed(
     semitones:int,    # Up, or down where negative
 )->np.ndarray:        # A roll of the same shape
     "The same music in another key; as it was where a note would leave the piano"
-    semitones = max(-KEYS, min(KEYS, semitones))
+    semitones = max(-KEYS, min(KEYS, number_of(semitones, 'semitones', -10**6)))
     moved = np.roll(roll, semitones, axis=1)
     lost = moved[:, :semitones] if semitones > 0 else moved[:, KEYS + semitones:]
     return roll if semitones and lost.any() else moved
@@ -72,9 +72,9 @@ def chord_nll(
     lengths:Int[Tensor, " batch"],          # Steps that count, from 2
 )->Float[Tensor, ""]:                       # Nats for each step that was predicted
     "Mean over steps of the sum over keys, as in Boulanger-Lewandowski et al. (2012)"
-    if (lengths > rolls.shape[1]).any():
-        raise InputError(f"`lengths` must be at most {rolls.shape[1]}, the steps of `rolls`; got "
-                         f"{int(lengths.max())}")
+    if lengths.shape != rolls.shape[:1] or (lengths > rolls.shape[1]).any():
+        raise InputError(f"`lengths` must be one for each roll, and at most {rolls.shape[1]}, the "
+                         f"steps of `rolls`; got {lengths.tolist()}")
     each = F.binary_cross_entropy_with_logits(logits[:, :-1], rolls[:, 1:], reduction='none').sum(2)
     counts = torch.arange(1, rolls.shape[1], device=rolls.device) < lengths[:, None]
     if not counts.any(): raise InputError("`lengths` must be 2 or more for one roll at least")

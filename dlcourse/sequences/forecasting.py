@@ -35,7 +35,7 @@ def seasonal_naive(
     if not 1 <= period <= len(past):
         raise InputError("`period` must be from 1 to the length of the past, so that there is "
                          f"one to repeat; got period={period} and {len(past)} values")
-    return np.asarray(past)[-period:][np.arange(horizon) % period]
+    return np.asarray(past)[-period:][np.arange(number_of(horizon, 'horizon', 1)) % period]
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #2f8aab44
 def _check_varies(known):
@@ -50,9 +50,9 @@ def training_and_test(
     cut:int,           # Place of the first value that belongs to the test
 )->tuple: # Past and future to train on, past and future to test on: each [window, steps, …]
     "Standardized windows on both sides of a moment, by what was known before it"
-    seen = values[:cut]
-    _check_varies(seen)
-    scaled = (values - seen.mean(0))/seen.std(0)
+    values = checked_series(values).values
+    _check_varies(values[:cut])
+    scaled = (values - values[:cut].mean(0))/values[:cut].std(0)
     return (*past_and_future(scaled, length, horizon, stop=cut),
             *past_and_future(scaled, length, horizon, start=cut))
 
@@ -74,7 +74,7 @@ def mase(
 
 # %% ../../nbs/06_sequences/06_forecasting.ipynb #4c1869d9
 def _check_quantiles(quantiles, rising=False):
-    if not len(quantiles) or not all(0 < q < 1 for q in quantiles):
+    if np.ndim(quantiles) != 1 or not len(quantiles) or not all(0 < q < 1 for q in quantiles):
         raise InputError(f"`quantiles` must each be between 0 and 1, such as .9; got {quantiles}")
     if rising and list(quantiles) != sorted({*quantiles}):
         raise InputError(f"`quantiles` must rise, as `predict` gives them; got {quantiles}")
@@ -295,6 +295,6 @@ def conformal_quantile(
     "The finite-sample quantile of conformal prediction; raises `InputError` for another level"
     if not 0 < level < 1:
         raise InputError(f"`level` must be between 0 and 1, such as .9; got {level}")
-    scores = np.sort(np.asarray(scores, float), axis=0)
+    scores = np.sort(checked_series(scores, name='scores').values, axis=0)
     k = math.ceil((len(scores) + 1)*level - 1e-9)
     return scores[k - 1] if k <= len(scores) else np.full(scores.shape[1:], np.inf)

@@ -239,6 +239,7 @@ def nucleus(
     p:float,                              # Share to be reached, above 0 and up to 1
 )->Float[Tensor, "*batch vocab"]:         # Minus infinity for what may not be drawn
     "Leave the fewest tokens whose probabilities reach a share (Holtzman et al. 2020)"
+    if not 0 < p <= 1: raise InputError(f"`p` must be above 0 and up to 1, got {p}")
     ordered, order = logits.sort(-1, descending=True)
     share = ordered.softmax(-1)
     before = share.cumsum(-1) - share
@@ -266,10 +267,9 @@ def sample_next(
     if top_k is not None:
         top = logits.topk(min(number_of(top_k, 'top_k', 1), logits.shape[-1]))
         logits = torch.full_like(logits, -torch.inf).scatter(-1, top.indices, top.values)
-    if top_p is not None:
-        if not number_of(top_p, 'top_p', 0, 1, whole=False):
-            raise InputError(f"`top_p` must be above 0 and up to 1, got {top_p}")
-        if top_p < 1: logits = nucleus(logits, top_p)
+    if top_p is not None and not number_of(top_p, 'top_p', 0, 1, whole=False):
+        raise InputError(f"`top_p` must be above 0 and up to 1, got {top_p}")
+    if top_p is not None and top_p < 1: logits = nucleus(logits, top_p)
     return torch.multinomial(logits.softmax(-1), 1, generator=rng)[:, 0]
 
 def generate(

@@ -82,7 +82,7 @@ def check_lengths(
     "Raise `InputError` unless there is one for each sequence, from 1 to `time`"
     lengths = torch.as_tensor(lengths)
     whole = lengths.shape == (batch,) and not lengths.is_floating_point()
-    if whole and ((lengths >= 1) & (lengths <= time)).all(): return lengths
+    if whole and ((lengths >= 1) & (lengths <= time)).all(): return lengths.long()
     raise InputError(f"`lengths` must be {batch} whole numbers from 1 to {time}, one for each "
                      f"sequence; got {lengths.tolist()}")
 
@@ -138,13 +138,12 @@ class Recurrent(nn.Module):
             x = x.masked_fill(behind[..., None], 0) # NaN·0 is NaN
         state, outputs = self.first(x) if state is None else state, []
         for t in range(time):
-            after = self.step(x[:, t], state)
-            shown = after[0]
+            was, state = state, self.step(x[:, t], state)
+            shown = state[0]
             if lengths is not None:
                 counts = (t < lengths)[:, None]
                 shown = shown*counts
-                after = tuple(torch.where(counts, *both) for both in zip(after, state, strict=True))
-            state = after
+                state = tuple(torch.where(counts, *both) for both in zip(state, was, strict=True))
             outputs.append(shown)
         return torch.stack(outputs, 1), state
 
@@ -154,6 +153,7 @@ def last_outputs(
     lengths:Int[Tensor, " batch"],        # Steps that count, each from 1 to `time`
 )->Float[Tensor, "batch hidden"]:
     "The output at the last step of each sequence"
+    lengths = check_lengths(lengths, *y.shape[:2])
     return y[torch.arange(len(y), device=y.device), lengths - 1]
 
 # %% ../../nbs/06_sequences/01_recurrent.ipynb #0bdafb89

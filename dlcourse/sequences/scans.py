@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Complex, Inexact
 from torch import Tensor
 
-from ..core.errors import InputError
+from ..core.errors import InputError, number_of
 
 # %% ../../nbs/06_sequences/15_scans.ipynb #99c53380
 class LinearScan(torch.autograd.Function):
@@ -62,7 +62,7 @@ def initial_poles(
     "Poles that S4D begins with (Gu et al. 2022, section 4); raises `InputError` for another kind"
     if kind not in POLES:
         raise InputError(f"`kind` must be one of {', '.join(POLES)}; got {kind!r}")
-    if pairs < 1: raise InputError(f"`pairs` must be 1 or more, got {pairs}")
+    number_of(pairs, 'pairs', 1)
     n = torch.arange(pairs, dtype=torch.float64)
     if kind == 'lin': turns = math.pi*n
     if kind == 'inv': turns = 2*pairs/math.pi*(2*pairs/(2*n + 1) - 1)

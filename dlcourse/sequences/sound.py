@@ -21,6 +21,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from ..core.cards import Card
+from ..core.columns import array_of
 from ..core.datasets import reader
 from ..core.errors import InputError, number_of
 from ..core.files import careful_bytes, tar_members
@@ -101,7 +102,7 @@ def row_of(
     name:str, # Of the option
 )->np.ndarray: # float32
     "One row of samples; raises `InputError` for anything else, or where one is no finite number"
-    try: x = np.asarray(samples)
+    try: x = array_of(samples, name)
     except ValueError: x = np.array(None)
     given = x.dtype
     with np.errstate(over='ignore'): # What is too large for single precision becomes infinite

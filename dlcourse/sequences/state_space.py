@@ -62,7 +62,7 @@ def causal_convolution(
 )->Float[Tensor, "*batch seq"]:         # y[t] = Σ kernel[s]·x[t−s], over s from 0 to t
     "Convolve with the past, by a Fourier transform: seq·log(seq) operations and not seq²"
     seq = x.shape[-1]
-    x_, kernel_ = torch.fft.rfft(x, n=2*seq), torch.fft.rfft(kernel, n=2*seq)
+    x_, kernel_ = torch.fft.rfft(x, n=2*seq), torch.fft.rfft(kernel[..., :seq], n=2*seq)
     return torch.fft.irfft(x_*kernel_, n=2*seq)[..., :seq]
 
 # %% ../../nbs/06_sequences/16_state_space.ipynb #3c19a55e
@@ -95,6 +95,7 @@ def memory_kernel(
     length:int,                     # How many steps back, one or more
 )->Float[Tensor, "dim length"]:     # What an input of so many steps ago still says
     "The answer of a linear recurrence to a single one: 2 Re Σ c·aᵗ"
+    number_of(length, 'length', 1)
     powers, ahead = torch.ones_like(a)[..., None], a
     while powers.shape[-1] < length: # Twice as many, by one multiplication each
         powers = torch.cat([powers, powers*ahead[..., None]], -1)

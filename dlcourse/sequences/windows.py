@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..core.columns import array_of, as_floats
 from ..core.errors import InputError, number_of
 
 # %% ../../nbs/06_sequences/05_windows.ipynb #23ee2a3b
@@ -73,9 +74,9 @@ def _as_values(values, name):
     "Floats, [time] or [time, channel]"
     if isinstance(values, Series): values = values.values
     try:
-        if np.ma.is_masked(values) or np.iscomplexobj(values): raise TypeError
-        found = np.array(values, float)
-    except (TypeError, ValueError):
+        found = array_of(values, name)
+        found = found.astype(float) if found.dtype.kind in 'US' else as_floats(found, name)
+    except ValueError:
         raise InputError(f"`{name}` must be numbers; got {type(values).__name__} with something "
                          "else in it") from None
     if found.ndim not in (1, 2) or not found.size:
@@ -221,8 +222,7 @@ def backtest(
             raise InputError(f"`forecast` must give {horizon} finite numbers; from place {t} it "
                              f"gave the shape {given.shape}: {given.ravel()[:3]}")
         made.append(given)
-    truth = np.stack([values[t:t + horizon] for t in origins])
-    return Backtest(origins, np.stack(made), truth)
+    return Backtest(origins, np.stack(made), np.stack([values[t:t + horizon] for t in origins]))
 
 # %% ../../nbs/06_sequences/05_windows.ipynb #d58b1056
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class Ridge:
     def __call__(self,
         past, # [window, length], or longer: the last values count
     )->np.ndarray: # [window, horizon]
-        past, length = np.asarray(past), len(self.weight)
+        past, length = array_of(past, 'past'), len(self.weight)
         if not past.ndim or past.shape[-1] < length:
             raise InputError(f"`past` must have {length} values or more in a window; got the "
                              f"shape {past.shape}")

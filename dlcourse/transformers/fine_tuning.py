@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..core.cards import Card
+from ..core.columns import array_of, grid_of
 from ..core.datasets import load
 from ..core.errors import InputError, number_of
 from ..evaluation.metrics import accuracy
@@ -54,7 +55,7 @@ def check_classes(
     n:int,  # Texts there are
 )->Int[Tensor, " n"]:
     "Labels as numbers from 0; raises `InputError` for others, and where there is only one"
-    given = np.asarray(labels)
+    given = array_of(labels, 'labels')
     whole = given.shape == (n,) and given.dtype.kind in 'iub'
     found = np.unique(given).tolist() if whole and n else []
     if len(found) > 1 and found == list(range(len(found))): return torch.as_tensor(given).long()
@@ -75,8 +76,7 @@ def start_head(
         raise InputError(f"`labels` must hold the {classes} classes of `model`; got "
                          f"{found.max() + 1}")
     number_of(C, 'C', 1e-9, whole=False)
-    if not np.isfinite(np.asarray(features)).all():
-        raise InputError("`features` must be finite numbers")
+    features = grid_of(features, 'features', 2)
     fitted = LogisticRegression(C=C, max_iter=2000).fit(features, found.numpy())
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1: weight, bias = np.r_[-weight/2, weight/2], np.r_[-bias/2, bias/2]

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..core.cards import card
+from ..core.columns import array_of, as_floats
 from ..core.downloads import is_here
 from ..core.errors import InputError, number_of
 from ..core.files import ready_folder, write_whole
@@ -27,9 +28,7 @@ def order_of(
     scores:Float[np.ndarray, "query passage"], # The higher, the better
 )->Int[np.ndarray, "query passage"]:           # Passages, best first
     "Sort passages by score, of equal ones the earlier first; raises `InputError` for NaN"
-    try: scores = np.asarray(scores, float)
-    except (TypeError, ValueError):
-        raise InputError("`scores` must be numbers, [query, passage]") from None
+    scores = as_floats(array_of(scores, 'scores'), 'scores')
     if scores.ndim != 2 or np.isnan(scores).any():
         raise InputError("`scores` must be numbers, [query, passage], and no NaN; got the shape "
                          f"{scores.shape}")
@@ -45,9 +44,7 @@ def ranks_of(
 
 def _vectors(x, name, dim=None):
     wanted = 'dim' if dim is None else dim
-    try: x = np.asarray(x, np.float32)
-    except (TypeError, ValueError):
-        raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]") from None
+    x = as_floats(array_of(x, name), name).astype(np.float32)
     if x.ndim != 2 or (dim is not None and x.shape[1] != dim) or not np.isfinite(x).all():
         raise InputError(f"`{name}` must be finite vectors, [text, {wanted}]; got {x.shape}")
     return x

@@ -17,7 +17,7 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from dlcourse.core.errors import InputError
-from dlcourse.fairness.frontier import mitigate, pareto
+from dlcourse.fairness.frontier import claim_holds, mitigate, pareto
 from dlcourse.fairness.methods import METHODS, group_of, remedy
 
 QUICK = ('none', 'reweighing', 'correlation_remover', 'exponentiated_gradient',
@@ -297,3 +297,23 @@ def test_what_no_remedy_can_be_fitted_to_is_refused(how, says):
     options = {k: given.pop(k) for k in ('strength', 'constraint') if k in given}
     with pytest.raises(InputError, match=says):
         remedy(*given.values(), estimator=LogisticRegression(), **options)
+
+
+@pytest.mark.parametrize(('columns', 'says'), [
+    (([], [], [], []), 'There is no row'), (([.9], [.1], [.8], [.2, .3]), 'got shapes'),
+    (([.9, float('nan')], [.1, .1], [.8, .8], [.2, .2]), '`accuracy_a` must not be NaN'),
+    ((.9, .1, .8, .2), 'got shapes'), (([[.9]], [[.1]], [[.8]], [[.2]]), 'got shapes'),
+    ((['a'], ['b'], [None], [.2]), '`accuracy_b` must not be NaN'),
+    ((['a'], ['b'], ['c'], ['d']), '`accuracies and gaps` must hold numbers')])
+def test_a_claim_about_nothing_is_not_confirmed(columns, says):
+    "No split at all was 'confirmed'"
+    with pytest.raises(InputError, match=says): claim_holds(*columns)
+
+
+@pytest.mark.parametrize('kind', ['uint8', 'int8', 'float16', 'object'])
+def test_a_claim_in_whole_per_cent(kind):
+    "A difference of two of uint8 is never negative"
+    a, b = np.array([80, 70], kind), np.array([85, 75], kind)
+    gap = np.array([10, 10], kind)
+    assert claim_holds(a, gap, b, gap) == 'contradicted'
+    assert claim_holds(b, gap, a, gap) == 'confirmed'

@@ -122,6 +122,6 @@ def test_a_loss_without_numbers_is_refused_and_what_is_behind_the_end_is_not_rea
     assert chord_nll(logits, rolled, torch.tensor([4, 2])) == want
     with pytest.raises(InputError, match="`lengths` must be 2 or more"):
         chord_nll(logits, rolled, torch.tensor([1, 1]))
-    with pytest.raises(InputError, match="`lengths` must be at most 4, the steps of `rolls`"):
+    with pytest.raises(InputError, match='`lengths` .* at most 4, the steps of `rolls`'):
         chord_nll(logits, rolled, torch.tensor([4, 9]))
     with pytest.raises(InputError, match="`rolls` must hold a roll or more"): padded_rolls([])

@@ -260,7 +260,7 @@ def test_a_second_gradient_is_refused_and_halving_has_one():
      "`a` and `b` must be of one type; got torch.float32 and torch.float64"),
     (lambda: scan(torch.zeros(2, 3), torch.zeros(2, 4)),
      "`a` must broadcast to the shape of `b`, (2, 4); got (2, 3)"),
-    (lambda: initial_poles('lin', 0), "`pairs` must be 1 or more, got 0"),
+    (lambda: initial_poles('lin', 0), "`pairs` must be a whole number from 1 up, got 0"),
 ])
 def test_errors_say_what_to_do(make, words):
     with pytest.raises(InputError) as e: make()

@@ -114,3 +114,12 @@ def test_an_encoder_that_cannot_be_adapted_stays_as_it_was():
     assert all(p.requires_grad for p in encoder.parameters())
     add_lora(encoder, 2)
     with pytest.raises(InputError, match='`encoder` must not have adapters yet'): add_lora(encoder)
+
+
+@pytest.mark.parametrize('kind', [torch.int64, torch.uint8, torch.float32])
+def test_what_is_chosen_by_numbers_is_what_is_chosen_by_truths(kind):
+    "0 and 1 were taken for the first and the second text"
+    model = MaskedLM(Encoder(SMALL)).eval()
+    ids, mask = torch.randint(30, (2, 9)), torch.ones(2, 9, dtype=torch.bool)
+    chosen = torch.arange(18).reshape(2, 9) % 4 == 0
+    assert torch.equal(model(ids, mask, chosen.to(kind)), model(ids, mask, chosen))

@@ -111,7 +111,7 @@ def test_what_cannot_be_searched():
         with pytest.raises(InputError, match='`texts` must be a list of texts'): BM25(bad)
         with pytest.raises(InputError, match='`questions` must be a list of texts'):
             BM25(['hello']).scores(bad)
-    with pytest.raises(InputError, match='`scores` must be numbers'): rerank([['a']], [['b']])
+    with pytest.raises(InputError, match='`scores` must hold numbers'): rerank([['a']], [['b']])
     for overlap in (1.5, '2', -1):
         with pytest.raises(InputError, match='`overlap` must be a whole number from 0'):
             cut_words({'a': 'b c'}, 4, overlap)

@@ -108,4 +108,4 @@ def test_one_text_without_a_list_and_vectors_that_are_none():
     model = SentenceMeaning()
     with pytest.raises(InputError, match='`texts` must be a list'): model.embed('How?')
     with pytest.raises(InputError, match='`dim`'): LatentMeaning(['cat dog'], 0)
-    with pytest.raises(InputError, match='`vectors` must be finite'): Cells(['a', 'b'], 1)
+    with pytest.raises(InputError, match='`vectors` must hold numbers'): Cells(['a', 'b'], 1)

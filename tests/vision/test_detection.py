@@ -16,6 +16,7 @@ from dlcourse.vision.detection import (
     find_hits,
     giou,
     iou,
+    match,
     mean_average_precision,
     nms,
 )
@@ -148,3 +149,16 @@ def test_what_does_not_fit_is_said():
         find_hits(said, boxes, labels, 1)
     with pytest.raises(InputError, match="none at all; are all labels −1"):
         mean_average_precision(find_hits(said, boxes, labels*0 - 1, classes))
+
+
+@pytest.mark.parametrize(('call', 'says'), [
+    (lambda nan: nms(torch.eye(2, 4), torch.tensor([.5, nan])), '`scores` .* not NaN'),
+    (lambda nan: nms(torch.eye(2, 4), torch.tensor([.5])), '`scores` must be a number for each'),
+    (lambda nan: nms(torch.eye(2, 4), torch.ones(2, 1)), '`scores` must be a number for each'),
+    (lambda nan: batched_nms(torch.zeros(1, 4), torch.tensor([nan]), torch.tensor([0])),
+     '`scores` .* not NaN'),
+    (lambda nan: batched_nms(torch.zeros(1, 4), torch.ones(1), torch.ones(1)), '`groups`'),
+    (lambda nan: match(torch.tensor([[nan, .9]])), '`overlaps` .* not NaN'),
+    (lambda nan: match(torch.tensor([.9])), '`overlaps`')])
+def test_what_is_no_number_covers_nothing_and_finds_nothing(call, says):
+    with pytest.raises(InputError, match=says): call(float('nan'))
