@@ -126,7 +126,8 @@ def comparisons(
 def _named(policy, attribute, group):
     "Is a group in scope? Of a crossing each part has to be, too"
     said, names = attribute.split(' × '), group.split(' × ')
-    pairs = [(attribute, group), *(zip(said, names, strict=True) if len(said) == len(names) else ())]
+    parts = zip(said, names, strict=True) if len(said) == len(names) else ()
+    pairs = [(attribute, group), *parts]
     return all(g in policy.groups.get(a, (g,)) for a, g in pairs)
 
 def out_of_scope(
