@@ -40,11 +40,18 @@ def _figure_row(f):
     return (f.group, f.metric.replace('_', ' '), f.count, f.n, f.value, f.low, f.high, f.printed,
             f.follows)
 
-def _rate(f, level):
+def _unknown(f, bases):
+    "Why a figure has no value; a ratio has none either where what it is divided by has none"
+    own, base = (bases.get((f.table, g)) for g in (f.group, f.comparator))
+    if base and base.value == 0: return f"the rate of {f.comparator}, by which it is divided, is 0"
+    lacking = next((x for x in (own, base) if x and x.value is None), f)
+    return "there is nobody" if lacking.n == 0 else "its counts are not printed, or cannot be"
+
+def _rate(f, level, bases):
     "A figure as a rate of its group, for tables and plots"
     who = dict(attribute=f.table.removeprefix('by '), group=f.group, metric=f.metric,
                n=f.n or 0, denominator=f.n, numerator=f.count, level=level)
-    if f.value is None: return Rate(**who, status='undefined', reason="its counts are not printed")
+    if f.value is None: return Rate(**who, status='undefined', reason=_unknown(f, bases))
     return Rate(**who, value=f.value, low=f.low, high=f.high, status='ok')
 
 # Where kinds of later parts are registered: read when the first is shown, for they are heavy
@@ -69,11 +76,12 @@ def _published(found:PublishedAudit):
     figures = Section(name='figures', title='Every figure, recomputed', notes=(DISCLAIMER,),
                       tables=tuple(tables))
     verdict = {0: 'pass', 1: 'fail'}.get(found.exit_code, 'not judged')
+    bases = {(f.table, f.group): f for f in found.figures if f.comparator is None}
     return dict(
         title='A published table, audited', kind='published', source=found.source, verdict=verdict,
         findings=tuple(found.findings), sections=(figures,), level=found.level,
         exits=found.exit_code,
-        rates=tuple(_rate(f, found.level) for f in found.figures), not_measured=NOT_IN_PRINT,
+        rates=tuple(_rate(f, found.level, bases) for f in found.figures), not_measured=NOT_IN_PRINT,
         result=found.to_dict())
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #9a91de03

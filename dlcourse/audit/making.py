@@ -88,12 +88,12 @@ def score_policy(
     attributes:Iterable[str], # Whose groups a score is compared by, each by itself
 )->Policy:
     "What it says of a score"
-    if policy is None: return Policy()
+    there, chosen = tuple(attributes), policy and policy.attributes
+    kept = chosen and tuple(a for a in chosen if a in there)
+    if policy is None or kept == (): return Policy() # No policy, or one of crossed groups alone
     def own(said): return {m: t for m, t in said.items() if m in OF_SCORES}
-    there, chosen = tuple(attributes), policy.attributes
     return replace(policy, difference=own(policy.difference), ratio=own(policy.ratio),
-                   attributes=chosen and tuple(a for a in chosen if a in there),
-                   groups={a: g for a, g in policy.groups.items() if a in there})
+                   attributes=kept, groups={a: g for a, g in policy.groups.items() if a in there})
 
 def score_comparisons(
     policy:Policy|None, # What is tolerated

@@ -152,7 +152,7 @@ def _in_options(text, flags, values):
     "A sentence with the options in place of the function's parameters"
     given = {str(v) for many in values for v in (many if isinstance(many, list) else [many])}
     for name in sorted(flags.keys() - given): # A column may be called like an option
-        flag, alone = f'`{flags[name]}`', rf'(?<![`\w/\\.-]){name}\b(?!`|[/\\.-]\w)' # In no path
+        flag, alone = f'`{flags[name]}`', rf'(?<![`\w/\\.-]){name}\b(?!`| =|[/\\.-]\w)' # No key
         text = re.sub(rf'(?<!did you mean )`{name}`(?! of )', flag, text)
         if '_' in name: text = re.sub(alone, flag, text)
     return text

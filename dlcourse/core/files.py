@@ -25,7 +25,7 @@ def write_whole(
     data:str|bytes,  # Its content; text is written as UTF-8
 )->Path:             # The path
     "Write a file, through a link to where it leads, so that it is there complete or not at all"
-    target = Path(os.path.realpath(path))
+    target = Path(_real(path))
     data = _encoded(data, path)
     with named(path):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,19 +42,23 @@ def write_whole(
         except BaseException:
             if part: Path(part).unlink(missing_ok=True)
             raise
-    return Path(path)
+    return Path(path).expanduser()
+
+def _real(path):
+    "Where a path leads, from home too: no shell expands the tilde of `--html=~/report.html`"
+    return os.path.realpath(os.path.expanduser(path))
 
 def ready_folder(
     path:str|Path,   # Of a file that shall be written
     deep:bool=False, # Make all folders that are missing, and not only the last?
 ):
     "Make the folder of a file; raises `InputError` where that would make a slip of the keyboard"
-    folder = Path(os.path.realpath(path)).parent
+    folder = Path(_real(path)).parent
     if not deep: _check_folder(path)
     if not folder.is_dir(): folder.mkdir(parents=deep, exist_ok=True)
 
 def _check_folder(path):
-    folder = Path(os.path.realpath(path)).parent
+    folder = Path(_real(path)).parent
     root = folder.parent == folder.parent.parent
     if folder.exists() or folder.parent.is_dir() and not root: return
     raise InputError(f"{path} cannot be written, there is no folder {folder}; make it, or check "
@@ -149,9 +153,9 @@ def apart(
     taken = {_identity(path) for path in read if path}
     for path in written:
         if not path: continue
-        with named(path): _mode(path)
+        with named(path): _mode(os.path.expanduser(path))
         _check_folder(path)
-        if Path(os.path.realpath(path)).name.casefold() in SETTINGS_FILES:
+        if Path(_real(path)).name.casefold() in SETTINGS_FILES:
             raise InputError(f"{path} is a file of settings, which programs read without being "
                              "told to; give each report a name of its own, such as report.html")
         if _identity(path) in taken:
@@ -160,7 +164,7 @@ def apart(
 
 def _identity(path):
     "What a file is known by, whatever it is called"
-    path = os.path.realpath(path) # Also where it leads through a folder that is still to be made
+    path = _real(path) # Also where it leads through a folder that is still to be made
     try: there = os.stat(path)
     except OSError: return path
     return there.st_dev, there.st_ino

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+from .columns import counted_times, time_of
 from .errors import InputError
 from .pages import count_text
 from .tables import column_place, open_table, reading
@@ -178,12 +179,12 @@ def to_lists(
     frame,     # A small narwhals frame, of whatever engine
 )->list[list]: # Its columns
     "The columns of a frame as lists"
-    import narwhals as nw
+    frame, fine = counted_times(frame)
     native = frame.to_native()
     if hasattr(native, 'fetchall'): # DuckDB, without a detour by pyarrow
-        return [*map(list, zip(*native.fetchall(), strict=True))] or [[] for _ in native.columns]
-    if isinstance(frame, nw.LazyFrame): frame = frame.collect()
-    return [frame[c].to_list() for c in frame.columns]
+        found = [*map(list, zip(*native.fetchall(), strict=True))] or [[] for _ in native.columns]
+    else: found = [frame[c].to_list() for c in frame.columns]
+    return [[*map(time_of, v)] if i in fine else v for i, v in enumerate(found)]
 
 def to_polars(
     frame, # A narwhals frame, of whatever engine
@@ -212,8 +213,7 @@ def numeric_column(
     if kind in (nw.String, nw.Object, nw.Categorical, nw.Enum, nw.Date, nw.Datetime, nw.Time,
                 nw.Duration, nw.List, nw.Array, nw.Struct) and not _boxed(frame, column, kind):
         words = kind in (nw.String, nw.Categorical, nw.Enum)
-        do = "Make them numbers first, such as `.astype(float)`" if words else (
-            "Give a column of numbers")
+        do = "Make them numbers first, such as `.astype(float)`" if words else "Give numbers"
         raise InputError(f"`{column}` must hold numbers; it holds {str(kind).lower()}. {do}")
     return nw.col(column).cast(nw.Float64)
 
@@ -239,15 +239,16 @@ def check_weights(
     frame,      # A narwhals frame
     column:str, # What the column of weights is called, for the error
     weight,     # The weights, as a narwhals expression, or how many of them are bad
+    null:Iterable[str]=(), # Texts that mean "missing", which a weight cannot be
 )->None:
     "Raise `InputError` where a weight is missing, negative, or too far from 1"
     if isinstance(weight, int): n = weight
     else: [[n]] = to_lists(frame.select(bad_weights(weight).sum().alias('n')))
     if not n: return
-    check_unread(frame, column)
-    raise InputError(f"`{column}` must hold weights of 0 or more; {n:,} "
-                     f"{'row is' if n == 1 else 'rows are'} missing, negative, infinite, or "
-                     f"farther from 1 than {FARTHEST:g} or its inverse. Mend or leave them out")
+    check_unread(frame, column, null)
+    raise InputError(f"`{column}` must hold weights of 0 or more; {count_text(n)} "
+                     f"{'is' if n == 1 else 'are'} missing, negative, infinite, or farther from 1 "
+                     f"than {FARTHEST:g} or its inverse. Mend or leave them out")
 
 def check_unread(
     frame,                 # A narwhals frame
@@ -281,7 +282,6 @@ def blank_as_null(
     x = x.cast(nw.String).str.strip_chars()
     return nw.when(~x.is_in(['', *null])).then(x)
 
-# %% ../../nbs/00_core/12_frames.ipynb #d0d0aa02
 def check_plain(
     frame,                 # A narwhals frame
     columns:Iterable[str], # Some of its columns

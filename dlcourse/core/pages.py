@@ -102,7 +102,9 @@ def at_least(
     digits:int=3, # After the point
 )->str:
     "A lower bound, rounded down: what is said to be sure is never more than what is"
-    return number(floor(round(x*10**digits, 6))/10**digits, digits)
+    def below(digits): return floor(round(x*10**digits, 6))/10**digits
+    while x > 0 and not below(digits) and digits < 9: digits += 1 # Above 0 is said to be so
+    return number(below(digits), digits)
 
 def count_text(
     n:int,          # How many there are

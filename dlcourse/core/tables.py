@@ -148,19 +148,19 @@ def _separator(delimiter):
 
 def _check_names(path, names, wanted):
     "Raise `InputError` where the first line of a text table seems to hold no names"
-    if any(name in names for name in wanted): return
+    numbers = [float(n) for n in names if _is_number(n)] # As names, 0, 1 … or years, they rise
+    if (len(numbers) < len(names) or numbers == sorted({*numbers})) and {*wanted} & {*names}: return
     words = names[0].split() if len(names) == 1 else []
     if len(words) > 1:
-        raise InputError(f"`{path.name}` has one column, '{' '.join(words)[:80]}'; if blanks "
-                         "separate its cells, one each, say so: `delimiter` blank; else write "
-                         "commas")
+        raise InputError(f"`{path.name}` has one column, '{' '.join(words)[:80]}'; if that is a "
+                         "title, delete all lines above the names; if blanks separate its cells, "
+                         "one each, say so: `delimiter` blank; else write commas")
     between = next((c for c in dict.fromkeys(re.findall(r'[^\w\s"]', names[0])) if len(names) == 1
                     and any(name in names[0].split(c) for name in wanted)), None)
     if between:
         raise InputError(f"`{path.name}` has one column, '{names[0][:80]}'; if {between} separates "
                          f"its cells, say so: `delimiter` {between}")
-    cells = [n for n in names if not n.strip() or _is_number(n)]
-    if cells:
+    if numbers or not all(map(str.strip, names)):
         raise InputError(f"`{path.name}` has no line of names: its first line holds "
                          f"'{', '.join(names)[:80]}'. Put a line with the name of each column "
                          "above it; if it is a title, delete all lines above those names")
@@ -213,8 +213,8 @@ def open_table(
     "Open a table without loading it; raises `InputError` where a file cannot be what it says it is"
     path = Path(os.path.expanduser(path_of(path, 'file')))
     if str(path) == '-' or path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"`{path}` is a pipe or a device, and a table is read more than once; "
-                         "save it as a file first")
+        raise InputError(f"`{path}` is a pipe or a device, and a table is looked at before it is "
+                         "read; save it as a file first")
     path = Path(os.path.realpath(path)) # Of links in a circle too
     delimiter = _separator(delimiter)
     with reading(path, encoding): return _opened(path, columns, numeric, encoding, delimiter)

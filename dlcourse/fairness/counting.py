@@ -184,6 +184,9 @@ def _absent(asked:Grouping, values, raw, rows):
         if infinite:
             raise InputError(f"`{roles['score']}` must hold finite numbers; some of {infinite:,} "
                              "rows are infinite. Mend or leave out those rows")
+        if not np.isfinite(raw['score_sq']).all():
+            raise InputError(f"`{roles['score']}` holds numbers whose squares have no room in "
+                             "double precision; give them in a larger unit")
     if 'gap' in raw and raw['n'] @ raw['gap']: absent |= gaps(rows, rows.searched)
     for column in set(absent) & set(rows.numbers): check_unread(rows.frame, column, rows.null)
     if absent and rows.missing == 'error': raise gap_error(absent, many)

@@ -218,8 +218,8 @@ def _table(rows, attributes):
     "The columns of open rows in memory, with null for what is missing; and how many rows there are"
     import narwhals as nw
     if rows.sample_weight:
-        check_weights(rows.frame, rows.sample_weight,
-                      numeric_column(rows.frame, rows.sample_weight))
+        weights = numeric_column(rows.frame, rows.sample_weight)
+        check_weights(rows.frame, rows.sample_weight, weights, rows.null)
     torn = gaps(rows, filter(None, [rows.cluster]))
     if torn:
         raise InputError(f"`{rows.cluster}` is missing in {torn[rows.cluster]:,} rows; a row must "

@@ -87,9 +87,9 @@ def _empty(frame, column, null):
         return nw.col(column).is_null()
     return blank_as_null(frame, column, null).is_null()
 
-def _check_sums(frame, roles, raw):
+def _check_sums(frame, roles, raw, null):
     "Raise `InputError` where a weight is none, or a cluster missing"
-    if 'bad' in raw: check_weights(frame, roles['sample_weight'], int(raw['bad'].sum()))
+    if 'bad' in raw: check_weights(frame, roles['sample_weight'], int(raw['bad'].sum()), null)
     n = int(raw['loose'].sum()) if 'loose' in raw else 0
     if not n: return
     column = roles['cluster']
@@ -220,7 +220,7 @@ class Grouping:
     def tables(self)->list[dict]: # For each block, columns of numbers, a row per raw cell
         "Group the frame, once for each block"
         out = [_raw(self.frame, [*b, *self.rest], self.sums, self.codes) for b in self.blocks]
-        _check_sums(self.table, self.roles, out[0])
+        _check_sums(self.table, self.roles, out[0], self.codes['y_pred'].null)
         return out
 
     def by_cluster(self)->dict: # Columns of numbers, a row per cluster and raw cell

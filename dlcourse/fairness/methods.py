@@ -25,13 +25,15 @@ class Method:
     group_needed:bool=False  # Must the group be known when a decision is made?
     by_lot:bool=False        # Does chance have a part in a decision?
     weighted:bool=False      # Must the estimator take weights?
+    rigid:tuple=()           # Constraints that it cannot relax: their strength is 1
 
 METHODS = {
     'none': Method("no remedy"),
     'reweighing': Method("reweighing", weighted=True),
     'correlation_remover': Method("correlation remover", group_needed=True),
     'exponentiated_gradient': Method("exponentiated gradient", by_lot=True, weighted=True),
-    'threshold_optimizer': Method("threshold optimizer", group_needed=True, by_lot=True),
+    'threshold_optimizer': Method("threshold optimizer", group_needed=True, by_lot=True,
+                                  rigid=('equalized_odds',)),
     'adversarial': Method("adversarial network"),
 }
 CONSTRAINTS = { # What can be made equal → fairlearn's name for it
@@ -82,8 +84,7 @@ def weight_name(
     name, last = estimator.steps[-1] if isinstance(estimator, Pipeline) else ('', estimator)
     if not has_fit_parameter(last, 'sample_weight'):
         raise InputError("`estimator` must take `sample_weight` in `fit`, as LogisticRegression "
-                         "does; "
-                         f"got {type(last).__name__}. "
+                         f"does; got {type(last).__name__}. "
                          "Leave out reweighing and exponentiated_gradient, or take another")
     return f'{name}__sample_weight' if name else 'sample_weight'
 
@@ -141,8 +142,7 @@ def _scores(model, x):
     if hasattr(model, 'predict_proba'): return model.predict_proba(x)[:, 1]
     if hasattr(model, 'decision_function'): return model.decision_function(x)
     raise InputError("`estimator` must give scores, by `predict_proba` or `decision_function`; "
-                     f"{type(model).__name__} has neither. Leave out threshold_optimizer, or take "
-                     f"another")
+                     f"{type(model).__name__} has neither. Take another, or another method")
 
 def _constrained_gap(p, y, groups, constraint):
     "The widest (pairwise, from everyone) of the rates that a constraint wants equal"
@@ -227,6 +227,7 @@ def _held_out_scores(t, folds=3):
 
 # %% ../../nbs/16_fairness/23_methods.ipynb #8fc546f8
 def _threshold_optimizer(t, strength):
+
     optimizer = need('fairlearn.postprocessing', 'fairness').ThresholdOptimizer
     held_out = _held_out_scores(t)
     model, middle = t.fit(t.x), .5 if hasattr(t.estimator, 'predict_proba') else 0
@@ -247,8 +248,7 @@ def _adversarial(t, strength):
     network = need('fairlearn.adversarial', 'fairness').AdversarialFairnessClassifier
     if t.constraint not in ('demographic_parity', 'equalized_odds'):
         raise InputError("`constraint` must be demographic_parity or equalized_odds for the "
-                         "adversarial "
-                         f"network; got {t.constraint}")
+                         f"adversarial network; got {t.constraint}")
     scale = StandardScaler().fit(_numbers(t.x, 'adversarial'))
     def seen(x): return scale.transform(_numbers(x, 'adversarial')).astype(np.float32)
     with torch.random.fork_rng(devices=[]):
@@ -262,8 +262,7 @@ def _adversarial(t, strength):
 # %% ../../nbs/16_fairness/23_methods.ipynb #0e946c00
 _FITS = dict(none=_none, reweighing=_reweighing, correlation_remover=_correlation_remover,
              exponentiated_gradient=_exponentiated_gradient,
-             threshold_optimizer=_threshold_optimizer,
-             adversarial=_adversarial)
+             threshold_optimizer=_threshold_optimizer, adversarial=_adversarial)
 
 def remedy(
     method:str,              # A name from `METHODS`
@@ -282,10 +281,11 @@ def remedy(
         if value not in known:
             raise InputError(f"`{name}` must be one of {', '.join(known)}; got {value!r}")
     number_of(strength, 'strength', 0, 1, whole=False)
+    if strength < 1 and constraint in METHODS[method].rigid:
+        raise InputError(f"`strength` of {method} must be 1 for {constraint}; got {strength:g}")
     x, y, groups = people_of(x, y, sensitive_features)
     t = _Train(x=x, y=y, groups=groups, estimator=estimator, constraint=constraint, seed=seed)
-    with warnings.catch_warnings():
-        # It speaks pandas 2
+    with warnings.catch_warnings(): # It speaks pandas 2
         warnings.filterwarnings('ignore', category=DeprecationWarning, module='fairlearn')
         warnings.filterwarnings('ignore', category=FutureWarning, module='fairlearn')
         decide, setting, fits = _FITS[method](t, strength)

@@ -226,7 +226,7 @@ def weighted_cells(
     keys = roles | ({'cluster': rows.cluster} if rows.cluster else {})
     with opened_roles(rows, keys | weights, numbers=weights) as frame:
         if weights:
-            check_weights(frame, rows.sample_weight, nw.col('_weight'))
+            check_weights(frame, rows.sample_weight, nw.col('_weight'), rows.null)
             frame = frame.with_columns((nw.col('_weight')*nw.col('_weight')).alias('_weight_sq'))
         return summed(frame, keys, ('weight', 'weight_sq') if weights else ())
 

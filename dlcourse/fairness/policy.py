@@ -90,7 +90,7 @@ def _check_keys(said, name):
              int: 'a whole number'}
     for key, value in said.items():
         if key not in POLICY_KEYS:
-            there = ', '.join(POLICY_KEYS)
+            there = ', '.join(f'[{k}]' if t is dict else f'{k} = …' for k, t in POLICY_KEYS.items())
             raise InputError(f"`{key}` is no key of a policy ({name}); there are: {there}")
         kind = POLICY_KEYS[key]
         if isinstance(value, kind) and not isinstance(value, bool): continue
@@ -123,6 +123,13 @@ def comparisons(
     return sum(g*(g - 1) for g in groups)
 
 # %% ../../nbs/16_fairness/13_policy.ipynb #52f0dd2a
+def _named(policy, attribute, group):
+    "Is a group in scope? Of a crossing each part has to be, too"
+    said, names = attribute.split(' × '), group.split(' × ')
+    parts = zip(said, names, strict=True) if len(said) == len(names) else ()
+    pairs = [(attribute, group), *parts]
+    return all(g in policy.groups.get(a, (g,)) for a, g in pairs)
+
 def out_of_scope(
     table:Iterable[Rate], # Rates
     policy:Policy,        # Which groups it speaks about
@@ -135,10 +142,9 @@ def out_of_scope(
         if r.attribute: people.setdefault(r.attribute, {})[r.group] = (r.n, r.compared)
     for attribute, groups in people.items():
         total = sum(n for n, compared in groups.values() if compared)
-        named = policy.groups.get(attribute)
         for group, (n, compared) in groups.items():
             if not compared: why = "an attribute is missing"
-            elif named and group not in named: why = "not named by the policy"
+            elif not _named(policy, attribute, group): why = "not named by the policy"
             elif n < min_count: why = too_few(n, min_count)
             elif n < policy.min_share*total:
                 why = f"{100*n/total:.2f} % of the people, less than {100*policy.min_share:.2f} %"

@@ -82,7 +82,7 @@ def _check_columns(at, names):
         raise InputError(f"a confusion table has tp, fp, fn and tn; {names} is missing")
     if not lacking: return
     if 'n' not in at:
-        raise InputError(f"no column says how many people a row is of; name it with `n`; {there}")
+        raise InputError(f"a table is checked by counts of people; name their column: `n`; {there}")
     if not {'selected', 'rate'} & set(at):
         raise InputError("there is neither a count nor a rate of those selected; "
                          "name it with `selected` or `rate`")

@@ -28,6 +28,7 @@ from dlcourse.fairness.outcomes import (
 from .judged import check_judged
 from .policy import Policy
 from .rows import opened, refuse
+from .score_counts import check_order
 from .score_limits import student_factor
 
 # %% ../../nbs/16_fairness/39_ranking.ipynb #209d9c4e
@@ -128,6 +129,7 @@ def _finite(values, keep, column, least=-np.inf):
 def _lists(rows, columns, k):
     "The lists of a table, in one group-by"
     numbers = [r for r in ('score', 'relevance') if r in columns]
+    check_order(rows.frame, columns['score'])
     with opened_roles(rows, columns, numbers=numbers) as frame:
         t = summed(frame, ('query', 'score', 'group', *numbers[1:]), ())
     n, empty = t.pop('n'), {r: np.array([is_missing(v) for v in t[r]], bool) for r in t}

@@ -149,7 +149,8 @@ def _sums(rows, columns, attribute, quantiles):
     if rows.cluster: roles['cluster'] = rows.cluster
     keys = ('group', 'lost', *(['cluster'] if rows.cluster else []))
     with opened_roles(rows, roles, numbers=columns) as frame:
-        if 'weight' in columns: check_weights(frame, columns['weight'], nw.col('_weight'))
+        if 'weight' in columns:
+            check_weights(frame, columns['weight'], nw.col('_weight'), rows.null)
         wide, parts, zeros = _parts(frame, has_truth, 'weight' in columns, rows.missing == 'drop')
         t = summed(wide, keys, parts)
         cut = {} if 'weight' in columns else _quantiles(wide, quantiles, has_truth)

@@ -24,6 +24,7 @@ from .groups import MISSING
 from .paths import Proxy, proxies
 from .pay import stand_ins
 from .rows import Rows
+from .score_counts import check_order
 from .wording import range_text
 
 # %% ../../nbs/16_fairness/50_review_audit.ipynb #40fc2397
@@ -114,8 +115,9 @@ class RivalAudit:
             out.append(f"{tried}, {number(f.best.line)} instead of {number(f.now.line)} parts them "
                        f"least {cost}, and selects {percent(f.best.selected)} of all instead of "
                        f"{percent(f.now.selected)}: on {f.n:,} other people the gap of {f.highest} "
-                       f"and {f.lowest} is {by:.1f} points smaller ({low:.1f} to {high:.1f}), and "
-                       f"{self.worth} changes by {number(more)} a person ({range_text(*ends)}): "
+                       f"and {f.lowest} changes by {0 - by:+.1f} points ({0 - high:+.1f} to "
+                       f"{0 - low:+.1f}), and {self.worth} changes by {number(more)} a person "
+                       f"({range_text(*ends)}): "
                        f"{held}.")
         if self.incomplete: out.append(f"Without a score or a worth: {self.incomplete:,}.")
         return out
@@ -137,6 +139,7 @@ def rival_audit(
     columns = read_columns(rows, (rows.prediction, worth, *rows.sensitive_features))
     known = np.isfinite(columns[rows.prediction]) & np.isfinite(columns[worth])
     columns = {c: v[known] for c, v in columns.items()}
+    check_order(rows.frame, rows.prediction)
     score, names, found, left = columns[rows.prediction], rows.sensitive_features, [], []
     for a in names:
         sizes = group_sizes(columns[a])

@@ -246,7 +246,7 @@ def _kept(rows):
     import narwhals as nw
     asked = (*rows.groups, rows.prediction, rows.y_true, rows.score, *rows.searched)
     asked = tuple(dict.fromkeys(filter(None, asked)))
-    for c in set(asked) & set(rows.numbers): check_unread(rows.frame, c, rows.null)
+    for c in {*asked, rows.sample_weight} & {*rows.numbers}: check_unread(rows.frame, c, rows.null)
     if rows.missing == 'error':
         absent = gaps(rows, asked)
         [[n]] = to_lists(rows.frame.select(nw.len().alias('n')))

@@ -79,14 +79,19 @@ def _measure(model, held, *, seed, level):
         from_overall=widest_gap(p, groups)[1], rates=tuple(table))
 
 # %% ../../nbs/16_fairness/24_trials.ipynb #6d51651a
-def _strengths(strengths, method):
-    "How far a method is to go"
+def _strengths(strengths, method, constraint):
+    "How far a method is to go; where it cannot go half the way, of those for all methods 1 only"
     if method == 'none': return (0.,)
     own = strengths.get(method, (1.,)) if isinstance(strengths, dict) else strengths
     own = (own,) if isinstance(own, (int, float)) else tuple(own)
     if not own or not all(0 <= s <= 1 for s in own):
         raise InputError("`strengths` must be numbers from 0 to 1, or a dict from method to such "
                          f"numbers; got {own} for {method}")
+    if constraint in METHODS[method].rigid and not isinstance(strengths, dict):
+        own = [s for s in own if s == 1]
+        if not own:
+            raise InputError(f"`strengths` must hold 1 for {method}, which cannot relax "
+                             f"{constraint}; got {strengths}")
     return tuple(float(s) for s in sorted(own))
 
 def _methods(methods):
@@ -151,7 +156,7 @@ def try_remedies(
     if not seeds: raise InputError("`seeds` must hold a seed for each split, one or more; got none")
     twice = [s for s in seeds if seeds.count(s) > 1]
     if twice: raise InputError(f"`seeds` must differ, for each is a split; {twice[0]} comes twice")
-    plan = [(m, s) for m in methods for s in _strengths(strengths, m)]
+    plan = [(m, s) for m in methods for s in _strengths(strengths, m, constraint)]
     if any(METHODS[m].weighted for m in methods): weight_name(estimator)
     kinds = _kinds(y, groups, test)
     runs, models, rows = [], {}, {}

@@ -149,7 +149,7 @@ def test_words_are_no_numbers():
         "Make them numbers first, such as `.astype(float)`")
     assert refused(numeric_column, frame, 'day') == (
         "`day` must hold numbers; it holds date. "
-        "Give a column of numbers")
+        "Give numbers")
 
 @pytest.mark.parametrize('bad', [None, float('nan'), -1e-9, float('inf'), 1e160, 1e-200])
 def test_weights_are_weights(bad):

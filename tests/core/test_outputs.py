@@ -14,7 +14,7 @@ from dlcourse.core.tables import open_table
 def test_pipes_are_no_tables_and_no_reports(name):
     read, write = os.pipe()
     path = name.replace('9', str(read))
-    with pytest.raises(InputError, match='is a pipe or a device, and a table is read more'):
+    with pytest.raises(InputError, match='is a pipe or a device, and a table is looked at'):
         open_table(path)
     if name == '-': return
     for refuses in (lambda: apart([path]), lambda: write_whole(path, 'x')):

@@ -205,12 +205,27 @@ def test_adversarial_is_repeatable_and_leaves_the_state_of_torch_alone():
                constraint='true_positive_rate_parity')
 
 
+def test_what_cannot_be_relaxed_is_tried_whole():
+    x, y, group = world(600)
+    f = mitigate(x, y, group, estimator=LogisticRegression(), constraint='equalized_odds',
+                 methods=('reweighing', 'threshold_optimizer'), seeds=1)
+    assert [(p.method, p.strength) for p in f.runs] == [
+        ('none', 0), ('reweighing', .5), ('reweighing', 1), ('threshold_optimizer', 1)]
+
+
 @pytest.mark.parametrize(('how', 'says'), [
     (dict(methods=('magic',)), "`methods` must be among none, reweighing"),
     (dict(constraint='fair'), "`constraint` must be one of demographic_parity"),
     (dict(test=1.), "`test` must be a share of the rows between 0 and 1; got 1.0"),
     (dict(strengths=(2,)), "`strengths` must be numbers from 0 to 1"),
     (dict(y=np.arange(600)), "`y` must be one column of 0 and 1; got 0, 1, 2, 3"),
+    (dict(y=np.ones((600, 1), int)),
+     "`y` must be one column, a label for each row; got shape .600, 1."),
+    (dict(constraint='equalized_odds', methods='threshold_optimizer', strengths=.5),
+     "`strengths` must hold 1 for threshold_optimizer, which cannot relax equalized_odds"),
+    (dict(constraint='equalized_odds', methods='threshold_optimizer',
+          strengths={'threshold_optimizer': .5}),
+     "`strength` of threshold_optimizer must be 1 for equalized_odds; got 0.5"),
     (dict(y=np.ones(7, int)), 'the same rows; got 600 in `x`, 7 in `y`'),
     (dict(estimator=LinearRegression()), "decides 0 or 1; LinearRegression said"),
     (dict(seeds=[1, 2, 1]), "`seeds` must differ, for each is a split; 1 comes twice"),
