@@ -261,20 +261,38 @@ def test_kept_vectors_of_another_length_or_of_no_numbers_are_made_anew(tmp_path)
         assert path.read_bytes() == whole
 
 
-@pytest.mark.skipif(getattr(os, 'geteuid', int)() or os.name != 'posix', reason='for root alone')
-def test_a_home_that_nobody_may_look_into_stops_no_audit(tmp_path):
-    (tmp_path/'home').mkdir(mode=0o700)
-    (tmp_path/'settings.ini').write_text('[audit]\nlevel = 0.9\n')
+FOR_ROOT = pytest.mark.skipif(getattr(os, 'geteuid', int)() or os.name != 'posix',
+                              reason='for root alone')
+
+
+def as_nobody(ask):
+    "Is it so, asked in a child process as another user?"
     child = os.fork()
-    if not child: # As another user, whose HOME is still that of the first
+    if not child:
         try:
-            os.environ['HOME'] = str(tmp_path/'home')
-            os.environ.pop('XDG_CACHE_HOME', None)
-            usual_data_home()
             os.setuid(65534)
-            os._exit(0 if usual_data_home().name == 'data' else 3)
+            os._exit(0 if ask() else 3)
         except BaseException: os._exit(4)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@FOR_ROOT
+def test_a_home_that_nobody_may_look_into_stops_no_audit(tmp_path, monkeypatch):
+    (tmp_path/'home').mkdir(mode=0o700)
+    monkeypatch.setenv('HOME', str(tmp_path/'home')) # Still that of the first
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    usual_data_home()
+    assert as_nobody(lambda: usual_data_home().name == 'data')
+
+
+@FOR_ROOT
+@pytest.mark.parametrize('read', [read_ledger, read_settings_file, read_toml, read_certificate])
+def test_a_file_in_a_folder_that_nobody_may_look_into_is_named(tmp_path, read):
+    (tmp_path/'home').mkdir(mode=0o700)
+    def refused():
+        try: read(tmp_path/'home'/'it.toml')
+        except InputError as e: return 'it.toml' in str(e) and 'Permission denied' in str(e)
+    assert as_nobody(refused)
 
 
 def test_a_record_that_is_no_file_is_left_where_it_is(tmp_path):
