@@ -5,6 +5,7 @@ import lzma
 import os
 import signal
 import tarfile
+import tracemalloc
 import zipfile
 from contextlib import contextmanager
 
@@ -177,6 +178,23 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(tmp_path):
     assert check_file(tmp_path/'long', 'x') is None
     with pytest.raises(InputError, match='long` cannot be read: the file is larger than 0 kB; cut'):
         file_bytes(tmp_path/'long', 9, 'cut it')
+
+
+def test_no_room_is_made_for_more_than_a_file_holds(tmp_path):
+    "A buffer of a gigabyte fits into no container of half of one"
+    (tmp_path/'small').write_bytes(b'0123456789')
+    tracemalloc.start()
+    try:
+        assert file_bytes(tmp_path/'small', 1 << 30, 'x') == b'0123456789'
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally: tracemalloc.stop()
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='no files of the kernel here')
+def test_a_file_that_says_no_size_is_read_to_its_end():
+    assert b'Threads:' in file_bytes('/proc/self/status', 100_000, 'x')
+    with pytest.raises(InputError, match='status` cannot be read: the file is larger than 0 kB'):
+        file_bytes('/proc/self/status', 100, 'x')
 
 
 @PIPES
