@@ -185,8 +185,10 @@ def careful_bytes(
     try:
         if not links and path.is_symlink(): raise InputError(NO_LINK)
         with open(path, 'rb', opener=opened) as f:
-            if not stat.S_ISREG(os.fstat(f.fileno()).st_mode): raise InputError("this is no file")
-            data = f.read(most + 1)
+            there = os.fstat(f.fileno())
+            if not stat.S_ISREG(there.st_mode): raise InputError("this is no file")
+            data = f.read(min(there.st_size, most) + 1) # Makes room for as much
+            if len(data) > there.st_size: data += f.read(most + 1 - len(data)) # It grew
     except InputError: raise
     except FileNotFoundError: raise InputError("there is no such file") from None
     except OSError as e: raise InputError(f"the file cannot be read: {e.strerror}") from None

@@ -146,7 +146,7 @@ def read_settings_file(
     "What one `settings.ini` says, in our sections; raises `InputError` on what cannot be"
     ini = configparser.ConfigParser(
         interpolation=None, inline_comment_prefixes=(';',), default_section='(none)')
-    if path.exists() and not path.is_file(): # A pipe would be waited for
+    if os.path.exists(path) and not os.path.isfile(path): # A pipe would be waited for
         raise InputError(f"`{path}` is no file of settings; move it away")
     try: ini.read_string(path.read_text(encoding='utf-8-sig'), path.name)
     except UnicodeDecodeError:

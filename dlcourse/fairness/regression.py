@@ -86,15 +86,16 @@ def _parts(frame, has_truth, weighted, drop):
     import narwhals as nw
     p, y = nw.col('_p'), nw.col('_y')
     numbers = dict(p=p, y=y, e=p - y, a=(p - y).abs()) if has_truth else dict(p=p)
+    asked = numbers | dict(size=p.abs() + y.abs() if has_truth else p.abs())
     needed = [nw.col(c).is_null() for c in ('_p', *['_y']*has_truth, *['_group']*drop)]
     lost = nw.any_horizontal(*needed, ignore_nulls=False)
     known = frame.filter(~lost).select(*(v.quantile(.5, 'linear').alias(k)
-                                         for k, v in numbers.items()))
-    zeros = {k: v[0] or 0. for k, v in zip(numbers, to_lists(known), strict=True)}
+                                         for k, v in asked.items()))
+    zeros = {k: v[0] or 0. for k, v in zip(asked, to_lists(known), strict=True)}
     counted = dict(lost=lost.cast(nw.Int64), no_p=p.is_null().cast(nw.Int64))
     parts = {f'{k}1': v - zeros[k] for k, v in numbers.items()}
     if has_truth:
-        counted['no_y'], zeros['s'] = y.is_null().cast(nw.Int64), zeros['a']**2
+        counted['no_y'], zeros['s'] = y.is_null().cast(nw.Int64), zeros['a']*zeros['a']
         parts['s1'] = parts['a1']*(numbers['a'] + zeros['a']) # Squared errors
     powers = [f'{k[0]}{i}' for k in parts for i in (2, 3)]
     parts |= dict(above=(p > zeros['p']).cast(nw.Int64), tied=(p == zeros['p']).cast(nw.Int64))
@@ -131,10 +132,14 @@ class _Sums(CellSums):
     "The sums of each group of an attribute"
     attribute:str
     quantiles:dict     # Metric → group → value
-    zeros:dict         # What is added up → what it was counted from
+    zeros:dict         # What is added up → what it was counted from; and the size of the numbers
     rows:int           # Rows read
 
-    def moments(self, part): return self.mean(*(f'{part}{i}' for i in (1, 2, 3)))
+    def moments(self, part):
+        "A mean; errors that differ in their last digits alone are all the same"
+        last = 1e-13*self.zeros['size']
+        return self.mean(*(f'{part}{i}' for i in (1, 2, 3)),
+                         noise=last*last*(4*self.zeros['s'] if part == 's' else 1))
 
 def _limited(of, level):
     "A mean with its limits, as of so many rows of equal weight as it is worth"
@@ -162,7 +167,7 @@ def _sums(rows, columns, attribute, quantiles):
     check_few(attribute, len(set(names)), rows.max_groups)
     clusters = clusters_of(rows, t, keep, t['n'][keep])
     t = {k: v[keep] for k, v in t.items() if k != 'cluster'}
-    if not all(np.isfinite(v).all() for v in t.values()):
+    if not all(np.isfinite(v).all() for v in (*t.values(), *zeros.values())):
         both = f" and `{columns['y']}`" if has_truth else ''
         raise InputError(f"`{columns['p']}`{both} must hold finite numbers, none of them or of "
                          "their errors beyond 1e50, whose powers have no room; mend or leave out "

@@ -243,8 +243,9 @@ class CellSums:
         "A sum of each group"
         return np.bincount(self.into, self._cells(part), len(self.groups))
 
-    def mean(self, first:str, second:str, third:str|None=None)->Means:
-        "Mean of what was added up as `first`, whose squares and cubes were `second` and `third`"
+    def mean(self, first:str, second:str, third:str|None=None, noise=0.)->Means:
+        """Mean of what was added up as `first`, whose squares and cubes were `second` and `third`;
+        `noise` is the variance that rounding alone may leave"""
         w, total, square = (self.total(f'{k} w') for k in ('one', first, second))
         with np.errstate(all='ignore'):
             mean, square, n = total/w, square/w, self.total('n')
@@ -257,7 +258,7 @@ class CellSums:
             else:
                 variance, worth, df = self.by_cluster(first, mean, w)
                 cubes = np.bincount(self.into, self._pulls(first, mean, w)**3, len(n))
-            seen = (one > 1e-12*square) & (variance > 0)
+            seen = (one > np.maximum(1e-12*square, noise)) & (variance > 0)
             size = np.minimum(np.where(seen, one/variance, worth), n)
         carried = carriers(np.where(seen, variance, 0), cubes if third else 0*cubes)
         there = n if self.cluster is None else np.bincount(self.into, minlength=len(n))

@@ -95,7 +95,7 @@ class Kept:
         with named(self.path):
             ready_folder(self.path)
         again = "move it away, and all is graded anew"
-        kept = file_bytes(self.path, LARGEST_KEPT, again) if self.path.exists() else b''
+        kept = file_bytes(self.path, LARGEST_KEPT, again) if os.path.exists(self.path) else b''
         lines = kept.splitlines()
         read = [found for found in map(_entry, lines) if found]
         for key, seed, mark in read: self.marks[key] = seed, mark

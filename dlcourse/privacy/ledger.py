@@ -172,7 +172,6 @@ def _parsed(source): # With no more asked than that each number can be
     path = None
     if not isinstance(source, dict):
         path = path_of(source, 'source')
-        if not path.exists(): raise InputError(f"there is no ledger {path}")
         data = file_bytes(path, LARGEST_LEDGER, "give the path of a ledger")
         try: source = json.loads(data.decode('utf-8'), object_pairs_hook=_once)
         except (ValueError, RecursionError) as e:

@@ -5,6 +5,7 @@ import lzma
 import os
 import signal
 import tarfile
+import tracemalloc
 import zipfile
 from contextlib import contextmanager
 
@@ -179,6 +180,23 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(tmp_path):
         file_bytes(tmp_path/'long', 9, 'cut it')
 
 
+def test_no_room_is_made_for_more_than_a_file_holds(tmp_path):
+    "A buffer of a gigabyte fits into no container of half of one"
+    (tmp_path/'small').write_bytes(b'0123456789')
+    tracemalloc.start()
+    try:
+        assert file_bytes(tmp_path/'small', 1 << 30, 'x') == b'0123456789'
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally: tracemalloc.stop()
+
+
+@pytest.mark.skipif(not os.path.exists('/proc/self/status'), reason='no files of the kernel here')
+def test_a_file_that_says_no_size_is_read_to_its_end():
+    assert b'Threads:' in file_bytes('/proc/self/status', 100_000, 'x')
+    with pytest.raises(InputError, match='status` cannot be read: the file is larger than 0 kB'):
+        file_bytes('/proc/self/status', 100, 'x')
+
+
 @PIPES
 def test_a_file_of_the_data_home_that_is_a_pipe_is_named(tmp_path):
     card = Card(name='made', title='t', kind='downloaded', format='text', summary='s', source='x',
@@ -261,20 +279,38 @@ def test_kept_vectors_of_another_length_or_of_no_numbers_are_made_anew(tmp_path)
         assert path.read_bytes() == whole
 
 
-@pytest.mark.skipif(getattr(os, 'geteuid', int)() or os.name != 'posix', reason='for root alone')
-def test_a_home_that_nobody_may_look_into_stops_no_audit(tmp_path):
-    (tmp_path/'home').mkdir(mode=0o700)
-    (tmp_path/'settings.ini').write_text('[audit]\nlevel = 0.9\n')
+FOR_ROOT = pytest.mark.skipif(getattr(os, 'geteuid', int)() or os.name != 'posix',
+                              reason='for root alone')
+
+
+def as_nobody(ask):
+    "Is it so, asked in a child process as another user?"
     child = os.fork()
-    if not child: # As another user, whose HOME is still that of the first
+    if not child:
         try:
-            os.environ['HOME'] = str(tmp_path/'home')
-            os.environ.pop('XDG_CACHE_HOME', None)
-            usual_data_home()
             os.setuid(65534)
-            os._exit(0 if usual_data_home().name == 'data' else 3)
+            os._exit(0 if ask() else 3)
         except BaseException: os._exit(4)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@FOR_ROOT
+def test_a_home_that_nobody_may_look_into_stops_no_audit(tmp_path, monkeypatch):
+    (tmp_path/'home').mkdir(mode=0o700)
+    monkeypatch.setenv('HOME', str(tmp_path/'home')) # Still that of the first
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    usual_data_home()
+    assert as_nobody(lambda: usual_data_home().name == 'data')
+
+
+@FOR_ROOT
+@pytest.mark.parametrize('read', [read_ledger, read_settings_file, read_toml, read_certificate])
+def test_a_file_in_a_folder_that_nobody_may_look_into_is_named(tmp_path, read):
+    (tmp_path/'home').mkdir(mode=0o700)
+    def refused():
+        try: read(tmp_path/'home'/'it.toml')
+        except InputError as e: return 'it.toml' in str(e) and 'Permission denied' in str(e)
+    assert as_nobody(refused)
 
 
 def test_a_record_that_is_no_file_is_left_where_it_is(tmp_path):

@@ -334,6 +334,38 @@ def test_one_slip_of_the_pen_leaves_the_limits_of_the_others():
         assert found.get(metric, 'C').low is None
 
 
+@pytest.mark.parametrize('error', [.1, (.1, -.1)])
+@pytest.mark.parametrize('more', [{}, dict(sample_weight='w'), dict(cluster='c')])
+def test_errors_that_differ_in_their_last_digits_alone_have_no_tail(error, more):
+    rng, n = np.random.default_rng(0), 600
+    y = rng.normal(50, 10, n).round(1)
+    t = dict(g=np.repeat(['A', 'B', 'C'], n//3), y=y, p=y + np.resize(error, n), c=np.arange(n)//5,
+             w=rng.random(n))
+    found = audit_regression(t, y_true='y', y_pred='p', sensitive_features='g', **more,
+                             policy=Policy(difference=dict(mae=1)))
+    assert [d.verdict for d in found.disparities if d.metric == 'mae'] == ['pass']
+    for metric in ('mae', 'rmse'):
+        v = found.get(metric, 'A')
+        assert v.value == pytest.approx(.1) and v.low == pytest.approx(v.high)
+
+
+def test_a_tail_is_seen_beside_a_slip_in_both_columns():
+    "One row of 1e15 says nothing of the last digits of the others"
+    rng, n = np.random.default_rng(0), 600
+    rare = np.where(np.arange(n) % 300 < 3, 40., 0.) + rng.normal(0, 1, n)
+    t = dict(g=np.repeat(['A', 'B'], n//2), y=np.append(rng.normal(0, 9, n - 1), 1e15))
+    found = audit_regression(t | dict(p=t['y'] + rare), y_true='y', y_pred='p',
+                             sensitive_features='g', policy=Policy(difference=dict(mae=5)))
+    assert [d.verdict for d in found.disparities if d.metric == 'mae'] == ['insufficient evidence']
+
+
+@pytest.mark.parametrize(('p', 'y'), [(1e200, 0.), (1e308, -1e308)])
+def test_numbers_whose_squares_have_no_room_are_called_so(p, y):
+    t = dict(g=['a', 'b']*30, p=[p]*60, y=[y]*60)
+    with pytest.raises(InputError, match='beyond 1e50'):
+        audit_regression(t, y_true='y', y_pred='p', sensitive_features='g')
+
+
 @pytest.mark.parametrize('size', [1e51, 1e60])
 def test_errors_too_large_for_their_powers_are_called_so(size):
     t = people(60)

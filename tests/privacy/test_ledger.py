@@ -98,7 +98,8 @@ def test_files_that_are_no_ledger(fault, said, tmp_path):
 
 
 def test_no_file_and_no_json(tmp_path):
-    with pytest.raises(InputError, match='there is no ledger'): read_ledger(tmp_path/'none.json')
+    with pytest.raises(InputError, match='there is no such file; give the path of a ledger'):
+        read_ledger(tmp_path/'none.json')
     for text in ('', '{', '[]', '\x00', '['*100_000):
         (tmp_path/'l.json').write_text(text)
         with pytest.raises(InputError): read_ledger(tmp_path/'l.json')
