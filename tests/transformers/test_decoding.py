@@ -349,6 +349,18 @@ def test_where_only_the_last_logits_are_asked_they_are_the_same(own, batch):
         close(FastGPT(model)(after[:, 7:], caches=caches, last=True), model(after)[:, -1:])
 
 
+@pytest.mark.parametrize('depth', [1, 2])
+@torch.no_grad()
+def test_a_mask_is_taken_or_refused_alike_where_only_the_last_logits_are_asked(depth):
+    "A mask of the keys alone is one for each query; one of too few queries is none"
+    model, ids = made(depth=depth), torch.arange(14).reshape(2, 7) % 9
+    keys = torch.arange(7) != 1
+    found = FastGPT(model)(ids, caches=caches_for(model, 2), mask=keys, last=True)
+    close(found, model(ids, mask=keys)[:, -1:])
+    with pytest.raises(RuntimeError):
+        FastGPT(model)(ids, caches=caches_for(model, 2), mask=keys.expand(3, 7), last=True)
+
+
 def test_tokens_that_are_no_table_are_refused():
     model = made()
     for ids in (torch.tensor([1]), torch.tensor([[1.]])):
