@@ -310,6 +310,14 @@ def test_the_kept_model_is_made_once(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='`size` must be small or tiny'): character_gpt(size='big')
 
 
+@pytest.mark.parametrize('u', [-.1, float('nan'), -float('inf')])
+def test_a_number_that_cannot_be_drawn_gives_no_token(u):
+    "The first token came, which has no share here"
+    for p in (torch.tensor([0., .4, .6]), torch.tensor([[0., .4, .6]]*2)):
+        with pytest.raises(InputError, match='`u` be 0 or more'):
+            draw_token(p, torch.full(p.shape[:-1], u))
+
+
 def test_dropout_is_not_left_out_in_silence():
     with pytest.raises(InputError, match='model.eval'): FastGPT(made(dropout=.1).train())
     with pytest.raises(InputError, match='model.eval'):
