@@ -128,11 +128,11 @@ def as_floats(
     name:str, # What the caller calls it, for the error
 )->'numpy.ndarray': # noqa: F821
     "Numbers with a sign and a fraction; raises `InputError` for words, dates and complex numbers"
-    words = v.dtype.kind in 'USTcmM' or v.dtype.kind == 'O' and isinstance(v.flat[0], str)
+    words = v.dtype.kind in 'USTcmM' or v.dtype.kind == 'O' and isinstance(next(v.flat, 0), str)
     try:
         if not words: return v.astype(float)
     except (TypeError, ValueError): pass
-    raise InputError(f"`{name}` must hold numbers; got {v.flat[0]!s}")
+    raise InputError(f"`{name}` must hold numbers; got {next(v.flat, 'none')!s}")
 
 def grid_of(
     values,   # Lists in lists, an array, a frame, a tensor

@@ -75,8 +75,8 @@ def _as_values(values, name):
     if isinstance(values, Series): values = values.values
     try:
         found = array_of(values, name)
-        found = found.astype(float) if found.dtype.kind in 'US' else as_floats(found, name)
-    except ValueError:
+        found = found.astype(float) if found.dtype.kind in 'USO' else as_floats(found, name)
+    except (TypeError, ValueError):
         raise InputError(f"`{name}` must be numbers; got {type(values).__name__} with something "
                          "else in it") from None
     if found.ndim not in (1, 2) or not found.size:

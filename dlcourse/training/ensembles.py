@@ -21,9 +21,10 @@ def check_members(logits):
     "Raise `InputError` unless they are floats of a member or more, [member, row, class]"
     if torch.is_tensor(logits) and logits.is_floating_point():
         if logits.ndim == 3 and len(logits): return
-    shape = tuple(getattr(logits, 'shape', ()))
+    came = f'{logits.dtype} of shape {tuple(logits.shape)}' if torch.is_tensor(logits) else \
+        type(logits).__name__
     raise InputError("`logits` must be a tensor of floats, [member, row, class], of one member or "
-                     f"more; got a {type(logits).__name__} of shape {shape}")
+                     f"more; got {came}")
 
 # %% ../../nbs/03_training/11_ensembles.ipynb #dad6a25d
 def stack(

@@ -42,7 +42,7 @@ def of_a_curve(rates, losses):
     if len(rates) < 5 or np.convolve(np.isfinite(losses), np.ones(5), mode='valid').max() < 5:
         raise InputError("`losses` must be finite five times in a row; got "
                          f"{np.isfinite(losses).sum()} finite ones of {len(losses)}; begin at a "
-                         "lower rate")
+                         "lower rate, or take more steps")
     return rates, losses
 
 # %% ../../nbs/03_training/13_tuning.ipynb #55148c7e

@@ -17,8 +17,9 @@ from .encoder import Encoder
 
 # %% ../../nbs/07_transformers/14_bert.ipynb #92d9a12c
 def check_marks(start, end):
-    "Raise `InputError` unless they are two rows of one length, without NaN"
-    if start.ndim == 1 and start.shape == end.shape and not (start + end).isnan().any(): return
+    "Raise `InputError` unless they are two rows of one length, not empty, without NaN"
+    rows = start.ndim == 1 and len(start) and start.shape == end.shape
+    if rows and not (start + end).isnan().any(): return
     raise InputError("`start` and `end` must be a number for each piece, and not NaN; got the "
                      f"shapes {tuple(start.shape)} and {tuple(end.shape)}")
 

@@ -184,9 +184,9 @@ def draw_token(
 )->Int[Tensor, "*batch"]:            # The first token at which the running sum exceeds u's share
     "A token for a uniform number, never one without a share; `InputError` for none, or for NaN"
     sums = p.cumsum(-1, dtype=torch.double)
-    if not ((sums[..., -1] > 0) & sums[..., -1].isfinite()).all():
-        raise InputError("`p` must hold finite shares, one of them above 0")
     total = sums[..., -1:]
+    if not ((total > 0) & total.isfinite() & (u[..., None] >= 0)).all():
+        raise InputError("`p` must hold finite shares, one of them above 0, and `u` be 0 or more")
     below = total.nextafter(torch.zeros_like(total)) # For a u that was rounded to 1
     return (sums <= torch.minimum(u[..., None]*total, below)).sum(-1)
 

@@ -82,9 +82,9 @@ class FastGPT:
         for layer, cache in zip(self.layers, caches, strict=True):
             q, k, v = self.asked(layer.to_qkv(layer.norms[0](x)).view(*shape[:2], -1), start)
             k, v = cache.extend(k, v)
-            if last and layer is self.layers[-1]: # Nobody reads what the others would become
+            if last and layer is self.layers[-1] and shape[1] > 1: # Nobody reads the others
+                mask = mask if mask is None else visible(q, k, mask, True)[..., -1:, :]
                 q, x = q[:, :, -1:], x.view(shape)[:, -1]
-                mask = mask if mask is None else mask[..., -1:, :]
             x = x + layer.to_out(self.look(q, k, v, mask).reshape(x.shape))
             x = x + layer.to_narrow(layer.to_hidden(layer.norms[1](x)))
         x = x[:, None] if last else x.view(shape)

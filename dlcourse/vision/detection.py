@@ -55,13 +55,13 @@ def box_area(
 def check_scores(scores, boxes):
     "Raise `InputError` unless there is one for each box, and none is NaN"
     if not torch.is_tensor(scores) or scores.shape != boxes.shape[:1] or scores.isnan().any():
-        raise InputError("`scores` must be a number for each box, and not NaN; got "
+        raise InputError("`scores` must be a tensor, a number for each box, not NaN; got "
                          f"{scores!r:.80} for boxes of the shape {tuple(boxes.shape)}")
 
 def check_overlaps(overlaps):
     "Raise `InputError` for what is no table of numbers, [detection, truth]"
     if not torch.is_tensor(overlaps) or overlaps.ndim != 2 or overlaps.isnan().any():
-        raise InputError("`overlaps` must be [detection, truth], and not NaN; got "
+        raise InputError("`overlaps` must be a tensor, [detection, truth], not NaN; got "
                          f"{overlaps!r:.80}")
 
 # %% ../../nbs/05_vision/07_detection.ipynb #b16a94d7

@@ -59,5 +59,8 @@ def test_numbers_are_numbers():
     for words in (['1', 'a'], ['1'], np.array(['2020'], 'M8[D]'), [1j], np.array(['a'], object)):
         with pytest.raises(InputError, match='`y` must hold numbers'):
             as_floats(np.asarray(words), 'y')
+    assert as_floats(np.array([], object), 'y').shape == (0,) # As an empty column of pandas is
+    with pytest.raises(InputError, match='`y` must hold numbers; got none'):
+        as_floats(np.array([], str), 'y')
     for bad in ([], [[1.]], [np.nan], [1, np.inf]):
         with pytest.raises(InputError, match='`v` must be finite numbers'): numbers_of(bad, 'v')

@@ -19,6 +19,7 @@ from dlcourse.sequences.recurrent import last_outputs
 from dlcourse.sequences.scans import initial_poles
 from dlcourse.sequences.sound import row_of
 from dlcourse.sequences.state_space import causal_convolution, memory_kernel
+from dlcourse.sequences.windows import checked_series
 
 NAN, INF = float('nan'), float('inf')
 Y = torch.arange(24.).reshape(2, 4, 3)
@@ -68,6 +69,18 @@ def test_a_kernel_may_reach_back_farther_than_the_sequence(longer):
     x, kernel = (torch.randn(n, generator=rng, dtype=torch.float64) for n in (5, 5 + longer))
     want = np.convolve(x.numpy(), kernel.numpy())[:5]
     np.testing.assert_allclose(causal_convolution(x, kernel).numpy(), want, atol=1e-12)
+
+
+@pytest.mark.parametrize('empty', [[], np.array([], object), pd.Series([], dtype=object)])
+def test_a_series_without_values_is_refused_in_every_container(empty):
+    with pytest.raises(InputError, match='with a value at least'): checked_series(empty)
+
+
+@pytest.mark.parametrize('form', [list, np.array, pd.Series, lambda v: np.array(v, object)])
+def test_numbers_may_be_written_out_in_every_container(form):
+    "As a table of texts gives them"
+    assert checked_series(form(['1', '2.5'])).values.tolist() == [1, 2.5]
+    with pytest.raises(InputError, match='something else in it'): checked_series(form(['1', 'x']))
 
 
 @pytest.mark.parametrize('form', [

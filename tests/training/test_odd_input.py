@@ -39,13 +39,14 @@ MEMBERS = torch.zeros(3, 2, 4)
     (lambda: dropout(torch.ones(3), '0.5'), '`p`'), (lambda: Dropout(True), '`p`'),
     (lambda: dropout(torch.ones(3), 1.5, training=False), '`p`'),
     (lambda: rate_from_curve(RATES, LOSSES[:-1]), '`losses` must be one for each'),
-    (lambda: rate_from_curve(RATES[:4], LOSSES[:4]), 'five times in a row'),
+    (lambda: rate_from_curve(RATES[:4], LOSSES[:4]), 'five times in a row.*take more steps'),
     (lambda: rate_from_curve(RATES, np.full(12, NAN)), 'five times in a row'),
     (lambda: rate_from_curve(RATES, ['x']*12), '`losses` must hold numbers'),
     (lambda: rate_from_curve([None]*12, LOSSES), '`rates`'),
     (lambda: average(MEMBERS[0]), '`logits` must be a tensor of floats'),
     (lambda: average(MEMBERS[:0]), '`logits`'), (lambda: average(MEMBERS.tolist()), '`logits`'),
-    (lambda: average(MEMBERS.numpy()), '`logits`'), (lambda: average(MEMBERS.int()), '`logits`'),
+    (lambda: average(MEMBERS.numpy()), '`logits` .* got ndarray'),
+    (lambda: average(MEMBERS.int()), r'`logits` .* got torch.int32 of shape \(3, 2, 4\)'),
     (lambda: disagreement(MEMBERS[:, 0]), '`logits`'),
     (lambda: disagreement(MEMBERS.long()), '`logits`')])
 def test_odd_input_is_refused_by_name(call, says):

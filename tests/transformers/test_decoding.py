@@ -310,6 +310,14 @@ def test_the_kept_model_is_made_once(tmp_path, monkeypatch):
     with pytest.raises(InputError, match='`size` must be small or tiny'): character_gpt(size='big')
 
 
+@pytest.mark.parametrize('u', [-.1, float('nan'), -float('inf')])
+def test_a_number_that_cannot_be_drawn_gives_no_token(u):
+    "The first token came, which has no share here"
+    for p in (torch.tensor([0., .4, .6]), torch.tensor([[0., .4, .6]]*2)):
+        with pytest.raises(InputError, match='`u` be 0 or more'):
+            draw_token(p, torch.full(p.shape[:-1], u))
+
+
 def test_dropout_is_not_left_out_in_silence():
     with pytest.raises(InputError, match='model.eval'): FastGPT(made(dropout=.1).train())
     with pytest.raises(InputError, match='model.eval'):
@@ -347,6 +355,18 @@ def test_where_only_the_last_logits_are_asked_they_are_the_same(own, batch):
         after = torch.cat([ids, ids[:, :1]], 1)
         if seen is not None: continue
         close(FastGPT(model)(after[:, 7:], caches=caches, last=True), model(after)[:, -1:])
+
+
+@pytest.mark.parametrize('depth', [1, 2])
+@torch.no_grad()
+def test_a_mask_is_taken_or_refused_alike_where_only_the_last_logits_are_asked(depth):
+    "A mask of the keys alone is one for each query; one of too few queries is none"
+    model, ids = made(depth=depth), torch.arange(14).reshape(2, 7) % 9
+    keys = torch.arange(7) != 1
+    found = FastGPT(model)(ids, caches=caches_for(model, 2), mask=keys, last=True)
+    close(found, model(ids, mask=keys)[:, -1:])
+    with pytest.raises(RuntimeError):
+        FastGPT(model)(ids, caches=caches_for(model, 2), mask=keys.expand(3, 7), last=True)
 
 
 def test_tokens_that_are_no_table_are_refused():

@@ -29,6 +29,7 @@ MASKED = np.ma.masked_array(SCORES, SCORES > .5)
     (lambda: best_span(MARKS[0][:, None], MARKS[1]), '`start` and `end`'),
     (lambda: best_span(MARKS[0], MARKS[1][None]), '`start` and `end`'),
     (lambda: best_span(MARKS[0], torch.tensor(1.)), '`start` and `end`'),
+    (lambda: best_span(MARKS[0][:0], MARKS[1][:0]), '`start` and `end`'),
     (lambda: best_span(*MARKS, 0), '`most`'), (lambda: best_span(*MARKS, -3), '`most`'),
     (lambda: order_of(MASKED), '`scores` .* masked'),
     (lambda: nearest_texts(MASKED, np.eye(3), 1), '`queries` .* masked'),

@@ -153,8 +153,10 @@ def test_what_does_not_fit_is_said():
 
 @pytest.mark.parametrize(('call', 'says'), [
     (lambda nan: nms(torch.eye(2, 4), torch.tensor([.5, nan])), '`scores` .* not NaN'),
-    (lambda nan: nms(torch.eye(2, 4), torch.tensor([.5])), '`scores` must be a number for each'),
-    (lambda nan: nms(torch.eye(2, 4), torch.ones(2, 1)), '`scores` must be a number for each'),
+    (lambda nan: nms(torch.eye(2, 4), torch.tensor([.5])), '`scores` .* a number for each'),
+    (lambda nan: nms(torch.eye(2, 4), torch.ones(2, 1)), '`scores` .* a number for each'),
+    (lambda nan: nms(torch.eye(2, 4), [1., 1.]), '`scores` must be a tensor'),
+    (lambda nan: match([[1., 1.]]), '`overlaps` must be a tensor'),
     (lambda nan: batched_nms(torch.zeros(1, 4), torch.tensor([nan]), torch.tensor([0])),
      '`scores` .* not NaN'),
     (lambda nan: batched_nms(torch.zeros(1, 4), torch.ones(1), torch.ones(1)), '`groups`'),
