@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..core.errors import InputError, number_of
+from ..core.errors import InputError, number_of, positive_number
 from ..core.random import random_state
 from ..foundations.schedules import one_cycle
 from .windows import checked_series, past_and_future
@@ -293,8 +293,8 @@ def conformal_quantile(
     level:float=.9,    # How often the coming error shall be no larger; between 0 and 1
 )->np.ndarray:         # One for each column; infinity where so few errors allow no promise
     "The finite-sample quantile of conformal prediction; raises `InputError` for another level"
-    if not 0 < level < 1:
-        raise InputError(f"`level` must be between 0 and 1, such as .9; got {level}")
-    scores = np.sort(checked_series(scores, name='scores').values, axis=0)
+    positive_number(level, 'level', ', such as .9', 1)
+    scores = np.sort(np.asarray(scores, float), axis=0) # NaN comes last
     k = math.ceil((len(scores) + 1)*level - 1e-9)
-    return scores[k - 1] if k <= len(scores) else np.full(scores.shape[1:], np.inf)
+    if k > len(scores): return np.full(scores.shape[1:], np.inf)
+    return np.where(np.isnan(scores[-1]), np.nan, scores[k - 1])

@@ -34,7 +34,7 @@ def test_errors_of_the_simple_ones():
         mase([1], [1, 2, 3], 3)
     with pytest.raises(InputError, match="`seen` must be finite"): mase([1], [1, np.nan, 3])
     with pytest.raises(InputError, match="`seen` must be one series"): mase([1], np.eye(4))
-    with pytest.raises(InputError, match="`level` must be between 0 and 1"):
+    with pytest.raises(InputError, match="`level` must be a number between 0 and 1"):
         conformal_quantile(np.ones(3), 90)
     with pytest.raises(InputError, match="`target` is 0 everywhere"):
         wql(np.ones((2, 1)), [0., 0.], [.5])

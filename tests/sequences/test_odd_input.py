@@ -39,7 +39,6 @@ QUANTILES = np.array([[.1], [.5]])
     *[(lambda p=p: nucleus(LOGITS, p), '`p` must be above 0') for p in (NAN, 0., -.1, 1.1, INF)],
     (lambda: seasonal_naive([1, 2, 3], -1), '`horizon`'),
     (lambda: seasonal_naive([1, 2, 3], 1.5), '`horizon`'),
-    (lambda: conformal_quantile([.1, NAN, .3]), '`scores` must be finite'),
     (lambda: pinball_loss(torch.ones(2, 2), torch.ones(2), QUANTILES), '`quantiles`'),
     (lambda: wql(np.ones((2, 2)), np.ones(2), QUANTILES), '`quantiles`'),
     (lambda: chord_nll(torch.zeros(2, 4, 88), torch.zeros(2, 4, 88), torch.tensor([[4], [2]])),
@@ -91,3 +90,11 @@ def test_a_series_is_standardized_alike_in_every_container(form):
     values = np.random.default_rng(0).normal(size=40)
     want, got = (training_and_test(v, 6, 4, 30) for v in (values, form(values)))
     for a, b in zip(want, got, strict=True): np.testing.assert_allclose(a, b)
+
+
+def test_one_error_that_is_nan_is_no_quantile_and_an_endless_one_is():
+    scores = np.array([[.1, .1], [NAN, np.inf], [.3, .3]])
+    assert np.isnan(conformal_quantile(scores, .5)).tolist() == [True, False]
+    assert conformal_quantile(scores, .5)[1] == .3 and conformal_quantile(scores, .7)[1] == np.inf
+    assert conformal_quantile(np.empty((0, 2))).tolist() == [np.inf]*2
+    assert conformal_quantile(np.ones((9, 2, 3))).shape == (2, 3)
