@@ -97,8 +97,6 @@ def margin_p_value(
     return np.where(distance > 0, np.minimum(1, 2*too_high), 1.)[()]
 
 # %% ../../nbs/16_fairness/19_subgroups.ipynb #f77e4aea
-MOST = 2_000_000 # Conjunctions that are counted at most
-
 def grow(
     kept:list[tuple[int, ...]], # Conjunctions with people enough, equally long, in rising order
     owner:np.ndarray,           # The attribute of each condition
@@ -111,7 +109,6 @@ def grow(
         for a, b in combinations(lasts, 2):
             parts = ((*start[:i], *start[i+1:], a, b) for i in range(len(start)))
             if owner[a] != owner[b] and known.issuperset(parts): out.append((*start, a, b))
-        if len(out) > MOST: break # They are too many to be counted
     return out
 
 # %% ../../nbs/16_fairness/19_subgroups.ipynb #9a143ba4
@@ -139,6 +136,8 @@ def count_conjunctions(
     return np.concatenate(n), np.concatenate(k)
 
 # %% ../../nbs/16_fairness/19_subgroups.ipynb #1283d564
+MOST = 2_000_000 # Conjunctions that are counted at most
+
 def large_enough(
     holds:np.ndarray,    # Who fulfils each condition [condition, person]
     owner:np.ndarray,    # The attribute of each condition
