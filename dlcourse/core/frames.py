@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from .columns import counted_times, time_of
+from .times import counted_times, time_of
 from .errors import InputError
 from .pages import count_text
 from .tables import column_place, open_table, reading

@@ -119,7 +119,9 @@ def whole_number(
     least:int=0, # The smallest that may be
 )->int:          # Of Python's own, which have no end
     "A whole number; raises `InputError` for anything else"
-    return index(number_of(value, name, least))
+    try: whole = value if isinstance(value, bool) else index(value)
+    except TypeError: whole = value # No whole number, and refused by name
+    return number_of(whole, name, least)
 
 def positive_numbers(
     **options,     # Name → value

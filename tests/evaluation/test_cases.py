@@ -126,7 +126,7 @@ def test_small_numbers_do_not_run_over(kind):
 
 @pytest.mark.parametrize('widths', [[10.5, 2], [float('nan'), 2], ['a', 2]])
 def test_widths_are_whole(widths):
-    with pytest.raises(TypeError): training_flops(widths, 3)
+    with pytest.raises(InputError, match='`widths` must be a whole'): training_flops(widths, 3)
 
 
 def test_a_temperature_of_what_has_no_loss_is_nan():

@@ -227,7 +227,7 @@ def test_features_of_answers():
 def test_pairs_are_read(tmp_path):
     path = tmp_path/'pairs.json'
     class File: path = 'pairs.json'
-    class Card: files = [File]
+    class Card: name, files = 'pairs', [File]
     rows = [dict(instruction='a', input='b', chosen='x', rejected='y'),
             dict(instruction='a', input='', chosen='x', rejected='x')]
     path.write_text(json.dumps(rows), 'utf-8')
