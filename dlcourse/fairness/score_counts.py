@@ -92,11 +92,13 @@ def check_order(
     if kind.is_integer(): # Arrow makes no floats of them
         x, line = nw.col(column), nw.lit(_WHOLE, dtype=kind)
         far = x > line if kind.is_unsigned_integer() else (x > line) | (x < -line)
-    else:
+        cut = far & ~far
+    else: # Of a text file nobody says how they were written; a fraction is a float's
         x = numeric_column(frame, column).abs()
-        far = (x > _WHOLE) & (x < np.inf)
-    [[many]] = to_lists(frame.select(far.cast(nw.Int64).sum().alias('n')))
-    if not many: return
+        far, cut = (x > _WHOLE) & (x < np.inf), x % 1 > 0
+    asked = frame.select(far.cast(nw.Int64).sum().alias('n'), cut.cast(nw.Int64).sum().alias('cut'))
+    [many], [fractions] = to_lists(asked)
+    if not many or fractions: return
     raise InputError(f"`{column}` holds numbers beyond {_WHOLE:,} ({count_text(int(many))}), and "
                      "there double precision takes neighbours for equal: their order would be "
                      "lost. Give ranks, or take away what all have in common")
