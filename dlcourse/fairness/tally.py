@@ -68,7 +68,7 @@ def _same_classes(ours, theirs):
                              "other; give both the same `positive`")
     return both
 
-MOST_CROSSED = 500 # Sets of attributes, each alone and crossed
+MOST_CROSSED = 2_000 # Sets of attributes, each alone and crossed; 20 make 1,350 of up to three
 
 def check_crossings(
     attributes:tuple[str, ...], # Columns whose groups are compared
@@ -79,7 +79,7 @@ def check_crossings(
     many = sum(comb(n, size) for size in range(1, deepest + 1))
     if many > MOST_CROSSED and depth > 1:
         raise InputError(f"{n} columns crossed up to {depth} at a time are {many:,} comparisons, "
-                         f"and at most {MOST_CROSSED} are made. Cross fewer at a time, by `depth` "
+                         f"and at most {MOST_CROSSED:,} are made. Cross fewer at a time, by `depth` "
                          "1 or 2, or name fewer columns")
     if not any(' × ' in a for a in attributes): return
     seen = {}

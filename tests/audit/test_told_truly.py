@@ -201,12 +201,12 @@ def test_scores_whose_squares_have_no_room_are_refused_in_one_sentence():
 # ---- Too much at once is refused before it is counted
 
 def test_so_many_crossings_are_refused_before_anything_is_counted():
-    names = [f'a{i}' for i in range(20)]
+    names = [f'a{i}' for i in range(24)]
     t = dict.fromkeys(names, ['a', 'b']*30) | dict(p=[1, 0, 1]*20)
     said = refused(audit, t, y_pred='p', sensitive_features=names)
-    assert said.startswith("20 columns crossed up to 3 at a time are 1,350 comparisons")
-    assert f"at most {MOST_CROSSED} are made" in said and '`depth`' in said
-    assert len(audit(t, y_pred='p', sensitive_features=names, depth=2).crossed) == 210
+    assert said.startswith("24 columns crossed up to 3 at a time are 2,324 comparisons")
+    assert f"at most {MOST_CROSSED:,} are made" in said and '`depth`' in said
+    assert len(audit(t, y_pred='p', sensitive_features=names, depth=2).crossed) == 300
 
 
 # ---- Published tables
