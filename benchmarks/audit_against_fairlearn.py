@@ -12,9 +12,10 @@
    be asked for; the ratio of CPU seconds, runs interleaved.
 5. `every [rows]`: a report with every section, read and written, CPU seconds.
 
-Measured in November 2026 on two cores: 357 to 391 times fairlearn from a frame, 551 to 607 from
-Parquet; 1.08 to 1.15 times the bare group-by; 1e8 rows in 1.8 CPU s and 150 MB, with a report in
-22 CPU s and 178 MB; every section of 1e6 rows in 1.9 CPU s from Parquet and 2.6 from CSV.
+Measured on 28 November 2026, two idle cores: 379 times fairlearn from a frame, 662 from Parquet (at
+a load of 13 to 25: 352 and 524); 1.05 times the bare group-by; every section of 1e6 rows in 1.8
+CPU s from Parquet and 2.4 from CSV. Earlier in the month: 1e8 rows in 1.8 CPU s and 150 MB, with a report
+in 22 CPU s and 178 MB.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/audit_against_fairlearn.py [rows]
      python benchmarks/audit_against_fairlearn.py memory|bare|every [rows]

@@ -79,8 +79,8 @@ def check_crossings(
     many = sum(comb(n, size) for size in range(1, deepest + 1))
     if many > MOST_CROSSED and depth > 1:
         raise InputError(f"{n} columns crossed up to {depth} at a time are {many:,} comparisons, "
-                         f"and at most {MOST_CROSSED:,} are made. Cross fewer at a time, by `depth` "
-                         "1 or 2, or name fewer columns")
+                         f"and at most {MOST_CROSSED:,} are made. Cross fewer at a time, by "
+                         "`depth` 1 or 2, or name fewer columns")
     if not any(' × ' in a for a in attributes): return
     seen = {}
     for size in range(1, min(depth, len(attributes)) + 1):
