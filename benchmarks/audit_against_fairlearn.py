@@ -14,8 +14,8 @@
 
 Measured on 28 November 2026, two idle cores: 379 times fairlearn from a frame, 662 from Parquet (at
 a load of 13 to 25: 352 and 524); 1.05 times the bare group-by; every section of 1e6 rows in 1.8
-CPU s from Parquet and 2.4 from CSV. Earlier in the month: 1e8 rows in 1.8 CPU s and 150 MB, with a report
-in 22 CPU s and 178 MB.
+CPU s from Parquet and 2.4 from CSV. Earlier in the month: 1e8 rows in 1.8 CPU s and 150 MB, with
+a report in 22 CPU s and 178 MB.
 
 Run: OMP_NUM_THREADS=1 python benchmarks/audit_against_fairlearn.py [rows]
      python benchmarks/audit_against_fairlearn.py memory|bare|every [rows]
