@@ -4,28 +4,35 @@
 
 # %% auto #0
 __all__ = ['FIGURE_COLUMNS', 'NOT_IN_PRINT', 'TITLES', 'NO_CAUSES', 'POINT_COLUMNS', 'GAPS_OF', 'PAY_COLUMNS', 'PAY_PARTS',
-           'audit_parts']
+           'audit_parts', 'JudgedRemedies', 'judge_remedies']
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #26042bd1
 import sys
-from dataclasses import replace
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
 from functools import singledispatch
 from importlib import import_module
+from pathlib import Path
 
 from .findings import VERDICTS, Section, section_table
 from .sections import local_law_section, score_section
 from ..core.errors import InputError
+from ..core.settings import settings
+from ..fairness.bounds import measure_gaps
 from ..fairness.frontier import Frontier
-from ..fairness.groups import MISSING
+from ..fairness.groups import MISSING, disparities
+from ..fairness.judged import check_judged
 from ..fairness.law_summary import LocalLaw144
 from ..fairness.methods import METHODS
 from ..fairness.outcomes import OutcomeAudit
 from ..fairness.payroll import PayAudit
+from ..fairness.policy import Policy, judge, read_policy
 from ..fairness.profiles import DISCLAIMER
 from ..fairness.published import PublishedAudit
 from ..fairness.records import Disparity, Rate
 from ..fairness.scores import ScoreAudit
 from ..fairness.tally import alike_notes, disguised_notes
+from ..fairness.trials import MEASURED
 from ..fairness.wording import gap_sentence
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #00372a3b
@@ -132,6 +139,9 @@ GAPS_OF = dict(selection='selection_rate', odds='equalized_odds') # Of a point â
 
 def _name(p): return f'{METHODS[p.method].label}, strength {p.strength:g}, split {p.seed}'
 
+def _rates_of(found):
+    return [replace(r, attribute=_name(p)) for p in found.runs for r in p.rates]
+
 def _gaps(p, level):
     "The gaps of a model, measured on people it has not met"
     for own, metric in GAPS_OF.items():
@@ -148,10 +158,9 @@ def _remedies(found:Frontier):
              p.accuracy_high) for p in found.runs]
     table = section_table('Accuracy of each remedy, on people it has not met', POINT_COLUMNS, rows)
     tried = Section(name='remedies', title='Remedies that were tried', tables=(table,))
-    rates = [replace(r, attribute=_name(p)) for p in found.runs for r in p.rates]
     return dict(title='Remedies, audited', kind='mitigation', source=None, verdict='not judged',
                 findings=tuple(found.findings), sections=(tried,), level=found.level,
-                rates=tuple(rates), result=found.to_dict(), not_measured=NO_CAUSES,
+                rates=tuple(_rates_of(found)), result=found.to_dict(), not_measured=NO_CAUSES,
                 disparities=tuple(g for p in found.runs for g in _gaps(p, found.level)))
 
 @audit_parts.register
@@ -167,6 +176,64 @@ def _local_law(found:LocalLaw144):
                 rates=tuple(rates), result=found.to_dict(),
                 not_measured=("Whether anybody was treated unlawfully: the law asks for ratios, "
                               "and forbids none.", *NO_CAUSES))
+
+# %% ../../nbs/21_audit/09_kinds.ipynb #9a91de31
+@dataclass(frozen=True, kw_only=True)
+class JudgedRemedies:
+    "Remedies, and what a policy says of each of them in every split"
+    tried:Frontier
+    policy:Policy
+    disparities:tuple[Disparity, ...] # A remedy and split is the attribute of each
+
+    @property
+    def verdicts(self)->dict[tuple[str, float], str]: # (method, strength) â†’ verdict
+        "Of each remedy: fail where a split fails, pass where all of them pass"
+        of = {}
+        for d in self.disparities:
+            if d.verdict != 'not judged': of.setdefault(d.attribute, []).append(d.verdict)
+        splits = {}
+        for p in self.tried.runs: splits.setdefault((p.method, p.strength), []).extend(of.get(_name(p), ()))
+        return {k: min(found, key=VERDICTS.index) for k, found in splits.items()}
+
+    @property
+    def verdict(self)->str:
+        "Does the policy tolerate any of them? Pass where one passes, fail where all fail"
+        return max(self.verdicts.values(), key=VERDICTS.index)
+
+    @property
+    def findings(self)->list[str]:
+        "The verdict of each remedy, and the trade that it makes, in sentences"
+        splits = Counter((p.method, p.strength) for p in self.tried.runs)
+        said = [f"{METHODS[m].label.capitalize()}, strength {s:g}: {verdict}, over {splits[m, s]} "
+                "splits." for (m, s), verdict in self.verdicts.items()]
+        return said + self.tried.findings
+
+def judge_remedies(
+    tried:Frontier,         # What `mitigate` found
+    policy:Policy|str|Path, # What is tolerated, of the three rates that are measured
+    min_count:int|None=None, # Groups with fewer people in a split are not judged; else the policy's
+)->JudgedRemedies:
+    """Judge every remedy on people it has not met; all of them share the error, for one is picked.
+    Raises `InputError` for a policy of other figures, or of attributes, which remedies do not name"""
+    if not isinstance(policy, Policy): policy = read_policy(policy)
+    check_judged(replace(policy, attributes=None, groups={}), 'fairness', MEASURED, ())
+    if policy.attributes or policy.groups or not policy.judges:
+        raise InputError("the policy for remedies must tolerate something, and name no attribute: "
+                         "they were tried for the groups that `mitigate` was given")
+    least = min_count or policy.min_count or settings().min_count
+    remedies = len({(p.method, p.strength) for p in tried.runs})
+    level = 1 - (1 - (policy.level or tried.level))/remedies
+    rates = _rates_of(tried)
+    gaps = measure_gaps(disparities(rates), rates, level=level)
+    found = judge(gaps, rates, policy, level=level, min_count=least)
+    return JudgedRemedies(tried=tried, policy=policy, disparities=tuple(found))
+
+# %% ../../nbs/21_audit/09_kinds.ipynb #9a91de32
+@audit_parts.register
+def _judged_remedies(found:JudgedRemedies):
+    return audit_parts(found.tried) | dict(
+        verdict=found.verdict, findings=tuple(found.findings), disparities=found.disparities,
+        level=found.disparities[0].level, asked=dict(policy=asdict(found.policy)))
 
 # %% ../../nbs/21_audit/09_kinds.ipynb #9a91de22
 PAY_COLUMNS = {
