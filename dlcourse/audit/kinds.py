@@ -192,7 +192,8 @@ class JudgedRemedies:
         for d in self.disparities:
             if d.verdict != 'not judged': of.setdefault(d.attribute, []).append(d.verdict)
         splits = {}
-        for p in self.tried.runs: splits.setdefault((p.method, p.strength), []).extend(of.get(_name(p), ()))
+        for p in self.tried.runs:
+            splits.setdefault((p.method, p.strength), []).extend(of.get(_name(p), ()))
         return {k: min(found, key=VERDICTS.index) for k, found in splits.items()}
 
     @property
@@ -213,8 +214,8 @@ def judge_remedies(
     policy:Policy|str|Path, # What is tolerated, of the three rates that are measured
     min_count:int|None=None, # Groups with fewer people in a split are not judged; else the policy's
 )->JudgedRemedies:
-    """Judge every remedy on people it has not met; all of them share the error, for one is picked.
-    Raises `InputError` for a policy of other figures, or of attributes, which remedies do not name"""
+    """Judge every remedy on people it has not met; all share the error, for one of them is picked.
+    Raises `InputError` for a policy of other figures, or one that names attributes"""
     if not isinstance(policy, Policy): policy = read_policy(policy)
     check_judged(replace(policy, attributes=None, groups={}), 'fairness', MEASURED, ())
     if policy.attributes or policy.groups or not policy.judges:
