@@ -17,12 +17,12 @@ from torch.func import functional_call, vmap
 from ..core.errors import InputError
 
 # %% ../../nbs/03_training/11_ensembles.ipynb #86cda934
-def check_members(logits):
+def check_members(x):
     "Raise `InputError` unless they are floats of a member or more, [member, row, class]"
-    if torch.is_tensor(logits) and logits.is_floating_point():
-        if logits.ndim == 3 and len(logits): return
-    came = f'{logits.dtype} of shape {tuple(logits.shape)}' if torch.is_tensor(logits) else \
-        type(logits).__name__
+    if torch.is_tensor(x) and x.is_floating_point():
+        if x.ndim == 3 and len(x): return
+    came = f'{x.dtype} of shape {tuple(x.shape)}' if torch.is_tensor(x) else \
+        type(x).__name__
     raise InputError("`logits` must be a tensor of floats, [member, row, class], of one member or "
                      f"more; got {came}")
 

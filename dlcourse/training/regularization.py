@@ -47,7 +47,8 @@ class Dropout(nn.Module):
         p:float=.5, # Chance of each number to be dropped
     ):
         super().__init__()
-        self.p = drop_chance(p)
+        drop_chance(p) # Refused here, and not with the first batch
+        self.p = float(p)
 
     def forward(self, x): return dropout(x, self.p, self.training)
 

@@ -16,12 +16,12 @@ from ..core.errors import InputError, number_of
 from .encoder import Encoder
 
 # %% ../../nbs/07_transformers/14_bert.ipynb #92d9a12c
-def check_marks(start, end):
+def check_marks(first, last):
     "Raise `InputError` unless they are two rows of one length, not empty, without NaN"
-    rows = start.ndim == 1 and len(start) and start.shape == end.shape
-    if rows and not (start + end).isnan().any(): return
+    rows = first.ndim == 1 and len(first) and first.shape == last.shape
+    if rows and not (first + last).isnan().any(): return
     raise InputError("`start` and `end` must be a number for each piece, and not NaN; got the "
-                     f"shapes {tuple(start.shape)} and {tuple(end.shape)}")
+                     f"shapes {tuple(first.shape)} and {tuple(last.shape)}")
 
 # %% ../../nbs/07_transformers/14_bert.ipynb #0f7e336b
 def mask_pieces(

@@ -58,11 +58,11 @@ def check_scores(scores, boxes):
         raise InputError("`scores` must be a tensor, a number for each box, not NaN; got "
                          f"{scores!r:.80} for boxes of the shape {tuple(boxes.shape)}")
 
-def check_overlaps(overlaps):
+def check_overlaps(x):
     "Raise `InputError` for what is no table of numbers, [detection, truth]"
-    if not torch.is_tensor(overlaps) or overlaps.ndim != 2 or overlaps.isnan().any():
+    if not torch.is_tensor(x) or x.ndim != 2 or x.isnan().any():
         raise InputError("`overlaps` must be a tensor, [detection, truth], not NaN; got "
-                         f"{overlaps!r:.80}")
+                         f"{x!r:.80}")
 
 # %% ../../nbs/05_vision/07_detection.ipynb #b16a94d7
 def iou(

@@ -178,7 +178,7 @@ def test_faults_of_a_table(change, says):
 def test_faults_of_columns():
     with pytest.raises(InputError, match='no column says which group'):
         audit_published(dict(who=['a'], n=[1], selected=[1]))
-    with pytest.raises(InputError, match='no column says how many people'):
+    with pytest.raises(InputError, match='a table is checked by counts of people'):
         audit_published(dict(group=['a'], size=[1], selected=[1]))
     with pytest.raises(InputError, match='neither a count nor a rate'):
         audit_published(dict(group=['a'], n=[1]))

@@ -45,7 +45,7 @@ def test_a_policys_values_are_the_sums_of_its_rewards():
     for t in range(200):
         total += gamma**t*chances @ rewards
         chances = chances @ moves
-    np.testing.assert_allclose(policy_values(world, policy, gamma), total)
+    np.testing.assert_allclose(policy_values(world, policy, gamma), total, atol=1e-12)
 
 
 def test_frozen_lake_is_worth_what_is_published():

@@ -177,10 +177,10 @@ def found_for(module): # Relative to `tests/`
     ('audit.sections', ['audit/test_cases.py', 'audit/test_credit_and_pay.py',
                         'audit/test_forms.py', 'audit/test_kinds.py', 'audit/test_leaks.py',
                         'audit/test_odd_tables.py', 'audit/test_odd_values.py',
-                        'audit/test_options.py',
+                        'audit/test_options.py', 'audit/test_remedies.py',
                         'audit/test_report.py', 'audit/test_reviews.py',
                         'audit/test_said_plainly.py', 'audit/test_score_gaps.py',
-                        'audit/test_writers.py']),
+                        'audit/test_told_truly.py', 'audit/test_writers.py']),
 ])
 def test_a_module_finds_its_tests_by_name_and_by_import(module, files):
     assert found_for(module) == files
